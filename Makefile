@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+# pwemu: one non-recursive makefile. `make help` lists the targets.
+
+VERSION := 0.1.0
+PREFIX ?= /usr/local
+DESTDIR ?=
+VARIANT ?= $(if $(SANITIZE),sanitize,release)
+B := build/$(VARIANT)
+G := $(B)/gen
+
+CC ?= gcc
+SHIM_CC ?= musl-gcc
+PKG_CONFIG ?= pkg-config
+PYTHON ?= /usr/bin/python3
+OPT ?= -O2 -g
+CFLAGS ?=
+
+WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2 -Wundef $(if $(WERROR),-Werror)
+SAN := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-sanitize-recover=all)
+
+.DEFAULT_GOAL := all
+include packaging/deps.mk
+
+MODULES := libevent_core json-c libprotobuf-c libnghttp2
+PKG_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(MODULES) 2>/dev/null)
+BASE_CFLAGS = -std=gnu11 -D_GNU_SOURCE -DPWEMU_VERSION='"$(VERSION)"' $(OPT) $(WARN) $(SAN) -fstack-protector-strong -MMD -MP \
+	-I. -Iproto -Idaemon -I$(G) $(PKG_CFLAGS) $(CFLAGS)
+LINK = $(CC) $(OPT) $(SAN) -Wl,-z,relro,-z,now -Wl,--as-needed $(LDFLAGS)
+lib = $(shell $(PKG_CONFIG) --libs $(1) 2>/dev/null)
+
+# ---------------------------------------------------------------- sources
+
+PROTOS := $(wildcard proto/pwemu/v1/*.proto proto/grpc/*/*/*.proto)
+PB_C := $(PROTOS:proto/%.proto=$(G)/%.pb-c.c)
+PB_H := $(PB_C:.c=.h)
+
+WIRE_C := $(wildcard proto/wire/*.c)
+CONFIG_C := $(wildcard config/*.c)
+DAEMON_C := $(filter-out daemon/shim/%,$(wildcard daemon/*/*.c))
+CLIENT_C := $(filter-out client/main.c,$(wildcard client/*.c))
+UNIT_C := $(wildcard tests/unit/test_*.c)
+
+objs = $(patsubst %.c,$(B)/obj/%.o,$(1))
+
+all: $(B)/bin/pwemu $(B)/bin/pwemud $(B)/libexec/pwemu/pwemu-shim $(B)/share/pwemu/targets
+
+# The build tree has the layout of an installation, so that the programs find each other the same way in both.
+$(B)/bin/pwemud: $(B)/obj/daemon/main.o $(B)/libdaemon.a $(B)/libconfig.a $(B)/libwire.a
+	@mkdir -p $(@D)
+	$(LINK) -o $@ $^ $(call lib,$(MODULES))
+
+$(B)/bin/pwemu: $(B)/obj/client/main.o $(B)/libclient.a $(B)/libconfig.a $(B)/libwire.a
+	@mkdir -p $(@D)
+	$(LINK) -o $@ $^ $(call lib,$(MODULES)) -ldl
+
+SHIM_SRC := $(wildcard daemon/shim/*.c)
+$(B)/libexec/pwemu/pwemu-shim: $(SHIM_SRC) $(wildcard daemon/shim/*.h) | deps-check
+	@mkdir -p $(@D)
+	$(SHIM_CC) -std=gnu11 -D_GNU_SOURCE -Os $(WARN) -static -s -I. -Idaemon -o $@ $(SHIM_SRC)
+
+$(B)/share/pwemu/targets:
+	@mkdir -p $(@D)
+	ln -sfn ../../../../config/targets $@
+
+$(B)/libdaemon.a: $(call objs,$(DAEMON_C))
+$(B)/libclient.a: $(call objs,$(CLIENT_C))
+$(B)/libconfig.a: $(call objs,$(CONFIG_C))
+$(B)/libwire.a: $(call objs,$(WIRE_C)) $(PB_C:.c=.o) $(G)/descriptors.o
+$(B)/lib%.a:
+	@rm -f $@
+	ar rcs $@ $^
+
+$(B)/obj/%.o: %.c | $(PB_H) deps-check
+	@mkdir -p $(@D)
+	$(CC) $(BASE_CFLAGS) -c -o $@ $<
+
+# ---------------------------------------------------------------- generated
+
+$(G)/%.pb-c.c $(G)/%.pb-c.h &: proto/%.proto | deps-check
+	@mkdir -p $(@D)
+	protoc-c -Iproto --c_out=$(G) $<
+
+$(G)/%.pb-c.o: $(G)/%.pb-c.c | $(PB_H)
+	$(CC) $(BASE_CFLAGS) -Wno-shadow -c -o $@ $<
+
+$(G)/pwemu.protoset: $(PROTOS) | deps-check
+	@mkdir -p $(@D)
+	protoc -Iproto --include_imports --descriptor_set_out=$@ $(PROTOS)
+
+$(G)/descriptors.o: $(G)/pwemu.protoset
+	printf '%s\n' '.section .rodata' '.global wire_descriptors' 'wire_descriptors:' '.incbin "$<"' \
+		'.global wire_descriptors_end' 'wire_descriptors_end:' '.section .note.GNU-stack,"",%progbits' > $(@:.o=.s)
+	$(CC) -c -o $@ $(@:.o=.s)
+
+include tests/rules.mk
+
+# ---------------------------------------------------------------- install, clean
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/libexec/pwemu $(DESTDIR)$(PREFIX)/share/pwemu/targets
+	install -m 755 $(B)/bin/pwemu $(B)/bin/pwemud $(DESTDIR)$(PREFIX)/bin/
+	install -m 755 $(B)/libexec/pwemu/pwemu-shim $(DESTDIR)$(PREFIX)/libexec/pwemu/
+	install -m 644 config/targets/*.json $(DESTDIR)$(PREFIX)/share/pwemu/targets/
+
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/bin/pwemu $(DESTDIR)$(PREFIX)/bin/pwemud
+	rm -rf $(DESTDIR)$(PREFIX)/libexec/pwemu $(DESTDIR)$(PREFIX)/share/pwemu
+
+clean:
+	rm -rf build
+
+help:
+	@echo 'all        build into build/$(VARIANT) (default)'
+	@echo 'demo       install what is missing, build, boot a demo firmware, show its output, stop'
+	@echo 'check      install what is missing, build, run every test'
+	@echo '           (parts: check-unit check-integration check-python)'
+	@echo 'bench      measure against the raw emulator'
+	@echo 'lint       formatting, layers, clang-tidy, shellcheck'
+	@echo 'install    below PREFIX=$(PREFIX), DESTDIR honoured'
+	@echo 'deps       install the packages for building; deps-test: those for the tests'
+	@echo 'Variables: CC CFLAGS LDFLAGS WERROR=1 SANITIZE=address,undefined PREFIX DESTDIR'
+
+.PHONY: all install uninstall clean help
+-include $(shell find $(B) -name '*.d' 2>/dev/null)

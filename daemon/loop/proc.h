@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A supervised process: the daemon's side of pwemu-shim.
+ *
+ * proc_spawn() starts a shim that starts the program; proc_adopt() finds the shim that an earlier daemon started. From then on
+ * both are the same. The shim lives in a run directory and owns these files there, NAME being proc_spec.name:
+ *     NAME.lock  flocked by the daemon before the fork and inherited: held = a shim is alive (or about to be)
+ *     NAME.run   {pid, start time, boot id} of the program, written before it executes
+ *     NAME.end   how it ended, written when the whole process tree is dead
+ *     NAME.sock  the shim's control socket
+ * The shim stays after the end, holding its fds, until proc_release().
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/resource.h>
+#include <sys/types.h>
+
+#include "wire/err.h"
+
+struct event_base;
+struct proc;
+
+struct proc_fd {
+	int fd;        /* the daemon's; stays the caller's */
+	int child_fd;  /* number it has in the program; 0, 1, 2 are stdin, stdout, stderr (absent: /dev/null) */
+};
+
+struct proc_held {
+	const char *name; /* name under which the shim hands it to a later daemon */
+	int fd;           /* the daemon's; stays the caller's */
+};
+
+struct proc_spec {
+	int run_dir;                /* fd of the run directory */
+	const char *name;           /* plain file name */
+	const char *program;        /* absolute path */
+	const char *const *argv;    /* NULL-terminated */
+	const char *const *envp;    /* NULL-terminated; the caller has added PWEMU_INSTANCE */
+	const char *cwd;            /* absolute; entered after the uid change */
+	mode_t umask;
+	uid_t uid;                  /* (uid_t)-1: keep the daemon's identity */
+	gid_t gid;
+	const gid_t *groups;
+	size_t group_count;
+	const struct proc_fd *fds;  /* what the program gets; everything else is closed */
+	size_t fd_count;
+	const struct proc_held *held; /* what the shim keeps until released */
+	size_t held_count;
+};
+
+/* How a program ended. */
+struct proc_end {
+	int code;              /* exit code, -1 if a signal ended it or it was not executed */
+	int signal;            /* 0 if none */
+	int exec_errno;        /* != 0: it was not executed (also chdir, uid change; then exec_what says which) */
+	char exec_what[32];    /* "execve", "chdir", "setuid", … */
+	bool shim_died;        /* nobody knows how it ended: the shim itself was killed; code is -1 */
+	uint64_t time_ns;      /* wall clock */
+	uint64_t user_us, system_us; /* CPU time of the whole tree */
+	uint64_t max_rss_kib;
+};
+
+struct proc_ops {
+	/* The program's pid is known (its record is written); it executes next. Not called when it cannot be forked. */
+	void (*on_started)(void *ctx, pid_t pid);
+	/* The program and all its descendants are dead. Called once, from the loop. */
+	void (*on_ended)(void *ctx, const struct proc_end *end);
+};
+
+/* Starts. Returns as soon as the shim is forked; everything else is told by callbacks. */
+int proc_spawn(struct event_base *base, const char *shim_path, const struct proc_spec *spec, const struct proc_ops *ops, void *ctx,
+	       struct proc **out, struct err *err) __attribute__((warn_unused_result));
+
+/*
+ * Takes over what an earlier daemon spawned under this name. NOT_FOUND when there is neither a live shim nor a record of an end.
+ * Callbacks come from the loop: on_started if it runs, on_ended if it ended (also meanwhile).
+ */
+int proc_adopt(struct event_base *base, int run_dir, const char *name, const struct proc_ops *ops, void *ctx, struct proc **out,
+	       struct err *err) __attribute__((warn_unused_result));
+
+pid_t proc_pid(const struct proc *proc);       /* 0 when it does not run */
+pid_t proc_shim_pid(const struct proc *proc);
+bool proc_has_ended(const struct proc *proc);
+
+/* SIGTERM to the program, after grace_ms SIGKILL to the whole tree until nothing is left; on_ended follows. Repeated calls can
+ * only shorten the grace. grace_ms 0: SIGKILL at once. */
+void proc_stop(struct proc *proc, uint32_t grace_ms);
+
+/* Asks the shim for a held fd by name; returns a new CLOEXEC fd. Bounded wait (the shim answers at once). */
+int proc_held_fd(struct proc *proc, const char *name, int *fd, struct err *err) __attribute__((warn_unused_result));
+
+/* After the end: the shim drops what it holds and exits; its files are removed. */
+void proc_release(struct proc *proc);
+
+/* Forgets it, leaving shim and program as they are (daemon exit). Takes NULL. */
+void proc_free(struct proc *proc);

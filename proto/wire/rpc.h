@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * gRPC calls as services and commands see them: protobuf-c messages in and out, no HTTP/2.
+ *
+ * Server side. A table of `struct rpc_method` rows is served. Each call is a `struct rpc_call` owned by its session. A handler
+ * gets the first (for unary and server streams: the only) request message, decoded and checked for size. It either finishes
+ * the call at once, or keeps it by rpc_call_adopt() with callbacks and a context of its own; then `on_end` is called exactly once,
+ * after which the call must not be touched. A handler that neither finishes nor adopts has a bug (assert).
+ * No callback is ever run from inside rpc_call_send/rpc_call_finish.
+ *
+ * Client side. One connection, any number of calls; the same callbacks, driven by the caller's event base. rpc_client_unary()
+ * runs the loop until its reply is there.
+ */
+#pragma once
+
+#include <protobuf-c/protobuf-c.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "wire/err.h"
+
+struct event_base;
+
+enum rpc_kind { RPC_UNARY, RPC_SERVER_STREAM, RPC_CLIENT_STREAM, RPC_BIDI, RPC_KIND_COUNT };
+
+/* ---------------------------------------------------------------- server */
+
+struct rpc_call;
+struct rpc_server;
+
+/* Who is at the other end; filled when the connection is accepted. */
+struct rpc_peer {
+	uid_t uid;
+	gid_t gid;
+	pid_t pid;
+	uint64_t connection; /* unique number of the connection in this process, from 1 */
+};
+
+struct rpc_method {
+	const char *path;                            /* "/pwemu.v1.Instances/Start" */
+	enum rpc_kind kind;
+	const ProtobufCMessageDescriptor *request;
+	const ProtobufCMessageDescriptor *reply;
+	uint32_t request_max_bytes;                  /* of one message; larger: RESOURCE_EXHAUSTED */
+	unsigned right;                              /* for rpc_server_config.authorize; meaning is the server's owner's */
+	/* First message. `request` belongs to the call layer and is valid until this returns. */
+	void (*handle)(struct rpc_call *call, const ProtobufCMessage *request);
+};
+
+/* For calls that outlive their handler. Any member may be NULL save on_end. */
+struct rpc_call_ops {
+	/* A further request message (client stream, bidi); valid until this returns. */
+	void (*on_message)(struct rpc_call *call, void *ctx, const ProtobufCMessage *request);
+	/* The client has sent its last message. */
+	void (*on_half_close)(struct rpc_call *call, void *ctx);
+	/* rpc_call_can_send() has become true again. */
+	void (*on_writable)(struct rpc_call *call, void *ctx);
+	/* The call is over: finished, cancelled, past its deadline, or its connection is gone. Last callback. */
+	void (*on_end)(struct rpc_call *call, void *ctx);
+};
+
+void rpc_call_adopt(struct rpc_call *call, const struct rpc_call_ops *ops, void *ctx);
+void *rpc_call_ctx(const struct rpc_call *call);      /* NULL before adoption */
+const struct rpc_peer *rpc_call_peer(const struct rpc_call *call);
+const struct rpc_method *rpc_call_method(const struct rpc_call *call);
+void *rpc_call_server_ctx(const struct rpc_call *call); /* rpc_server_config.ctx */
+
+/* Queues a message. Always succeeds; a stream must stop when can_send says false (more than 256 KiB queued) and go on in on_writable. */
+void rpc_call_send(struct rpc_call *call, const ProtobufCMessage *reply);
+bool rpc_call_can_send(const struct rpc_call *call);
+
+/* Input flow control: paused, the messages stay with the client (window not given back). */
+void rpc_call_pause_input(struct rpc_call *call);
+void rpc_call_resume_input(struct rpc_call *call);
+
+/* Ends the call: what is queued is sent, then the trailers. Nothing may be sent after. */
+void rpc_call_finish_ok(struct rpc_call *call);
+void rpc_call_finish_error(struct rpc_call *call, const struct err *err); /* reason goes into the trailer pwemu-reason */
+
+/* send + finish_ok. */
+void rpc_call_reply(struct rpc_call *call, const ProtobufCMessage *reply);
+
+struct rpc_server_config {
+	struct event_base *base;
+	/* Method rows; several tables, each ended by a row with path NULL; the array ended by NULL. Must outlive the server. */
+	const struct rpc_method *const *tables;
+	/* Decides whether the peer may open a connection (called once after accept). NULL: everybody. */
+	int (*admit)(void *ctx, const struct rpc_peer *peer, struct err *err);
+	/* Decides whether the peer may call this method; called before handle. NULL: everything. */
+	int (*authorize)(void *ctx, const struct rpc_peer *peer, const struct rpc_method *method, struct err *err);
+	/* A connection is gone; its calls have ended before. NULL: not wanted. */
+	void (*on_disconnect)(void *ctx, const struct rpc_peer *peer);
+	void *ctx;
+	/* FileDescriptorSet for server reflection, from `protoc --descriptor_set_out --include_imports`; NULL: no reflection. */
+	const void *descriptors;
+	size_t descriptors_len;
+	/* Limits; 0 = default. */
+	uint32_t max_connections;       /* 4096 */
+	uint32_t handshake_timeout_ms;  /* 10000: from accept to the client's preface and SETTINGS */
+	uint32_t idle_timeout_ms;       /* 0 = none: a connection without calls is not closed */
+	uint32_t stall_timeout_ms;      /* 30000: output is queued and not one byte was taken; the connection is closed.
+	                                   A stream blocked by its reader's window alone (a paused `logs -f`) is no stall
+	                                   as long as at most its own small high-water mark is queued. */
+	uint32_t max_queued_bytes;      /* 8 MiB per connection: more ends it */
+};
+
+/* Starts serving on a listening socket, which it then owns. health and reflection are served beside the tables. */
+struct rpc_server *rpc_server_new(const struct rpc_server_config *config, int listen_fd);
+/* Stops accepting, sends GOAWAY; on_drained when the last connection is gone or after deadline_ms. */
+void rpc_server_drain(struct rpc_server *server, uint32_t deadline_ms, void (*on_drained)(void *ctx), void *ctx);
+/* Stops listening on the old socket and goes on with another (the control socket was made again). */
+void rpc_server_relisten(struct rpc_server *server, int listen_fd);
+void rpc_server_free(struct rpc_server *server); /* closes everything at once; on_end of each call is run */
+
+/* Ends the connection with this number (rpc_peer.connection), e.g. when a right was revoked. */
+void rpc_server_drop(struct rpc_server *server, uint64_t connection);
+
+/* ---------------------------------------------------------------- client */
+
+struct rpc_client;
+struct rpc_stream; /* one call on the client's side */
+
+struct rpc_stream_ops {
+	/* A reply message; valid until this returns. */
+	void (*on_message)(struct rpc_stream *stream, void *ctx, const ProtobufCMessage *reply);
+	/* rpc_stream_can_send() has become true again. */
+	void (*on_writable)(struct rpc_stream *stream, void *ctx);
+	/* The call is over; `status->code` is ERR_OK when it went well. The stream is freed after this returns. Last callback. */
+	void (*on_end)(struct rpc_stream *stream, void *ctx, const struct err *status);
+};
+
+struct rpc_client_method {
+	const char *path;
+	const ProtobufCMessageDescriptor *reply;
+};
+
+/* Takes a connected, non-blocking socket. on_closed (may be NULL) is called once when the connection is lost, after the
+ * on_end of every call (code UNAVAILABLE, reason "disconnected"). */
+struct rpc_client *rpc_client_new(struct event_base *base, int fd, void (*on_closed)(struct rpc_client *client, void *ctx), void *ctx);
+void rpc_client_free(struct rpc_client *client); /* on_end of each open call is run with CANCELLED */
+bool rpc_client_is_closed(const struct rpc_client *client);
+
+/* Begins a call. timeout_ms 0: no deadline (streams only). `request` is the first message, NULL for none yet. */
+struct rpc_stream *rpc_client_call(struct rpc_client *client, const struct rpc_client_method *method, const ProtobufCMessage *request,
+				   uint32_t timeout_ms, const struct rpc_stream_ops *ops, void *ctx);
+void rpc_stream_send(struct rpc_stream *stream, const ProtobufCMessage *request);
+void rpc_stream_half_close(struct rpc_stream *stream);
+bool rpc_stream_can_send(const struct rpc_stream *stream);
+void rpc_stream_cancel(struct rpc_stream *stream);       /* on_end follows with CANCELLED, from the loop */
+void rpc_stream_pause_input(struct rpc_stream *stream);  /* stop giving back the window */
+void rpc_stream_resume_input(struct rpc_stream *stream);
+
+/* One request, one reply; runs the event base meanwhile. *reply is to be freed with protobuf_c_message_free_unpacked. */
+int rpc_client_unary(struct rpc_client *client, const struct rpc_client_method *method, const ProtobufCMessage *request,
+		     uint32_t timeout_ms, ProtobufCMessage **reply, struct err *err) __attribute__((warn_unused_result));
