@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "wire/mem.h"
+
+#define LOG_LINE_MAX   2048
+#define LOG_ROTATE_LEN (4 << 20)
+
+static const char *const level_names[] = {
+	[LOG_LEVEL_ERROR] = "error",
+	[LOG_LEVEL_WARNING] = "warning",
+	[LOG_LEVEL_INFO] = "info",
+	[LOG_LEVEL_DEBUG] = "debug",
+};
+_Static_assert(sizeof(level_names) / sizeof(level_names[0]) == LOG_LEVEL_COUNT, "a name for every level");
+
+static struct {
+	int fd;
+	char *path; /* NULL: stderr */
+	off_t written;
+	enum log_level level;
+} log_state = { .fd = STDERR_FILENO, .level = LOG_LEVEL_INFO };
+
+static int log_open_file(const char *path, struct err *err)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0600);
+	if (fd < 0)
+		return err_sys(err, errno, "open log \"%s\"", path);
+	struct stat st;
+	log_state.written = fstat(fd, &st) == 0 ? st.st_size : 0;
+	if (log_state.path != NULL)
+		close(log_state.fd);
+	log_state.fd = fd;
+	return 0;
+}
+
+int log_open(const char *path, enum log_level level, struct err *err)
+{
+	log_state.level = level;
+	if (path == NULL)
+		return 0;
+	if (log_open_file(path, err) < 0)
+		return -1;
+	free(log_state.path);
+	log_state.path = xstrdup(path);
+	return 0;
+}
+
+int log_level_parse(const char *word, enum log_level *out)
+{
+	for (int i = 0; i < LOG_LEVEL_COUNT; i++) {
+		if (strcmp(word, level_names[i]) == 0) {
+			*out = (enum log_level)i;
+			return 0;
+		}
+	}
+	return -1;
+}
+
+static void log_rotate(void)
+{
+	char *old = xasprintf("%s.1", log_state.path);
+	if (rename(log_state.path, old) == 0)
+		(void)log_open_file(log_state.path, NULL);
+	else
+		log_state.written = 0;
+	free(old);
+}
+
+static size_t log_stamp(char *out, size_t size)
+{
+	struct timespec now;
+	struct tm tm;
+	clock_gettime(CLOCK_REALTIME, &now);
+	gmtime_r(&now.tv_sec, &tm);
+	size_t n = strftime(out, size, "%Y-%m-%dT%H:%M:%S", &tm);
+	return n + (size_t)snprintf(out + n, size - n, ".%03ldZ", now.tv_nsec / 1000000);
+}
+
+static void log_clean(char *text)
+{
+	for (unsigned char *p = (unsigned char *)text; *p != '\0'; p++)
+		if (*p < 0x20 || *p == 0x7f)
+			*p = ' ';
+}
+
+void log_write(enum log_level level, const struct log_scope *scope, const char *fmt, ...)
+{
+	if (level > log_state.level)
+		return;
+	char line[LOG_LINE_MAX];
+	size_t n = log_stamp(line, sizeof(line));
+	n += (size_t)snprintf(line + n, sizeof(line) - n, " %s %s: ", level_names[level], scope != NULL ? scope->name : "pwemud");
+	va_list ap;
+	va_start(ap, fmt);
+	int more = vsnprintf(line + n, sizeof(line) - n - 1, fmt, ap);
+	va_end(ap);
+	if (more < 0)
+		return;
+	log_clean(line);
+	size_t len = strlen(line);
+	line[len++] = '\n';
+	ssize_t done = write(log_state.fd, line, len);
+	if (done > 0)
+		log_state.written += done;
+	if (log_state.path != NULL && log_state.written > LOG_ROTATE_LEN)
+		log_rotate();
+}

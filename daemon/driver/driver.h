@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A driver knows one kind of emulator. It turns a start request into a plan (a command line, channels, sockets), talks to the
+ * running emulator through a link, and says why one ended. It never starts or ends a process and never sees a client; instances
+ * never see what protocol a link speaks. A new emulator is a new `struct driver_ops` and a row in driver.c.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/strv.h"
+#include "loop/proc.h"
+#include "pwemu/v1/instances.pb-c.h"
+#include "wire/err.h"
+
+struct event_base;
+
+/* ---------------------------------------------------------------- plan */
+
+#define PLAN_NAME_MAX     32
+#define PLAN_CHANNELS_MAX 32
+#define PLAN_SOCKETS_MAX  8
+
+enum channel_kind { CHANNEL_SERIAL, CHANNEL_SEMIHOSTING, CHANNEL_EMULATOR, CHANNEL_GDB, CHANNEL_QMP, CHANNEL_KIND_COUNT };
+
+/* Word for people and clients: "serial". */
+const char *channel_kind_name(enum channel_kind kind);
+
+/* A byte stream through FIFOs in the run directory: NAME.out, and NAME.in when it takes input. */
+struct plan_channel {
+	char name[PLAN_NAME_MAX];
+	enum channel_kind kind;
+	bool has_input;
+	/* Numbers under which the emulator inherits the ends, -1: it opens the FIFOs by path. */
+	int out_child_fd, out_child_fd2, in_child_fd;
+};
+
+/* A listening UNIX socket NAME.sock in the run directory that the emulator inherits. */
+struct plan_socket {
+	char name[PLAN_NAME_MAX];
+	enum channel_kind kind;
+	int child_fd;
+};
+
+struct plan {
+	struct strv argv;
+	struct plan_channel channels[PLAN_CHANNELS_MAX];
+	size_t channel_count;
+	struct plan_socket sockets[PLAN_SOCKETS_MAX];
+	size_t socket_count;
+};
+
+void plan_init(struct plan *plan);
+void plan_fini(struct plan *plan);
+/* Both return the new row, or NULL when the plan is full. */
+struct plan_channel *plan_add_channel(struct plan *plan, const char *name, enum channel_kind kind, bool has_input);
+struct plan_socket *plan_add_socket(struct plan *plan, const char *name, enum channel_kind kind, int child_fd);
+
+/* An image as the checks found it. */
+struct driver_image {
+	const char *path;
+	enum { DRIVER_IMAGE_ELF, DRIVER_IMAGE_HEX, DRIVER_IMAGE_BIN } kind;
+	uint64_t address; /* load address of a BIN */
+};
+
+struct driver_start {
+	const Pwemu__V1__Target *target;
+	const Pwemu__V1__StartRequest *request;
+	const char *program; /* absolute path */
+	const char *run_dir; /* absolute path */
+	const struct driver_image *images;
+	size_t image_count;
+};
+
+/* ---------------------------------------------------------------- link */
+
+struct driver_link;
+
+/* What a link tells. None of them may free the link from inside, save through driver_ops.disconnect, which defers. */
+struct driver_events {
+	void (*on_ready)(void *ctx, bool paused);                /* the emulator answers; once per link */
+	void (*on_paused)(void *ctx, const char *reason);
+	void (*on_resumed)(void *ctx);
+	void (*on_reset)(void *ctx, bool by_guest);
+	void (*on_shutdown)(void *ctx, const char *reason);      /* "guest-reset", "host-qmp-quit"; valid during the call */
+	void (*on_lost)(void *ctx, const struct err *err);       /* the link broke; the process may live on */
+};
+
+typedef void (*driver_done_fn)(void *ctx, const struct err *err); /* err NULL: done */
+
+enum driver_action { DRIVER_PAUSE, DRIVER_RESUME, DRIVER_RESET, DRIVER_ACTION_COUNT };
+
+/* ---------------------------------------------------------------- end */
+
+/* All that is known of a boot that ended. */
+struct driver_death {
+	const struct proc_end *end;
+	bool was_ready;              /* the emulator answered in this boot */
+	bool stop_requested;         /* a user asked for it */
+	bool semihosting;
+	const char *shutdown_reason; /* last on_shutdown; "" if none */
+	const char *text;            /* tail of the emulator's own messages */
+	const uint32_t *semihosting_calls; /* addresses of semihosting calls in the images */
+	size_t semihosting_call_count;
+};
+
+struct driver_verdict {
+	Pwemu__V1__EndCause cause;
+	char message[256];
+};
+
+/* ---------------------------------------------------------------- operations */
+
+struct driver_ops {
+	const char *name; /* "qemu" */
+	/* Program to look up in the user's PATH; NULL with err when the target names none. */
+	const char *(*executable)(const Pwemu__V1__Target *target, struct err *err);
+	int (*plan)(const struct driver_start *start, struct plan *plan, struct err *err);
+	/* Connects to a boot that was just started or is adopted; answers come through events. */
+	int (*connect)(struct event_base *base, int run_dir, const char *run_path, const struct driver_events *events, void *ctx,
+		       struct driver_link **out, struct err *err);
+	/* Handles what has arrived but was not read yet; called before classify. */
+	void (*drain)(struct driver_link *link);
+	void (*disconnect)(struct driver_link *link); /* takes NULL */
+	/* done comes from the loop, or with an error when the link goes. */
+	void (*act)(struct driver_link *link, enum driver_action action, driver_done_fn done, void *ctx);
+	/* Makes the emulator look at its input. */
+	void (*nudge)(struct driver_link *link);
+	void (*classify)(const struct driver_death *death, struct driver_verdict *out);
+};
+
+/* The driver of this name; NOT_FOUND names those there are. */
+const struct driver_ops *driver_find(const char *name, struct err *err);

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A QMP client: JSON lines over a UNIX socket. Commands are queued and sent one at a time, each with a deadline from the moment it
+ * is sent. Callbacks only queue further commands; qmp_free() from inside one is allowed and takes effect after it returns.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "wire/err.h"
+
+struct event_base;
+struct json_object;
+struct qmp;
+
+struct qmp_ops {
+	void (*on_greeting)(void *ctx);
+	void (*on_event)(void *ctx, const char *name, struct json_object *data); /* data is borrowed, may be NULL */
+	void (*on_closed)(void *ctx, const struct err *err);                     /* once; queued commands have failed before */
+};
+
+/* `value` is what the command returned, borrowed, NULL when err is set. */
+typedef void (*qmp_reply_fn)(void *ctx, struct json_object *value, const struct err *err);
+
+/* Takes a connected, non-blocking socket. */
+struct qmp *qmp_new(struct event_base *base, int fd, const struct qmp_ops *ops, void *ctx);
+void qmp_free(struct qmp *qmp); /* queued commands fail with CANCELLED first; takes NULL */
+
+/* arguments: a JSON text of an object, or NULL. on_reply may be NULL. */
+void qmp_execute(struct qmp *qmp, const char *command, const char *arguments, uint32_t timeout_ms, qmp_reply_fn on_reply, void *ctx);
+
+/* Reads and handles what lies in the socket now. */
+void qmp_drain(struct qmp *qmp);
+
+/* Members of a JSON object; "" and false when absent or of another type. */
+const char *qmp_string(struct json_object *object, const char *key);
+bool qmp_bool(struct json_object *object, const char *key);
