@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Between fork and execve. Identity is changed by plain system calls: musl's wrappers bring their machinery for threads along. */
+#include "shim/shim.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#ifndef SYS_close_range
+#define SYS_close_range 436
+#endif
+
+static _Noreturn void child_fail(int sync, const char *what)
+{
+	struct shim_exec_error error = { .sys = errno };
+	strncpy(error.what, what, sizeof(error.what) - 1);
+	while (write(sync, &error, sizeof(error)) < 0 && errno == EINTR)
+		;
+	_exit(127);
+}
+
+static bool is_target(const struct shim_spec *head, const uint32_t *child_fds, uint32_t fd)
+{
+	for (uint32_t i = 0; i < head->fd_count; i++)
+		if (child_fds[i] == fd)
+			return true;
+	return false;
+}
+
+/*
+ * Gives the program its descriptors and closes all others but `sync`, whose new number is returned. What is to be moved goes
+ * above every number in use first, since sources and targets may overlap. 0, 1 and 2 are /dev/null unless mapped.
+ */
+static int child_map_fds(const struct spec *spec, int sync)
+{
+	const struct shim_spec *head = spec->head;
+	int top = SHIM_FD_FIRST + (int)(head->fd_count + head->held_count) + 8;
+	if (top <= (int)SHIM_CHILD_FD_MAX)
+		top = (int)SHIM_CHILD_FD_MAX + 1;
+	int moved[SHIM_FDS_MAX];
+	for (uint32_t i = 0; i < head->fd_count; i++) {
+		moved[i] = fcntl(SHIM_FD_FIRST + (int)i, F_DUPFD_CLOEXEC, top);
+		if (moved[i] < 0)
+			child_fail(sync, "dup");
+	}
+	int high_sync = fcntl(sync, F_DUPFD_CLOEXEC, top);
+	if (high_sync < 0)
+		child_fail(sync, "dup");
+	for (uint32_t i = 0; i < head->fd_count; i++)
+		if (dup2(moved[i], (int)spec->child_fds[i]) < 0)
+			child_fail(high_sync, "dup2");
+	for (uint32_t fd = 3; fd < (uint32_t)top; fd++)
+		if (!is_target(head, spec->child_fds, fd))
+			close((int)fd);
+	/* dup numbers upwards, so sync is the highest; the program's are CLOEXEC copies below it */
+	if ((high_sync > top && syscall(SYS_close_range, top, high_sync - 1, 0) != 0) ||
+	    syscall(SYS_close_range, high_sync + 1, ~0u, 0) != 0)
+		child_fail(high_sync, "close_range");
+	return high_sync;
+}
+
+static void child_limit(const struct shim_spec *head, int sync)
+{
+	struct rlimit limit = { 0, 0 };
+	if (setrlimit(RLIMIT_CORE, &limit) != 0)
+		child_fail(sync, "setrlimit core");
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+		child_fail(sync, "getrlimit nofile");
+	rlim_t wanted = head->nofile != 0 ? head->nofile : limit.rlim_cur;
+	if (head->nofile == 0 && wanted > SHIM_NOFILE_DEFAULT)
+		wanted = SHIM_NOFILE_DEFAULT;
+	limit.rlim_cur = wanted < limit.rlim_max ? wanted : limit.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
+		child_fail(sync, "setrlimit nofile");
+	/* Not to be had without privilege when the session was given a higher one. */
+	int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+	if (fd >= 0) {
+		ssize_t n = write(fd, "0", 1);
+		(void)n;
+		close(fd);
+	}
+}
+
+static void child_become(const struct spec *spec, int sync)
+{
+	const struct shim_spec *head = spec->head;
+	/* Without privilege the one identity that can be asked for is the one it has. */
+	if (head->uid == SHIM_KEEP_ID || (geteuid() != 0 && geteuid() == head->uid && getegid() == head->gid))
+		return;
+	if (syscall(SYS_setgroups, (size_t)head->group_count, spec->groups) != 0)
+		child_fail(sync, "setgroups");
+	if (syscall(SYS_setresgid, head->gid, head->gid, head->gid) != 0)
+		child_fail(sync, "setgid");
+	if (syscall(SYS_setresuid, head->uid, head->uid, head->uid) != 0)
+		child_fail(sync, "setuid");
+}
+
+static void child_reset_signals(void)
+{
+	struct sigaction action = { .sa_handler = SIG_DFL };
+	for (int sig = 1; sig < _NSIG; sig++)
+		if (sig != SIGKILL && sig != SIGSTOP)
+			sigaction(sig, &action, NULL);
+	sigset_t none;
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+static const char **child_vector(const char **at, uint32_t count, const char *string)
+{
+	for (uint32_t i = 0; i < count; i++, string = spec_next(string))
+		*at++ = string;
+	*at++ = NULL;
+	return at;
+}
+
+/* Only when the record of its pid is written may the program run. EOF: the shim is dead. */
+static void child_await_go(int sync)
+{
+	char go;
+	ssize_t n;
+	do
+		n = read(sync, &go, 1);
+	while (n < 0 && errno == EINTR);
+	if (n != 1)
+		_exit(127);
+}
+
+_Noreturn void child_exec(const struct spec *spec, int sync, pid_t shim_pid)
+{
+	const struct shim_spec *head = spec->head;
+	/* a group of its own: `kill 0` in the program must not reach the shim */
+	setpgid(0, 0);
+	sync = child_map_fds(spec, sync);
+	child_limit(head, sync);
+	child_become(spec, sync);
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
+		child_fail(sync, "no_new_privs");
+	/* a change of the uid clears it, hence after that; and it tells nothing of a parent already dead */
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0)
+		child_fail(sync, "pdeathsig");
+	if (getppid() != shim_pid)
+		_exit(127);
+	child_reset_signals();
+	umask((mode_t)head->umask);
+	const char *cwd = spec_next(spec->program), *args = spec_next(cwd);
+	if (chdir(cwd) != 0)
+		child_fail(sync, "chdir");
+	size_t size = ((size_t)head->argc + head->envc + 2) * sizeof(char *);
+	const char **argv = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (argv == MAP_FAILED)
+		child_fail(sync, "mmap");
+	const char **envp = child_vector(argv, head->argc, args);
+	const char *environment = args;
+	for (uint32_t i = 0; i < head->argc; i++)
+		environment = spec_next(environment);
+	child_vector(envp, head->envc, environment);
+	child_await_go(sync);
+	execve(spec->program, (char *const *)argv, (char *const *)envp);
+	child_fail(sync, "execve");
+}
