@@ -288,6 +288,13 @@ void qmp_free(struct qmp *qmp)
 
 void qmp_execute(struct qmp *qmp, const char *command, const char *arguments, uint32_t timeout_ms, qmp_reply_fn on_reply, void *ctx)
 {
+	if (qmp->fd < 0) {
+		struct err err = ERR_INIT;
+		err_set(&err, ERR_UNAVAILABLE, "QMP %s: the emulator has closed the connection", command);
+		if (on_reply != NULL)
+			on_reply(ctx, NULL, &err);
+		return;
+	}
 	struct qmp_command *entry = xcalloc(1, sizeof(*entry));
 	entry->id = ++qmp->last_id;
 	entry->name = command;

@@ -27,7 +27,8 @@ typedef void (*qmp_reply_fn)(void *ctx, struct json_object *value, const struct 
 struct qmp *qmp_new(struct event_base *base, int fd, const struct qmp_ops *ops, void *ctx);
 void qmp_free(struct qmp *qmp); /* queued commands fail with CANCELLED first; takes NULL */
 
-/* arguments: a JSON text of an object, or NULL. on_reply may be NULL. */
+/* arguments: a JSON text of an object, or NULL. on_reply may be NULL; it is called at once when the
+ * connection is closed already. */
 void qmp_execute(struct qmp *qmp, const char *command, const char *arguments, uint32_t timeout_ms, qmp_reply_fn on_reply, void *ctx);
 
 /* Reads and handles what lies in the socket now. */

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/dirs.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "wire/mem.h"
+
+int dirs_make(const char *path, struct err *err)
+{
+	char *part = xstrdup(path);
+	for (char *slash = strchr(part + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
+		*slash = '\0';
+		(void)mkdir(part, 0700); /* what matters shows at the last one */
+		*slash = '/';
+	}
+	free(part);
+	if (mkdir(path, 0700) < 0 && errno != EEXIST)
+		return err_sys(err, errno, "make directory \"%s\"", path);
+	return 0;
+}
+
+int dirs_open(const char *path, int *fd, struct err *err)
+{
+	int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir < 0)
+		return err_sys(err, errno, "open directory \"%s\"", path);
+	*fd = dir;
+	return 0;
+}
+
+static bool dirs_is_dot(const char *name) { return strcmp(name, ".") == 0 || strcmp(name, "..") == 0; }
+
+int dirs_remove(const char *path, struct err *err)
+{
+	DIR *dir = opendir(path);
+	if (dir == NULL)
+		return errno == ENOENT ? 0 : err_sys(err, errno, "open directory \"%s\"", path);
+	for (struct dirent *entry = readdir(dir); entry != NULL; entry = readdir(dir))
+		if (!dirs_is_dot(entry->d_name))
+			(void)unlinkat(dirfd(dir), entry->d_name, 0);
+	closedir(dir);
+	if (rmdir(path) < 0 && errno != ENOENT)
+		return err_sys(err, errno, "remove directory \"%s\"", path);
+	return 0;
+}

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Directories of the daemon's own: nobody else writes in them. */
+#pragma once
+
+#include "wire/err.h"
+
+/* Makes it and its parents, 0700. */
+int dirs_make(const char *path, struct err *err) __attribute__((warn_unused_result));
+/* Opens it; CLOEXEC. */
+int dirs_open(const char *path, int *fd, struct err *err) __attribute__((warn_unused_result));
+/* Removes it with the files in it (one level, no sub-directories). No error when it is not there. */
+int dirs_remove(const char *path, struct err *err) __attribute__((warn_unused_result));

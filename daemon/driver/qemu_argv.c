@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The command line, in the order that pw_emu has:
+ *     EXECUTABLE -nographic -nodefaults -display none -machine M  control sockets  serials  -S  -d  images  target's args  user's args
+ * Serials are FIFO pairs in the run directory, QMP and gdb are listening sockets that the daemon made and QEMU inherits.
+ */
+#include "driver/qemu.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "wire/mem.h"
+
+#define QEMU_FD_QMP      3
+#define QEMU_FD_GDB      4
+#define QEMU_SERIALS_MAX 16
+
+struct qemu_build {
+	const struct driver_start *start;
+	struct plan *plan;
+	struct strv *argv;
+	bool semihosting;
+};
+
+static bool qemu_wants_semihosting(const Pwemu__V1__StartRequest *request)
+{
+	return request->semihosting || request->n_firmware_args > 0;
+}
+
+/* In an option's value a comma is written twice. */
+static char *qemu_quote(const char *value)
+{
+	char *out = xmalloc(2 * strlen(value) + 1), *to = out;
+	for (; *value != '\0'; value++) {
+		if (*value == ',')
+			*to++ = ',';
+		*to++ = *value;
+	}
+	*to = '\0';
+	return out;
+}
+
+static void qemu_add_pipe(struct qemu_build *b, const char *id)
+{
+	char *path = xasprintf("%s/%s", b->start->run_dir, id), *quoted = qemu_quote(path);
+	strv_add(b->argv, "-chardev");
+	strv_addf(b->argv, "pipe,id=%s,path=%s", id, quoted);
+	free(quoted);
+	free(path);
+}
+
+static void qemu_add_control(struct qemu_build *b)
+{
+	strv_add(b->argv, "-chardev");
+	strv_addf(b->argv, "socket,id=qmp,fd=%d,server=on,wait=off", QEMU_FD_QMP);
+	strv_add(b->argv, "-mon");
+	strv_add(b->argv, "chardev=qmp,mode=control");
+	strv_add(b->argv, "-chardev");
+	strv_addf(b->argv, "socket,id=gdb,fd=%d,server=on,wait=off", QEMU_FD_GDB);
+	strv_add(b->argv, "-gdb");
+	strv_add(b->argv, "chardev:gdb");
+	plan_add_socket(b->plan, "qmp", CHANNEL_QMP, QEMU_FD_QMP);
+	plan_add_socket(b->plan, "gdb", CHANNEL_GDB, QEMU_FD_GDB);
+}
+
+/* N of a chardev id "serialN"; -1 for another id. */
+static int qemu_serial_index(const char *id)
+{
+	if (strncmp(id, "serial", 6) != 0 || id[6] == '\0' || strspn(id + 6, "0123456789") != strlen(id + 6))
+		return -1;
+	long n = strtol(id + 6, NULL, 10);
+	return n < QEMU_SERIALS_MAX ? (int)n : -1;
+}
+
+/* One channel of the target, as chardev NAME; its index among the serials goes to `serials`. */
+static int qemu_add_channel(struct qemu_build *b, const Pwemu__V1__ChannelSpec *spec, const char *serials[QEMU_SERIALS_MAX], struct err *err)
+{
+	int index = qemu_serial_index(spec->id);
+	if (index < 0)
+		return err_set(err, ERR_INVALID_ARGUMENT, "channel \"%s\": id \"%s\" is not serial0 to serial%d", spec->name, spec->id,
+			       QEMU_SERIALS_MAX - 1);
+	if (serials[index] != NULL)
+		return err_set(err, ERR_INVALID_ARGUMENT, "channels \"%s\" and \"%s\" have the same id \"%s\"", serials[index], spec->name,
+			       spec->id);
+	serials[index] = spec->name;
+	if (plan_add_channel(b->plan, spec->name, CHANNEL_SERIAL, true) == NULL)
+		return err_set(err, ERR_INVALID_ARGUMENT, "target \"%s\": more than %d channels", b->start->target->name, PLAN_CHANNELS_MAX);
+	qemu_add_pipe(b, spec->name);
+	return 0;
+}
+
+static int qemu_add_serials(struct qemu_build *b, struct err *err)
+{
+	const Pwemu__V1__Target *target = b->start->target;
+	const char *serials[QEMU_SERIALS_MAX] = { NULL };
+	int last = -1;
+	for (size_t i = 0; i < target->n_channels; i++)
+		if (qemu_add_channel(b, target->channels[i], serials, err) < 0)
+			return -1;
+	for (int i = 0; i < QEMU_SERIALS_MAX; i++)
+		last = serials[i] != NULL ? i : last;
+	for (int i = 0; i <= last; i++) { /* from 0 always: the position is the number */
+		strv_add(b->argv, "-serial");
+		if (serials[i] != NULL)
+			strv_addf(b->argv, "chardev:%s", serials[i]);
+		else
+			strv_add(b->argv, "null");
+	}
+	return 0;
+}
+
+static const char *qemu_firmware_name(const struct driver_start *start)
+{
+	if (start->image_count == 0)
+		return start->target->name;
+	const char *slash = strrchr(start->images[0].path, '/');
+	return slash != NULL ? slash + 1 : start->images[0].path;
+}
+
+/* The guest's console is the channel "semihosting": `:tt` goes to stdin and stdout, SYS_WRITE0 to the chardev, all to one FIFO pair.
+ * A guest could start host processes (SYS_SYSTEM): the sandbox denies it. */
+static void qemu_add_semihosting(struct qemu_build *b)
+{
+	if (!b->semihosting)
+		return;
+	const Pwemu__V1__StartRequest *request = b->start->request;
+	struct plan_channel *channel = plan_add_channel(b->plan, "semihosting", CHANNEL_SEMIHOSTING, true);
+	if (channel == NULL)
+		return;
+	channel->in_child_fd = 0;
+	channel->out_child_fd = 1;
+	qemu_add_pipe(b, "semihosting");
+	struct strv words;
+	strv_init(&words);
+	strv_add(&words, qemu_firmware_name(b->start));
+	strv_add_all(&words, request->firmware_args, request->n_firmware_args);
+	char *config = xstrdup("enable=on,target=native,chardev=semihosting");
+	for (size_t i = 0; i < words.count; i++) {
+		char *quoted = qemu_quote(words.items[i]), *longer = xasprintf("%s,arg=%s", config, quoted);
+		free(quoted);
+		free(config);
+		config = longer;
+	}
+	strv_add(b->argv, "-semihosting-config");
+	strv_add(b->argv, config);
+	free(config);
+	strv_fini(&words);
+	strv_add(b->argv, "-sandbox");
+	strv_add(b->argv, "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
+}
+
+/* The emulator's own messages: stderr, and stdout where the guest's console does not have it. */
+static void qemu_add_messages(struct qemu_build *b)
+{
+	struct plan_channel *channel = plan_add_channel(b->plan, "emulator", CHANNEL_EMULATOR, false);
+	if (channel == NULL)
+		return;
+	channel->out_child_fd = 2;
+	channel->out_child_fd2 = b->semihosting ? -1 : 1;
+}
+
+static void qemu_add_loader(struct qemu_build *b, const struct driver_image *image)
+{
+	char *path = qemu_quote(image->path);
+	strv_add(b->argv, "-device");
+	if (image->kind == DRIVER_IMAGE_BIN)
+		strv_addf(b->argv, "loader,file=%s,addr=0x%llx,force-raw=on", path, (unsigned long long)image->address);
+	else
+		strv_addf(b->argv, "loader,file=%s", path);
+	free(path);
+}
+
+/* The first ELF image goes the board's own way, everything else through the generic loader. */
+static void qemu_add_images(struct qemu_build *b)
+{
+	const char *load = b->start->target->qemu->load;
+	bool has_boot_image = strcmp(load, "loader") == 0;
+	for (size_t i = 0; i < b->start->image_count; i++) {
+		const struct driver_image *image = &b->start->images[i];
+		if (!has_boot_image && image->kind == DRIVER_IMAGE_ELF) {
+			strv_add(b->argv, strcmp(load, "bios") == 0 ? "-bios" : "-kernel");
+			strv_add(b->argv, image->path);
+			has_boot_image = true;
+		} else {
+			qemu_add_loader(b, image);
+		}
+	}
+}
+
+int qemu_plan(const struct driver_start *start, struct plan *plan, struct err *err)
+{
+	const Pwemu__V1__QemuTarget *qemu = start->target->qemu;
+	const Pwemu__V1__StartRequest *request = start->request;
+	struct qemu_build b = { .start = start, .plan = plan, .argv = &plan->argv, .semihosting = qemu_wants_semihosting(request) };
+
+	strv_add(b.argv, start->program);
+	static const char *const head[] = { "-nographic", "-nodefaults", "-display", "none", "-machine" };
+	for (size_t i = 0; i < sizeof(head) / sizeof(head[0]); i++)
+		strv_add(b.argv, head[i]);
+	strv_add(b.argv, qemu->machine);
+	qemu_add_control(&b);
+	if (qemu_add_serials(&b, err) < 0)
+		return -1;
+	qemu_add_semihosting(&b);
+	qemu_add_messages(&b);
+	if (request->pause)
+		strv_add(b.argv, "-S");
+	if (request->debug) {
+		strv_add(b.argv, "-d");
+		strv_add(b.argv, "guest_errors");
+	}
+	qemu_add_images(&b);
+	strv_add_all(b.argv, qemu->args, qemu->n_args);
+	strv_add_all(b.argv, request->args, request->n_args);
+	return 0;
+}

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Why a QEMU ended: rules from the most certain to the least, the first that fits decides. A rule looks at the exit status, the
+ * reason of QMP's SHUTDOWN event and what QEMU printed.
+ */
+#include "driver/qemu.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/text.h"
+
+static bool text_has(const struct driver_death *death, const char *needle) { return strstr(death->text, needle) != NULL; }
+
+static bool rule_exec(const struct driver_death *d) { return d->end->exec_errno != 0; }
+static bool rule_stopped(const struct driver_death *d) { return d->stop_requested; }
+static bool rule_lockup(const struct driver_death *d) { return d->end->signal == SIGABRT && text_has(d, "Lockup"); }
+static bool rule_gdb(const struct driver_death *d) { return d->end->signal == 0 && text_has(d, "Terminated via GDBstub"); }
+static bool rule_shim(const struct driver_death *d) { return d->end->shim_died; }
+
+static bool rule_killed(const struct driver_death *d)
+{
+	int sig = d->end->signal;
+	return sig == SIGKILL || sig == SIGTERM || sig == SIGINT || sig == SIGHUP || strcmp(d->shutdown_reason, "host-signal") == 0;
+}
+
+static bool rule_quit(const struct driver_death *d) { return strcmp(d->shutdown_reason, "host-qmp-quit") == 0; }
+static bool rule_crashed(const struct driver_death *d) { return d->end->signal != 0; }
+static bool rule_reset(const struct driver_death *d) { return strcmp(d->shutdown_reason, "guest-reset") == 0; }
+
+/* A guest that is quick ends before QEMU answers; then semihosting was on, and QEMU had nothing to say. */
+static bool rule_bad_config(const struct driver_death *d)
+{
+	return !d->was_ready && d->end->code != 0 && (!d->semihosting || strstr(d->text, "qemu-system-") != NULL);
+}
+
+static bool rule_finished(const struct driver_death *d) { return d->end->code >= 0; }
+
+/* Program counter of a lockup's register dump ("R15=000000a4"); false when there is none. */
+static bool lockup_pc(const char *text, uint32_t *pc)
+{
+	const char *at = strstr(text, "R15=");
+	if (at == NULL)
+		return false;
+	char *end;
+	unsigned long value = strtoul(at + 4, &end, 16);
+	*pc = (uint32_t)value;
+	return end != at + 4;
+}
+
+static bool is_semihosting_call(const struct driver_death *death)
+{
+	uint32_t pc;
+	if (death->semihosting || !lockup_pc(death->text, &pc))
+		return false;
+	for (size_t i = 0; i < death->semihosting_call_count; i++)
+		if (death->semihosting_calls[i] == pc)
+			return true;
+	return false;
+}
+
+static void describe_fault(const struct driver_death *death, char *out, size_t size)
+{
+	char line[128];
+	text_line_with(death->text, "Lockup", line, sizeof(line));
+	if (is_semihosting_call(death))
+		snprintf(out, size, "guest fault at `bkpt 0xab`: the firmware uses semihosting, add --semihosting");
+	else
+		snprintf(out, size, "guest fault: %s", line);
+}
+
+static void describe_config(const struct driver_death *death, char *out, size_t size)
+{
+	char line[160];
+	if (death->end->exec_errno != 0) {
+		snprintf(out, size, "the emulator could not be executed: %s: %s", death->end->exec_what, strerror(death->end->exec_errno));
+		return;
+	}
+	text_first_line(death->text, line, sizeof(line));
+	snprintf(out, size, "the emulator refused to start (exit code %d): %s", death->end->code,
+		 line[0] != '\0' ? line : "it printed no reason");
+}
+
+static void describe_finished(const struct driver_death *death, char *out, size_t size)
+{
+	snprintf(out, size, "guest finished with code %d", death->end->code);
+}
+
+static void describe_killed(const struct driver_death *death, char *out, size_t size)
+{
+	int sig = death->end->signal;
+	snprintf(out, size, "emulator killed from outside%s%s%s", sig != 0 ? " (" : "", sig != 0 ? strsignal(sig) : "", sig != 0 ? ")" : "");
+}
+
+static void describe_crash(const struct driver_death *death, char *out, size_t size)
+{
+	snprintf(out, size, "emulator crashed (%s)", strsignal(death->end->signal));
+}
+
+static void describe_stopped(const struct driver_death *death, char *out, size_t size)
+{
+	snprintf(out, size, "%s", death->stop_requested ? "stopped" : "stopped through the emulator's monitor");
+}
+
+static void describe_reset(const struct driver_death *death, char *out, size_t size)
+{
+	(void)death;
+	snprintf(out, size, "guest reset itself and the emulator was told not to reboot");
+}
+
+static void describe_gdb(const struct driver_death *death, char *out, size_t size)
+{
+	(void)death;
+	snprintf(out, size, "ended by a debugger");
+}
+
+#define CAUSE(name) PWEMU__V1__END_CAUSE__END_CAUSE_##name
+
+static const struct {
+	bool (*matches)(const struct driver_death *death);
+	Pwemu__V1__EndCause cause;
+	void (*describe)(const struct driver_death *death, char *out, size_t size);
+} rules[] = {
+	{ rule_exec, CAUSE(BAD_CONFIG), describe_config },       { rule_lockup, CAUSE(GUEST_FAULT), describe_fault },
+	{ rule_stopped, CAUSE(STOPPED), describe_stopped },      { rule_shim, CAUSE(KILLED), describe_killed },
+	{ rule_gdb, CAUSE(GDB), describe_gdb },                  { rule_killed, CAUSE(KILLED), describe_killed },
+	{ rule_quit, CAUSE(STOPPED), describe_stopped },         { rule_crashed, CAUSE(CRASHED), describe_crash },
+	{ rule_reset, CAUSE(GUEST_RESET), describe_reset },      { rule_bad_config, CAUSE(BAD_CONFIG), describe_config },
+	{ rule_finished, CAUSE(FINISHED), describe_finished },
+};
+
+void qemu_classify(const struct driver_death *death, struct driver_verdict *out)
+{
+	for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++) {
+		if (!rules[i].matches(death))
+			continue;
+		out->cause = rules[i].cause;
+		rules[i].describe(death, out->message, sizeof(out->message));
+		return;
+	}
+	out->cause = CAUSE(UNKNOWN);
+	snprintf(out->message, sizeof(out->message), "nobody knows how the emulator ended");
+}

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * QMP: greeting, qmp_capabilities, query-status, then on_ready. The daemon's own QMP connection is used by nobody else.
+ */
+#include "driver/qemu.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "driver/qmp.h"
+#include "wire/addr.h"
+#include "wire/mem.h"
+
+/* Serials are drained by the same loop that waits, so QEMU cannot be frozen by its output for long. */
+#define QEMU_COMMAND_TIMEOUT_MS 10000
+
+struct driver_link {
+	struct qmp *qmp;
+	const struct driver_events *events;
+	void *ctx;
+	bool is_ready;
+	bool is_nudging;
+};
+
+struct qemu_request {
+	driver_done_fn done;
+	void *ctx;
+};
+
+static void link_on_status(void *ctx, struct json_object *value, const struct err *err)
+{
+	struct driver_link *link = ctx;
+	if (err != NULL) {
+		if (err->code != ERR_CANCELLED && err->code != ERR_UNAVAILABLE)
+			link->events->on_lost(link->ctx, err);
+		return;
+	}
+	link->is_ready = true;
+	link->events->on_ready(link->ctx, !qmp_bool(value, "running"));
+}
+
+static void link_on_greeting(void *ctx)
+{
+	struct driver_link *link = ctx;
+	qmp_execute(link->qmp, "qmp_capabilities", NULL, QEMU_COMMAND_TIMEOUT_MS, NULL, NULL);
+	qmp_execute(link->qmp, "query-status", NULL, QEMU_COMMAND_TIMEOUT_MS, link_on_status, link);
+}
+
+static void link_event_stop(struct driver_link *link, struct json_object *data)
+{
+	(void)data;
+	link->events->on_paused(link->ctx, "paused");
+}
+
+static void link_event_resume(struct driver_link *link, struct json_object *data)
+{
+	(void)data;
+	link->events->on_resumed(link->ctx);
+}
+
+static void link_event_reset(struct driver_link *link, struct json_object *data)
+{
+	link->events->on_reset(link->ctx, qmp_bool(data, "guest"));
+}
+
+static void link_event_shutdown(struct driver_link *link, struct json_object *data)
+{
+	link->events->on_shutdown(link->ctx, qmp_string(data, "reason"));
+}
+
+static void link_event_panic(struct driver_link *link, struct json_object *data)
+{
+	(void)data;
+	link->events->on_paused(link->ctx, "the guest panicked");
+}
+
+static const struct {
+	const char *name;
+	void (*handle)(struct driver_link *link, struct json_object *data);
+} link_events[] = {
+	{ "STOP", link_event_stop },         { "RESUME", link_event_resume },         { "RESET", link_event_reset },
+	{ "SHUTDOWN", link_event_shutdown }, { "GUEST_PANICKED", link_event_panic },
+};
+
+static void link_on_event(void *ctx, const char *name, struct json_object *data)
+{
+	struct driver_link *link = ctx;
+	for (size_t i = 0; i < sizeof(link_events) / sizeof(link_events[0]); i++)
+		if (strcmp(link_events[i].name, name) == 0)
+			link_events[i].handle(link, data);
+}
+
+static void link_on_closed(void *ctx, const struct err *err)
+{
+	struct driver_link *link = ctx;
+	link->events->on_lost(link->ctx, err);
+}
+
+static const struct qmp_ops link_qmp_ops = { .on_greeting = link_on_greeting, .on_event = link_on_event, .on_closed = link_on_closed };
+
+static int qemu_connect(struct event_base *base, int run_dir, const char *run_path, const struct driver_events *events, void *ctx,
+			struct driver_link **out, struct err *err)
+{
+	(void)run_dir;
+	int fd;
+	char *path = xasprintf("%s/qmp.sock", run_path);
+	int rc = addr_connect_unix(path, &fd, err);
+	free(path);
+	if (rc < 0)
+		return err_prefix(err, "QMP");
+	struct driver_link *link = xcalloc(1, sizeof(*link));
+	link->events = events;
+	link->ctx = ctx;
+	link->qmp = qmp_new(base, fd, &link_qmp_ops, link);
+	*out = link;
+	return 0;
+}
+
+static void qemu_drain(struct driver_link *link) { qmp_drain(link->qmp); }
+
+static void qemu_disconnect(struct driver_link *link)
+{
+	if (link == NULL)
+		return;
+	qmp_free(link->qmp);
+	free(link);
+}
+
+static void link_on_acted(void *ctx, struct json_object *value, const struct err *err)
+{
+	(void)value;
+	struct qemu_request *request = ctx;
+	request->done(request->ctx, err);
+	free(request);
+}
+
+static const char *const action_commands[] = {
+	[DRIVER_PAUSE] = "stop",
+	[DRIVER_RESUME] = "cont",
+	[DRIVER_RESET] = "system_reset",
+};
+_Static_assert(sizeof(action_commands) / sizeof(action_commands[0]) == DRIVER_ACTION_COUNT, "a command for every action");
+
+static void qemu_act(struct driver_link *link, enum driver_action action, driver_done_fn done, void *ctx)
+{
+	struct qemu_request *request = xcalloc(1, sizeof(*request));
+	*request = (struct qemu_request){ .done = done, .ctx = ctx };
+	qmp_execute(link->qmp, action_commands[action], NULL, QEMU_COMMAND_TIMEOUT_MS, link_on_acted, request);
+}
+
+static void link_on_nudged(void *ctx, struct json_object *value, const struct err *err)
+{
+	(void)value;
+	if (err == NULL || err->code != ERR_CANCELLED)
+		((struct driver_link *)ctx)->is_nudging = false;
+}
+
+/* Any command makes QEMU's main loop turn, which is when some UARTs take input. */
+static void qemu_nudge(struct driver_link *link)
+{
+	if (!link->is_ready || link->is_nudging)
+		return;
+	link->is_nudging = true;
+	qmp_execute(link->qmp, "query-status", NULL, QEMU_COMMAND_TIMEOUT_MS, link_on_nudged, link);
+}
+
+static const char *qemu_executable(const Pwemu__V1__Target *target, struct err *err)
+{
+	if (target->qemu != NULL && target->qemu->executable[0] != '\0' && target->qemu->machine[0] != '\0')
+		return target->qemu->executable;
+	err_set(err, ERR_INVALID_ARGUMENT, "target \"%s\": qemu needs \"executable\" and \"machine\"", target->name);
+	return NULL;
+}
+
+const struct driver_ops qemu_driver = {
+	.name = "qemu",
+	.executable = qemu_executable,
+	.plan = qemu_plan,
+	.connect = qemu_connect,
+	.drain = qemu_drain,
+	.disconnect = qemu_disconnect,
+	.act = qemu_act,
+	.nudge = qemu_nudge,
+	.classify = qemu_classify,
+};

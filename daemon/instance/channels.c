@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The channels of an instance. They live longer than a boot: a later boot that has a channel of the same name goes on in its log.
+ * The log of an instance that has ended is opened when somebody reads it.
+ */
+#include "instance/priv.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "wire/mem.h"
+
+#define EMULATOR_TEXT_MAX 16384
+
+struct instance_channel *channels_find(const struct instance *inst, const char *name)
+{
+	for (size_t i = 0; i < inst->channel_count; i++)
+		if (strcmp(inst->channels[i]->name, name) == 0)
+			return inst->channels[i];
+	return NULL;
+}
+
+static void channels_on_stuck(void *ctx)
+{
+	struct instance_channel *channel = ctx;
+	if (channel->inst->link != NULL)
+		channel->inst->driver->nudge(channel->inst->link);
+}
+
+static void channels_on_trouble(void *ctx, const struct err *err)
+{
+	const struct instance_channel *channel = ctx;
+	log_warn(&channel->inst->scope, "channel %s: %s", channel->name, err->msg);
+}
+
+int channels_open(struct instance *inst, struct instance_channel *channel, struct err *err)
+{
+	if (channel->hub != NULL || channel->is_socket)
+		return 0;
+	struct hub_config config = {
+		.base = inst->env->base,
+		.name = channel->name,
+		.log_dir = inst->log_dir,
+		.on_input_stuck = channels_on_stuck,
+		.on_trouble = channels_on_trouble,
+		.ctx = channel,
+	};
+	if (hub_open(&config, &channel->hub, err) < 0)
+		return err_prefix(err, "channel \"%s\"", channel->name);
+	hub_set_final(channel->hub, inst_state_row(inst->state)->is_over);
+	return 0;
+}
+
+static void channels_close(struct instance_channel *channel)
+{
+	if (channel->hub == NULL)
+		return;
+	channel->offset = hub_end_offset(channel->hub);
+	hub_free(channel->hub);
+	channel->hub = NULL;
+}
+
+/* The channel of this name that an earlier boot had, or a new one; taken out of the old array. */
+static struct instance_channel *channels_take(struct instance *inst, const char *name)
+{
+	for (size_t i = 0; i < inst->channel_count; i++) {
+		struct instance_channel *old = inst->channels[i];
+		if (old == NULL || strcmp(old->name, name) != 0)
+			continue;
+		inst->channels[i] = NULL;
+		return old;
+	}
+	struct instance_channel *channel = xcalloc(1, sizeof(*channel));
+	snprintf(channel->name, sizeof(channel->name), "%s", name);
+	channel->inst = inst;
+	return channel;
+}
+
+void channels_set(struct instance *inst, const struct plan *plan)
+{
+	size_t total = 0;
+	struct instance_channel **fresh = xcalloc(plan->channel_count + plan->socket_count, sizeof(struct instance_channel *));
+	for (size_t i = 0; i < plan->channel_count; i++) {
+		const struct plan_channel *row = &plan->channels[i];
+		fresh[total] = channels_take(inst, row->name);
+		fresh[total]->kind = row->kind;
+		fresh[total]->is_socket = false;
+		fresh[total++]->has_input = row->has_input;
+	}
+	for (size_t i = 0; i < plan->socket_count; i++) {
+		if (plan->sockets[i].kind != CHANNEL_GDB)
+			continue; /* QMP is the daemon's own */
+		fresh[total] = channels_take(inst, plan->sockets[i].name);
+		fresh[total]->kind = plan->sockets[i].kind;
+		fresh[total++]->is_socket = true;
+	}
+	channels_free(inst);
+	inst->channels = fresh;
+	inst->channel_count = total;
+}
+
+void channels_free(struct instance *inst)
+{
+	for (size_t i = 0; i < inst->channel_count; i++) {
+		if (inst->channels[i] != NULL)
+			channels_close(inst->channels[i]);
+		free(inst->channels[i]);
+	}
+	free(inst->channels);
+	inst->channels = NULL;
+	inst->channel_count = 0;
+}
+
+void channels_set_final(struct instance *inst)
+{
+	bool final = inst_state_row(inst->state)->is_over;
+	for (size_t i = 0; i < inst->channel_count; i++)
+		if (inst->channels[i]->hub != NULL)
+			hub_set_final(inst->channels[i]->hub, final);
+}
+
+void instance_trim(struct instance *inst)
+{
+	if (!instance_is_over(inst))
+		return;
+	for (size_t i = 0; i < inst->channel_count; i++) {
+		struct instance_channel *channel = inst->channels[i];
+		if (channel->hub != NULL && hub_cursor_count(channel->hub) == 0 && !hub_has_writer(channel->hub))
+			channels_close(channel);
+	}
+}
+
+static struct instance_channel *channels_default(const struct instance *inst)
+{
+	for (size_t i = 0; i < inst->channel_count; i++)
+		if (inst->channels[i]->kind == CHANNEL_SERIAL)
+			return inst->channels[i];
+	return NULL;
+}
+
+static int channels_not_found(const struct instance *inst, const char *name, struct err *err)
+{
+	char known[512] = "";
+	for (size_t i = 0; i < inst->channel_count; i++) {
+		size_t used = strlen(known);
+		if (!inst->channels[i]->is_socket)
+			snprintf(known + used, sizeof(known) - used, "%s%s", used > 0 ? ", " : "", inst->channels[i]->name);
+	}
+	err_set(err, ERR_NOT_FOUND, "instance \"%s\" has no channel \"%s\"; there is: %s", inst->name, name,
+		known[0] != '\0' ? known : "none, it never ran");
+	return err_reason(err, "invalid-channel");
+}
+
+int instance_hub(struct instance *inst, const char *name, struct hub **out, const char **channel_name, struct err *err)
+{
+	struct instance_channel *channel;
+	if (name == NULL || name[0] == '\0')
+		channel = channels_default(inst);
+	else
+		channel = channels_find(inst, name);
+	if (channel == NULL)
+		return channels_not_found(inst, name != NULL && name[0] != '\0' ? name : "(default console)", err);
+	if (channel->is_socket) {
+		char *run = instance_run_path(inst);
+		err_set(err, ERR_FAILED_PRECONDITION, "channel \"%s\" has no log; connect to its socket %s/%s.sock", channel->name, run, channel->name);
+		free(run);
+		return err_reason(err, "invalid-channel-type");
+	}
+	if (channels_open(inst, channel, err) < 0)
+		return -1;
+	*out = channel->hub;
+	*channel_name = channel->name;
+	return 0;
+}
+
+bool instance_channel_needs_control(const struct instance *inst, const char *name)
+{
+	const struct instance_channel *channel = channels_find(inst, name);
+	return channel != NULL && (channel->kind == CHANNEL_GDB || channel->kind == CHANNEL_QMP);
+}
+
+static void channels_ignore_readable(void *ctx) { (void)ctx; }
+
+char *channels_emulator_text(struct instance *inst)
+{
+	char *text = xcalloc(1, EMULATOR_TEXT_MAX + 1);
+	struct instance_channel *channel = channels_find(inst, "emulator");
+	struct hub_boot boot;
+	if (channel == NULL || channels_open(inst, channel, NULL) < 0 || hub_find_boot(channel->hub, 0, &boot, NULL) < 0)
+		return text;
+	uint64_t end = hub_end_offset(channel->hub);
+	uint64_t from = end - boot.offset > EMULATOR_TEXT_MAX ? end - EMULATOR_TEXT_MAX : boot.offset;
+	static const struct cursor_ops ops = { .on_readable = channels_ignore_readable };
+	struct cursor *cursor;
+	struct chunk chunk;
+	size_t len = 0;
+	if (cursor_open(channel->hub, from, end, false, &ops, NULL, &cursor, NULL) < 0)
+		return text;
+	while (len < EMULATOR_TEXT_MAX && cursor_read(cursor, text + len, EMULATOR_TEXT_MAX - len, &chunk, NULL) == 1)
+		len += chunk.len;
+	cursor_close(cursor);
+	for (size_t i = 0; i < len; i++)
+		if (text[i] == '\0')
+			text[i] = ' ';
+	return text;
+}

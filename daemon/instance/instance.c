@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/dirs.h"
+#include "base/pb.h"
+#include "instance/priv.h"
+#include "wire/mem.h"
+
+#define INSTANCE_GRACE_MS 5000
+
+static void instance_on_timeout(void *ctx);
+
+char *instance_run_path(const struct instance *inst) { return xasprintf("%s/run/%s", inst->env->state_dir, inst->id); }
+char *instance_data_path(const struct instance *inst) { return xasprintf("%s/data/%s", inst->env->state_dir, inst->id); }
+
+const char *instance_id(const struct instance *inst) { return inst->id; }
+const char *instance_name(const struct instance *inst) { return inst->name; }
+const char *instance_project(const struct instance *inst) { return inst->project; }
+const char *instance_working_dir(const struct instance *inst) { return inst->working_dir; }
+uid_t instance_uid(const struct instance *inst) { return inst->uid; }
+enum inst_state instance_state(const struct instance *inst) { return inst->state; }
+bool instance_is_over(const struct instance *inst) { return inst_state_row(inst->state)->is_over; }
+uint32_t instance_boot(const struct instance *inst) { return inst->boot; }
+pid_t instance_pid(const struct instance *inst) { return inst->proc != NULL ? proc_pid(inst->proc) : 0; }
+const struct err *instance_start_error(const struct instance *inst) { return &inst->start_error; }
+uint64_t instance_keeper(const struct instance *inst) { return inst->keeper; }
+
+const char *instance_eol(const struct instance *inst)
+{
+	return inst->target != NULL && inst->target->eol[0] != '\0' ? inst->target->eol : "cr";
+}
+
+void instance_changed(struct instance *inst) { inst->env->on_change(inst->env->ctx, inst); }
+
+/* ---------------------------------------------------------------- life */
+
+struct instance *instance_new(const struct instance_env *env, const struct instance_identity *identity)
+{
+	struct instance *inst = xcalloc(1, sizeof(*inst));
+	inst->env = env;
+	inst->state = INST_ENDED;
+	inst->log_dir = -1;
+	inst->id = xstrdup(identity->id);
+	inst->name = xstrdup(identity->name);
+	inst->project = xstrdup(identity->project);
+	inst->working_dir = xstrdup(identity->working_dir);
+	inst->owner = xstrdup(identity->owner);
+	inst->uid = identity->uid;
+	inst->timer = timer_new(env->base, instance_on_timeout, inst);
+	strv_init(&inst->argv);
+	snprintf(inst->scope.name, sizeof(inst->scope.name), "%s (%s)", inst->name, inst->id);
+	return inst;
+}
+
+void instance_free(struct instance *inst)
+{
+	if (inst == NULL)
+		return;
+	prepare_cancel(inst->prepare);
+	if (inst->link != NULL)
+		inst->driver->disconnect(inst->link);
+	proc_free(inst->proc);
+	channels_free(inst);
+	timer_free(inst->timer);
+	if (inst->log_dir >= 0)
+		close(inst->log_dir);
+	PB_FREE(inst->target);
+	PB_FREE(inst->request);
+	free(inst->prepared);
+	strv_fini(&inst->argv);
+	char *const texts[] = { inst->id, inst->name, inst->project, inst->working_dir, inst->owner, inst->program, inst->mark };
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+		free(texts[i]);
+	free(inst);
+}
+
+/* ---------------------------------------------------------------- states */
+
+/* What the new state may not hold goes. */
+static void instance_drop(struct instance *inst, unsigned holds)
+{
+	if (!(holds & INST_HOLDS_HELPER)) {
+		prepare_cancel(inst->prepare);
+		inst->prepare = NULL;
+	}
+	if (!(holds & INST_HOLDS_LINK) && inst->link != NULL) {
+		inst->driver->disconnect(inst->link);
+		inst->link = NULL;
+	}
+	if (!(holds & INST_HOLDS_PROC) && inst->proc != NULL) {
+		proc_release(inst->proc);
+		proc_free(inst->proc);
+		inst->proc = NULL;
+	}
+	if (!(holds & INST_HOLDS_FIFOS))
+		boot_remove_files(inst);
+}
+
+static void instance_on_prepared(void *ctx, const struct prepare_result *result)
+{
+	struct instance *inst = ctx;
+	inst->prepare = NULL;
+	if (err_is_set(&result->err)) {
+		inst->start_error = result->err;
+		instance_event(inst, INST_EV_REFUSED, result->err.msg);
+		return;
+	}
+	if (inst->prepared == NULL)
+		inst->prepared = xcalloc(1, sizeof(*inst->prepared));
+	*inst->prepared = *result;
+	free(inst->program);
+	inst->program = xstrdup(result->program);
+	instance_event(inst, INST_EV_PREPARED, "the emulator is starting");
+}
+
+static void instance_refuse(struct instance *inst, const struct err *err)
+{
+	inst->start_error = *err;
+	instance_event(inst, INST_EV_REFUSED, err->msg);
+}
+
+static void enter_preparing(struct instance *inst)
+{
+	struct err err = ERR_INIT;
+	char *log = xasprintf("%s/data/%s/emulator.log", inst->env->state_dir, inst->id);
+	char *link = xasprintf("%s.log", inst->driver->name);
+	struct prepare_spec spec = {
+		.target = inst->target,
+		.request = inst->request,
+		.executable = inst->driver->executable(inst->target, &err),
+		.working_dir = inst->working_dir,
+		.message_link = link,
+		.message_log = log,
+		.uid = inst->uid,
+	};
+	int rc = spec.executable == NULL ? -1 : prepare_begin(inst->env->base, &spec, instance_on_prepared, inst, &inst->prepare, &err);
+	free(log);
+	free(link);
+	if (rc < 0)
+		instance_refuse(inst, &err);
+}
+
+static void enter_booting(struct instance *inst)
+{
+	struct err err = ERR_INIT;
+	inst->boot++;
+	inst->was_ready = false;
+	inst->stop_requested = false;
+	inst->stop_reason[0] = '\0';
+	inst->shutdown_reason[0] = '\0';
+	inst->has_end = false;
+	inst->started_ns = 0;
+	inst->ended_ns = 0;
+	memset(&inst->proc_end, 0, sizeof(inst->proc_end));
+	inst->proc_end.code = -1;
+	if (boot_begin(inst, &err) < 0)
+		instance_refuse(inst, &err);
+}
+
+static void enter_over(struct instance *inst)
+{
+	inst->ended_ns = clock_wall_ns();
+	inst->keeper = 0;
+	channels_set_final(inst);
+	instance_trim(inst);
+}
+
+static void (*const enter_actions[INST_STATE_COUNT])(struct instance *inst) = {
+	[INST_PREPARING] = enter_preparing,
+	[INST_BOOTING] = enter_booting,
+	[INST_DRAINING] = boot_drain,
+};
+
+/* The only place where the state changes. */
+static void instance_enter(struct instance *inst, enum inst_state state, const char *reason)
+{
+	const struct inst_state_row *row = inst_state_row(state);
+	inst->state = state;
+	snprintf(inst->reason, sizeof(inst->reason), "%s", reason);
+	log_info(&inst->scope, "%s%s%s", row->name, reason[0] != '\0' ? ": " : "", reason);
+	timer_disarm(inst->timer);
+	instance_drop(inst, row->holds);
+	if (row->timeout_ms > 0)
+		timer_arm(inst->timer, row->timeout_ms);
+	if (row->is_over)
+		enter_over(inst);
+	store_save(inst);
+	if (enter_actions[state] != NULL)
+		enter_actions[state](inst); /* may lead to the next state at once */
+	if (inst->state == state)
+		instance_changed(inst);
+}
+
+bool instance_event(struct instance *inst, enum inst_event event, const char *reason)
+{
+	enum inst_state next;
+	if (!inst_state_next(inst->state, event, &next)) {
+		log_debug(&inst->scope, "%s changes nothing in state %s", inst_event_name(event), inst_state_row(inst->state)->name);
+		return false;
+	}
+	char text[sizeof(inst->reason)]; /* reason may be inst->reason */
+	snprintf(text, sizeof(text), "%s", reason);
+	instance_enter(inst, next, text);
+	return true;
+}
+
+static void instance_on_timeout(void *ctx)
+{
+	struct instance *inst = ctx;
+	char reason[128];
+	const struct inst_state_row *row = inst_state_row(inst->state);
+	snprintf(reason, sizeof(reason), "%s for longer than %u s", row->name, row->timeout_ms / 1000);
+	err_set(&inst->start_error, ERR_DEADLINE_EXCEEDED, "instance \"%s\" was %s", inst->name, reason);
+	instance_event(inst, INST_EV_TIMEOUT, reason);
+	if (inst->state == INST_STOPPING && inst->proc != NULL)
+		proc_stop(inst->proc, 0);
+}
+
+/* ---------------------------------------------------------------- what users ask for */
+
+static int instance_open_logs(struct instance *inst, struct err *err)
+{
+	if (inst->log_dir >= 0)
+		return 0;
+	char *path = instance_data_path(inst);
+	int rc = dirs_make(path, err) < 0 ? -1 : dirs_open(path, &inst->log_dir, err);
+	free(path);
+	return rc;
+}
+
+void instance_start(struct instance *inst, const Pwemu__V1__Target *target, const Pwemu__V1__StartRequest *request, uint64_t keeper)
+{
+	struct err err = ERR_INIT;
+	PB_FREE(inst->target);
+	PB_FREE(inst->request);
+	inst->target = PB_COPY(Pwemu__V1__Target, target);
+	inst->request = PB_COPY(Pwemu__V1__StartRequest, request);
+	inst->keeper = keeper;
+	inst->start_error = (struct err)ERR_INIT;
+	inst->driver = driver_find(target->emulator, &err);
+	if (inst->driver == NULL || instance_open_logs(inst, &err) < 0) {
+		inst->start_error = err;
+		inst->state = INST_FAILED;
+		snprintf(inst->reason, sizeof(inst->reason), "%s", err.msg);
+		instance_changed(inst);
+		return;
+	}
+	instance_event(inst, INST_EV_START, "looking at images and emulator");
+}
+
+void instance_stop(struct instance *inst, uint32_t grace_ms, const char *reason)
+{
+	if (!inst->stop_requested)
+		snprintf(inst->stop_reason, sizeof(inst->stop_reason), "%s", reason);
+	inst->stop_requested = true;
+	if (inst->state == INST_PREPARING)
+		err_set(&inst->start_error, ERR_ABORTED, "instance \"%s\": %s before it ran", inst->name, reason);
+	instance_event(inst, INST_EV_STOP, reason);
+	if (inst->state == INST_STOPPING && inst->proc != NULL)
+		proc_stop(inst->proc, grace_ms > 0 ? grace_ms : INSTANCE_GRACE_MS);
+}
+
+int instance_act(struct instance *inst, enum driver_action action, driver_done_fn done, void *ctx, struct err *err)
+{
+	bool is_up = inst->state == INST_RUNNING || inst->state == INST_PAUSED;
+	if (!is_up || inst->link == NULL) {
+		err_set(err, ERR_FAILED_PRECONDITION, "instance \"%s\" is not running (%s)", inst->name, inst_state_row(inst->state)->name);
+		return err_reason(err, "not-running");
+	}
+	inst->driver->act(inst->link, action, done, ctx);
+	return 0;
+}
+
+static void instance_remove_dir(struct instance *inst, char *path)
+{
+	struct err err = ERR_INIT;
+	if (dirs_remove(path, &err) < 0)
+		log_warn(&inst->scope, "%s", err.msg);
+	free(path);
+}
+
+void instance_erase(struct instance *inst)
+{
+	channels_free(inst);
+	instance_remove_dir(inst, instance_data_path(inst));
+	instance_remove_dir(inst, instance_run_path(inst));
+}
+
+/* ---------------------------------------------------------------- adoption */
+
+static void instance_after_adoption(struct instance *inst)
+{
+	struct err err = ERR_INIT;
+	inst->proc_end.code = -1;
+	inst->proc_end.shim_died = true;
+	if (inst->state == INST_PREPARING) {
+		instance_event(inst, INST_EV_REFUSED, "the daemon ended while it was starting");
+	} else if (boot_adopt(inst, &err) < 0) {
+		log_warn(&inst->scope, "cannot be adopted: %s", err.msg);
+		if (inst->state == INST_DRAINING)
+			boot_drain(inst);
+		else
+			instance_event(inst, INST_EV_EXITED, "it ended while no daemon was there");
+	} else {
+		log_info(&inst->scope, "adopted, emulator is process %d", (int)instance_pid(inst));
+		if (inst->stop_requested)
+			proc_stop(inst->proc, INSTANCE_GRACE_MS);
+		else if (inst->request->stop_on_disconnect)
+			instance_stop(inst, 0, "its client was lost with the daemon");
+	}
+}
+
+struct instance *instance_restore(const struct instance_env *env, const char *owner, Pwemu__V1__Record *record)
+{
+	struct instance_identity identity = {
+		.id = record->id,
+		.name = record->name,
+		.project = record->project,
+		.working_dir = record->working_dir,
+		.uid = record->uid,
+		.owner = owner,
+	};
+	struct instance *inst = instance_new(env, &identity);
+	struct err err = ERR_INIT;
+	store_apply(inst, record);
+	PB_FREE(record);
+	inst->driver = driver_find(inst->target->emulator, &err);
+	if (inst->driver == NULL || instance_open_logs(inst, &err) < 0) {
+		log_error(&inst->scope, "cannot be adopted: %s", err.msg);
+		inst->state = INST_FAILED;
+		snprintf(inst->reason, sizeof(inst->reason), "%s", err.msg);
+	}
+	if (!instance_is_over(inst))
+		instance_after_adoption(inst);
+	return inst;
+}

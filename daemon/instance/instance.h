@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * An instance: one running (or ended) target, identified by its working directory, owned by one user. It owns its channels, and
+ * while it runs its process and its driver link. instance_enter() in instance.c is the only function that changes the state.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "channel/hub.h"
+#include "driver/driver.h"
+#include "instance/state.h"
+#include "pwemu/v1/instances.pb-c.h"
+#include "wire/err.h"
+
+#define INSTANCE_ID_LEN 6
+
+struct event_base;
+struct instance;
+
+/* What an instance needs from its surroundings; outlives it. */
+struct instance_env {
+	struct event_base *base;
+	const char *shim;      /* path of pwemu-shim */
+	const char *state_dir; /* absolute */
+	/* Something about it has changed. Must not free it. */
+	void (*on_change)(void *ctx, struct instance *inst);
+	void *ctx;
+};
+
+/* Who and what; strings are copied. */
+struct instance_identity {
+	const char *id;
+	const char *name;
+	const char *project;
+	const char *working_dir;
+	uid_t uid;
+	const char *owner;
+};
+
+struct instance *instance_new(const struct instance_env *env, const struct instance_identity *identity);
+/* Brings back what a record describes (instance_load) and takes over its process if it lives. Takes the record. */
+struct instance *instance_restore(const struct instance_env *env, const char *owner, struct _Pwemu__V1__Record *record);
+/* Leaves process and files as they are. */
+void instance_free(struct instance *inst);
+
+/* ---- what it is */
+const char *instance_id(const struct instance *inst);
+const char *instance_name(const struct instance *inst);
+const char *instance_project(const struct instance *inst);
+const char *instance_working_dir(const struct instance *inst);
+uid_t instance_uid(const struct instance *inst);
+enum inst_state instance_state(const struct instance *inst);
+bool instance_is_over(const struct instance *inst);
+uint32_t instance_boot(const struct instance *inst);
+pid_t instance_pid(const struct instance *inst);
+/* Why the latest start failed; ERR_OK if it did not. */
+const struct err *instance_start_error(const struct instance *inst);
+/* Connection that keeps it alive, 0 if none. */
+uint64_t instance_keeper(const struct instance *inst);
+/* Its description for clients; pointers into the instance, valid until it changes. To be released with instance_describe_fini. */
+void instance_describe(struct instance *inst, Pwemu__V1__Instance *out);
+void instance_describe_fini(Pwemu__V1__Instance *out);
+
+/* ---- what can be done with it */
+/* Begins a start; the instance must be over. Copies both messages. keeper: number of a connection, 0 for none. */
+void instance_start(struct instance *inst, const Pwemu__V1__Target *target, const Pwemu__V1__StartRequest *request, uint64_t keeper);
+/* Begins to end the whole process tree. */
+void instance_stop(struct instance *inst, uint32_t grace_ms, const char *reason);
+/* FAILED_PRECONDITION at once when it does not run; else done comes later. */
+int instance_act(struct instance *inst, enum driver_action action, driver_done_fn done, void *ctx, struct err *err) __attribute__((warn_unused_result));
+/* Deletes logs, record and run directory. It must be over. */
+void instance_erase(struct instance *inst);
+
+/* ---- channels */
+/* The hub of a channel; name NULL or "": the default channel. NOT_FOUND (invalid-channel) names those there are. */
+int instance_hub(struct instance *inst, const char *name, struct hub **out, const char **channel_name, struct err *err) __attribute__((warn_unused_result));
+const char *instance_eol(const struct instance *inst);
+bool instance_channel_needs_control(const struct instance *inst, const char *name);
+/* Closes the logs of an ended instance that nobody reads. */
+void instance_trim(struct instance *inst);

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What must be looked at in the user's files before a start: the emulator's program in the user's PATH, the images, the working
+ * directory. A short-lived helper process does it, with a deadline, so that no slow file system ever stops the daemon.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "driver/driver.h"
+#include "wire/err.h"
+
+#define PREPARE_PATH_MAX   4096
+#define PREPARE_IMAGES_MAX 16
+#define PREPARE_CALLS_MAX  64
+
+struct event_base;
+struct prepare;
+
+/* What the helper found. Travels through a pipe as it is. */
+struct prepare_result {
+	struct err err; /* ERR_OK: all is well */
+	char program[PREPARE_PATH_MAX];
+	uint32_t image_count;
+	struct {
+		uint32_t kind; /* of struct driver_image */
+		uint64_t address;
+	} images[PREPARE_IMAGES_MAX];
+	uint32_t call_count;
+	uint32_t calls[PREPARE_CALLS_MAX]; /* addresses of `bkpt 0xab` */
+};
+
+/* Everything must stay valid until on_done or prepare_cancel. */
+struct prepare_spec {
+	const Pwemu__V1__Target *target;
+	const Pwemu__V1__StartRequest *request;
+	const char *executable;
+	const char *working_dir; /* made with its parents, 0700 */
+	const char *message_link, *message_log; /* a link of that name in the working directory to that file */
+	uid_t uid;
+};
+
+/* on_done comes once, from the loop, save after prepare_cancel. */
+int prepare_begin(struct event_base *base, const struct prepare_spec *spec, void (*on_done)(void *ctx, const struct prepare_result *result),
+		  void *ctx, struct prepare **out, struct err *err) __attribute__((warn_unused_result));
+void prepare_cancel(struct prepare *prepare); /* takes NULL */

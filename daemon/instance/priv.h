@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The inside of an instance, shared by the files of this directory alone. */
+#pragma once
+
+#include "base/log.h"
+#include "instance/instance.h"
+#include "instance/prepare.h"
+#include "loop/timer.h"
+#include "pwemu/v1/record.pb-c.h"
+
+struct instance_channel {
+	char name[PLAN_NAME_MAX];
+	enum channel_kind kind;
+	bool has_input;
+	bool is_socket;   /* reached by NAME.sock in the run directory; has no log */
+	bool is_draining; /* its hub has not reported the end of the boot yet */
+	struct hub *hub;  /* NULL: not opened */
+	uint64_t offset;  /* end of the log while it is not opened */
+	struct instance *inst;
+};
+
+struct instance {
+	const struct instance_env *env;
+	struct log_scope scope;
+	char *id, *name, *project, *working_dir, *owner;
+	uid_t uid;
+
+	enum inst_state state;
+	char reason[256];
+	struct timer *timer;
+	struct err start_error;
+	uint64_t keeper;
+
+	Pwemu__V1__Target *target;
+	Pwemu__V1__StartRequest *request;
+	struct prepare_result *prepared;
+	struct strv argv; /* of the latest boot */
+	char *program, *mark;
+
+	uint32_t boot;
+	uint64_t started_ns, ended_ns;
+	bool was_ready, stop_requested;
+	char stop_reason[128];
+	char shutdown_reason[64];
+	bool has_end;
+	struct proc_end proc_end;
+	Pwemu__V1__End end;
+	char end_message[256];
+
+	struct prepare *prepare;           /* INST_HOLDS_HELPER */
+	struct proc *proc;                 /* INST_HOLDS_PROC */
+	struct driver_link *link;          /* INST_HOLDS_LINK */
+	const struct driver_ops *driver;
+	int log_dir;
+
+	struct instance_channel **channels;
+	size_t channel_count;
+	size_t draining;
+};
+
+/* ---- instance.c */
+/* Feeds an event to the table; true when it led to another state. */
+bool instance_event(struct instance *inst, enum inst_event event, const char *reason);
+void instance_changed(struct instance *inst);
+char *instance_run_path(const struct instance *inst);  /* to be freed */
+char *instance_data_path(const struct instance *inst); /* to be freed */
+
+/* ---- boot.c */
+/* Makes FIFOs and sockets, begins the boot on every channel, starts the process. */
+int boot_begin(struct instance *inst, struct err *err) __attribute__((warn_unused_result));
+/* Takes over a boot of an earlier daemon. */
+int boot_adopt(struct instance *inst, struct err *err) __attribute__((warn_unused_result));
+/* The process is dead: what the FIFOs hold goes to the logs; INST_EV_DRAINED or _SPOILED follows. */
+void boot_drain(struct instance *inst);
+void boot_remove_files(struct instance *inst);
+
+/* ---- channels.c */
+struct instance_channel *channels_find(const struct instance *inst, const char *name);
+void channels_set(struct instance *inst, const struct plan *plan);
+void channels_free(struct instance *inst);
+int channels_open(struct instance *inst, struct instance_channel *channel, struct err *err) __attribute__((warn_unused_result));
+void channels_set_final(struct instance *inst);
+/* Tail of the emulator's own messages in this boot; to be freed. */
+char *channels_emulator_text(struct instance *inst);
+
+/* ---- store.c */
+void store_save(struct instance *inst);
+Pwemu__V1__Record *store_load(const char *path, struct err *err);
+void store_apply(struct instance *inst, const Pwemu__V1__Record *record);

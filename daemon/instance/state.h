@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The life cycle of an instance as a table: for every state what it may hold and for how long, and for every event where it leads.
+ * A cell that is not filled means that the event changes nothing in that state.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "pwemu/v1/instances.pb-c.h"
+
+enum inst_state {
+	INST_PREPARING, /* a helper looks at images, program and working directory */
+	INST_BOOTING,   /* the emulator was started (or is being adopted) and has not answered yet */
+	INST_RUNNING,
+	INST_PAUSED,
+	INST_STOPPING, /* the process tree is being ended */
+	INST_DRAINING, /* it is dead; what its FIFOs hold goes to the logs */
+	INST_ENDED,
+	INST_FAILED, /* never ran, or the emulator refused its configuration */
+	INST_STATE_COUNT
+};
+
+enum inst_event {
+	INST_EV_START,    /* somebody asks for a start */
+	INST_EV_PREPARED, /* the helper found everything right */
+	INST_EV_REFUSED,  /* it did not, or the emulator could not be started */
+	INST_EV_RUNS,     /* the emulator says that the guest runs */
+	INST_EV_RESTS,    /* the emulator says that the guest does not run */
+	INST_EV_STOP,     /* somebody asks for a stop */
+	INST_EV_EXITED,   /* the process tree is dead */
+	INST_EV_DRAINED,  /* the logs are complete, the boot ended as boots end */
+	INST_EV_SPOILED,  /* the logs are complete, the emulator had refused its configuration */
+	INST_EV_TIMEOUT,  /* the state's time is over */
+	INST_EVENT_COUNT
+};
+
+/* What a state may hold; entering a state drops the rest. */
+enum inst_hold {
+	INST_HOLDS_HELPER = 1 << 0, /* the preparing helper */
+	INST_HOLDS_PROC = 1 << 1,   /* shim and process */
+	INST_HOLDS_LINK = 1 << 2,   /* the driver's connection */
+	INST_HOLDS_FIFOS = 1 << 3,  /* the boot's run directory */
+};
+
+struct inst_state_row {
+	const char *name;
+	Pwemu__V1__State shown; /* as clients see it */
+	unsigned holds;         /* enum inst_hold */
+	uint32_t timeout_ms;    /* 0: may last for ever */
+	bool is_over;           /* no process, none on its way */
+};
+
+const struct inst_state_row *inst_state_row(enum inst_state state);
+
+/* Where the event leads; false when it changes nothing. */
+bool inst_state_next(enum inst_state state, enum inst_event event, enum inst_state *next);
+
+/* State by its name; false when there is none. */
+bool inst_state_parse(const char *name, enum inst_state *out);
+const char *inst_event_name(enum inst_event event);

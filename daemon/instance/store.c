@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Records: <state>/data/<id>/record, one line "pwemu-record 1 <length> <FNV-1a>\n", then a pwemu.v1.Record. Written beside it and
+ * renamed, so that a reader sees the old one or the new one. Nothing is synced: what a power cut leaves is checked when it is read.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/pb.h"
+#include "instance/priv.h"
+#include "wire/mem.h"
+
+#define STORE_MAX    (8u << 20)
+#define STORE_HEADER "pwemu-record 1 "
+
+static uint64_t store_hash(const uint8_t *bytes, size_t len)
+{
+	uint64_t hash = 0xcbf29ce484222325u;
+	for (size_t i = 0; i < len; i++)
+		hash = (hash ^ bytes[i]) * 0x100000001b3u;
+	return hash;
+}
+
+static int store_write_all(int fd, const void *buf, size_t len)
+{
+	for (const char *at = buf; len > 0;) {
+		ssize_t n = write(fd, at, len);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return -1;
+		at += n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+static int store_write(int dir, const uint8_t *bytes, size_t len, struct err *err)
+{
+	char header[80];
+	int n = snprintf(header, sizeof(header), STORE_HEADER "%zu %016" PRIx64 "\n", len, store_hash(bytes, len));
+	int fd = openat(dir, "record.new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return err_sys(err, errno, "make \"record.new\"");
+	int rc = store_write_all(fd, header, (size_t)n) < 0 || store_write_all(fd, bytes, len) < 0 ? err_sys(err, errno, "write \"record.new\"") : 0;
+	close(fd);
+	if (rc == 0 && renameat(dir, "record.new", dir, "record") < 0)
+		rc = err_sys(err, errno, "rename \"record.new\"");
+	return rc;
+}
+
+static void store_fill_channels(struct instance *inst, Pwemu__V1__Record *record)
+{
+	record->channels = xcalloc(inst->channel_count, sizeof(Pwemu__V1__Channel *));
+	for (size_t i = 0; i < inst->channel_count; i++) {
+		struct instance_channel *channel = inst->channels[i];
+		Pwemu__V1__Channel *row = xcalloc(1, sizeof(*row));
+		pwemu__v1__channel__init(row);
+		row->name = channel->name;
+		row->kind = (char *)channel_kind_name(channel->kind);
+		row->writable = channel->has_input;
+		row->type = channel->is_socket ? (char *)"unix" : (char *)"none";
+		row->offset = channel->hub != NULL ? hub_end_offset(channel->hub) : channel->offset;
+		record->channels[record->n_channels++] = row;
+	}
+}
+
+static void store_free_channels(Pwemu__V1__Record *record)
+{
+	for (size_t i = 0; i < record->n_channels; i++)
+		free(record->channels[i]);
+	free(record->channels);
+}
+
+static void store_fill(struct instance *inst, Pwemu__V1__Record *record)
+{
+	pwemu__v1__record__init(record);
+	record->format = 1;
+	record->daemon_version = (char *)PWEMU_VERSION;
+	record->id = inst->id;
+	record->name = inst->name;
+	record->project = inst->project;
+	record->working_dir = inst->working_dir;
+	record->uid = inst->uid;
+	record->state = (char *)inst_state_row(inst->state)->name;
+	record->reason = inst->reason;
+	record->boot = inst->boot;
+	record->target = inst->target;
+	record->start = inst->request;
+	record->program = inst->program != NULL ? inst->program : (char *)"";
+	record->argv = inst->argv.items;
+	record->n_argv = inst->argv.count;
+	record->mark = inst->mark != NULL ? inst->mark : (char *)"";
+	record->started_ns = inst->started_ns;
+	record->end = inst->has_end ? &inst->end : NULL;
+	record->stop_requested = inst->stop_requested;
+	record->ended_ns = inst->ended_ns;
+	if (inst->prepared != NULL) {
+		record->semihosting_calls = inst->prepared->calls;
+		record->n_semihosting_calls = inst->prepared->call_count;
+	}
+	store_fill_channels(inst, record);
+}
+
+void store_save(struct instance *inst)
+{
+	Pwemu__V1__Record record;
+	store_fill(inst, &record);
+	size_t len = pwemu__v1__record__get_packed_size(&record);
+	uint8_t *bytes = xmalloc(len);
+	pwemu__v1__record__pack(&record, bytes);
+	struct err err = ERR_INIT;
+	if (store_write(inst->log_dir, bytes, len, &err) < 0)
+		log_error(&inst->scope, "the record could not be saved, a new daemon would go on from an older one: %s", err.msg);
+	free(bytes);
+	store_free_channels(&record);
+}
+
+static int store_read_file(const char *path, char **out, size_t *out_len, struct err *err)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	struct stat st;
+	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size > (off_t)STORE_MAX) {
+		int sys = fd < 0 ? errno : EINVAL;
+		if (fd >= 0)
+			close(fd);
+		return err_sys(err, sys, "open record \"%s\"", path);
+	}
+	char *text = xcalloc(1, (size_t)st.st_size + 1);
+	ssize_t n = read(fd, text, (size_t)st.st_size);
+	int sys = errno;
+	close(fd);
+	if (n < 0) {
+		free(text);
+		return err_sys(err, sys, "read record \"%s\"", path);
+	}
+	*out = text;
+	*out_len = (size_t)n;
+	return 0;
+}
+
+static Pwemu__V1__Record *store_decode(char *text, size_t len)
+{
+	char *newline = memchr(text, '\n', len < 80 ? len : 80);
+	if (newline == NULL || strncmp(text, STORE_HEADER, strlen(STORE_HEADER)) != 0)
+		return NULL;
+	char *end;
+	uint64_t want = strtoull(text + strlen(STORE_HEADER), &end, 10);
+	uint64_t hash = strtoull(end, NULL, 16);
+	const uint8_t *body = (const uint8_t *)newline + 1;
+	size_t body_len = len - (size_t)(newline + 1 - text);
+	if (want != body_len || hash != store_hash(body, body_len))
+		return NULL;
+	return pwemu__v1__record__unpack(NULL, body_len, body);
+}
+
+static bool store_is_complete(const Pwemu__V1__Record *record)
+{
+	enum inst_state state;
+	return record->format == 1 && record->target != NULL && record->start != NULL && record->id[0] != '\0' &&
+	       record->working_dir[0] == '/' && inst_state_parse(record->state, &state);
+}
+
+Pwemu__V1__Record *store_load(const char *path, struct err *err)
+{
+	char *text;
+	size_t len;
+	if (store_read_file(path, &text, &len, err) < 0)
+		return NULL;
+	Pwemu__V1__Record *record = store_decode(text, len);
+	free(text);
+	if (record != NULL && store_is_complete(record))
+		return record;
+	if (record != NULL && record->format > 1)
+		err_set(err, ERR_FAILED_PRECONDITION, "record \"%s\" was written by a newer daemon (%s)", path, record->daemon_version);
+	else
+		err_set(err, ERR_DATA_LOSS, "record \"%s\" is damaged", path);
+	PB_FREE(record);
+	return NULL;
+}
+
+static enum channel_kind store_kind(const char *name)
+{
+	for (int kind = 0; kind < CHANNEL_KIND_COUNT; kind++)
+		if (strcmp(channel_kind_name((enum channel_kind)kind), name) == 0)
+			return (enum channel_kind)kind;
+	return CHANNEL_SERIAL;
+}
+
+static void store_apply_channels(struct instance *inst, const Pwemu__V1__Record *record)
+{
+	inst->channels = xcalloc(record->n_channels, sizeof(struct instance_channel *));
+	for (size_t i = 0; i < record->n_channels; i++) {
+		const Pwemu__V1__Channel *row = record->channels[i];
+		struct instance_channel *channel = xcalloc(1, sizeof(*channel));
+		snprintf(channel->name, sizeof(channel->name), "%s", row->name);
+		channel->kind = store_kind(row->kind);
+		channel->has_input = row->writable;
+		channel->is_socket = strcmp(row->type, "unix") == 0;
+		channel->offset = row->offset;
+		channel->inst = inst;
+		inst->channels[inst->channel_count++] = channel;
+	}
+}
+
+static void store_apply_calls(struct instance *inst, const Pwemu__V1__Record *record)
+{
+	inst->prepared = xcalloc(1, sizeof(*inst->prepared));
+	for (size_t i = 0; i < record->n_semihosting_calls && i < PREPARE_CALLS_MAX; i++)
+		inst->prepared->calls[inst->prepared->call_count++] = record->semihosting_calls[i];
+}
+
+static void store_apply_end(struct instance *inst, const Pwemu__V1__End *end)
+{
+	snprintf(inst->end_message, sizeof(inst->end_message), "%s", end->message);
+	inst->end = *end;
+	inst->end.message = inst->end_message;
+	inst->has_end = true;
+}
+
+void store_apply(struct instance *inst, const Pwemu__V1__Record *record)
+{
+	(void)inst_state_parse(record->state, &inst->state);
+	snprintf(inst->reason, sizeof(inst->reason), "%s", record->reason);
+	inst->boot = record->boot;
+	inst->target = PB_COPY(Pwemu__V1__Target, record->target);
+	inst->request = PB_COPY(Pwemu__V1__StartRequest, record->start);
+	inst->program = xstrdup(record->program);
+	inst->mark = xstrdup(record->mark);
+	strv_add_all(&inst->argv, record->argv, record->n_argv);
+	inst->started_ns = record->started_ns;
+	inst->ended_ns = record->ended_ns;
+	inst->stop_requested = record->stop_requested;
+	if (record->end != NULL)
+		store_apply_end(inst, record->end);
+	store_apply_channels(inst, record);
+	store_apply_calls(inst, record);
+}
