@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Every record carries the number of its boot, so the file is sorted by offset and by boot number at once, and both are found by
+ * binary search with pread. A record never crosses a page and has a check sum: after a SIGKILL it is whole or absent, after a power
+ * cut it is seen to be damaged. Byte order is the host's; the magic number differs on the other one.
+ */
+#include "channel/index.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "channel/file.h"
+#include "wire/mem.h"
+
+#define INDEX_MAGIC   UINT64_C(0x3158444955455750) /* "PWEUIDX1" */
+#define INDEX_NONE    UINT32_MAX
+#define INDEX_GAP_MAX 64 /* damaged records in a row that a search looks past */
+#define INDEX_STEPS   8  /* records that a hint may lag behind before a search is cheaper */
+
+enum { INDEX_BOOT = 1, INDEX_EXPLICIT = 2 };
+
+struct record {
+	uint64_t offset;
+	uint64_t time_ns;
+	uint32_t boot;
+	uint32_t link; /* of a time: its boot's mark; of a boot: the mark of the latest explicit start */
+	uint32_t flags;
+	uint32_t check;
+};
+
+struct header {
+	uint64_t magic;
+	uint64_t first_offset;
+	uint32_t reserved[3];
+	uint32_t check;
+};
+
+_Static_assert(sizeof(struct record) == 32 && sizeof(struct header) == 32, "records never cross a page");
+
+/* FNV-1a over all but the last four bytes; a block of zeros does not pass. */
+static uint32_t index_check(const void *block)
+{
+	const unsigned char *p = block;
+	uint32_t sum = UINT32_C(2166136261);
+	for (size_t i = 0; i < offsetof(struct record, check); i++)
+		sum = (sum ^ p[i]) * UINT32_C(16777619);
+	return sum;
+}
+
+static uint64_t index_position(uint32_t at)
+{
+	return sizeof(struct header) + (uint64_t)at * sizeof(struct record);
+}
+
+static bool index_get(const struct index *index, uint32_t at, struct record *out)
+{
+	return at < index->count && file_read(index->fd, out, sizeof(*out), index_position(at)) == sizeof(*out) &&
+	       out->check == index_check(out);
+}
+
+/* The nearest good record at or before `at`, not before `low`. */
+static bool index_get_before(const struct index *index, uint32_t low, uint32_t at, struct record *out, uint32_t *found)
+{
+	for (uint32_t i = 0; i < INDEX_GAP_MAX; i++) {
+		if (index_get(index, at, out)) {
+			*found = at;
+			return true;
+		}
+		if (at == low)
+			break;
+		at--;
+	}
+	return false;
+}
+
+static bool record_is_after_offset(const struct record *record, uint64_t offset)
+{
+	return record->offset > offset;
+}
+
+static bool record_is_after_boot(const struct record *record, uint64_t boot)
+{
+	return record->boot > boot;
+}
+
+/* The first record that is after `key`; count if none. Damaged records are taken for what their left neighbour is. */
+static uint32_t index_search(const struct index *index, bool (*is_after)(const struct record *record, uint64_t key), uint64_t key)
+{
+	uint32_t low = 0, high = index->count;
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2, at;
+		struct record record;
+		if (index_get_before(index, low, middle, &record, &at) && is_after(&record, key))
+			high = at;
+		else
+			low = middle + 1;
+	}
+	return low;
+}
+
+/* ---------------------------------------------------------------- opening */
+
+void index_init(struct index *index)
+{
+	memset(index, 0, sizeof(*index));
+	index->fd = -1;
+	index->last_record = index->start_record = INDEX_NONE;
+}
+
+void index_fini(struct index *index)
+{
+	if (index->fd >= 0)
+		close(index->fd);
+	free(index->file);
+	index_init(index);
+}
+
+/* Records from the first that is damaged or beyond the log's end: both are found at the tail, after a power cut. */
+static uint32_t index_good_count(const struct index *index, uint64_t log_end)
+{
+	struct record record;
+	if (index->count == 0 || (index_get(index, index->count - 1, &record) && record.offset <= log_end))
+		return index->count;
+	uint32_t low = 0, high = index->count;
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+		if (index_get(index, middle, &record) && record.offset <= log_end)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+static void index_set_last(struct index *index, const struct record *mark, uint32_t at)
+{
+	index->last = (struct index_boot){ mark->boot, mark->offset, mark->time_ns, mark->flags & INDEX_EXPLICIT };
+	index->last_record = at;
+}
+
+/* Finds the latest boot and the latest explicit start from the last record. */
+static void index_load_last(struct index *index)
+{
+	struct record record, mark;
+	uint32_t at;
+	if (index->count == 0 || !index_get_before(index, 0, index->count - 1, &record, &at))
+		return;
+	if (!(record.flags & INDEX_BOOT)) {
+		at = record.link;
+		if (!index_get(index, at, &record) || !(record.flags & INDEX_BOOT))
+			return;
+	}
+	index_set_last(index, &record, at);
+	if (index_get(index, record.link, &mark) && (mark.flags & INDEX_EXPLICIT)) {
+		index->start_offset = mark.offset;
+		index->start_record = record.link;
+	}
+}
+
+/* A file that is no index is kept under another name, for people. */
+static int index_set_aside(struct index *index, int dir, struct err *repaired, struct err *err)
+{
+	char *aside = xasprintf("%s.bad", index->file);
+	int rc = renameat(dir, index->file, dir, aside);
+	if (rc < 0)
+		err_sys(err, errno, "\"%s\" is damaged; rename it to \"%s\"", index->file, aside);
+	else
+		err_set(repaired, ERR_DATA_LOSS, "\"%s\" was damaged: times and boots so far are unknown; it is kept as \"%s\"",
+			index->file, aside);
+	free(aside);
+	if (rc < 0)
+		return -1;
+	close(index->fd);
+	uint64_t size;
+	index->fd = file_open(dir, index->file, &size, err);
+	return index->fd < 0 ? -1 : 0;
+}
+
+static int index_cut(struct index *index, uint64_t size, uint64_t log_end, struct err *repaired, struct err *err)
+{
+	uint32_t count = index_good_count(index, log_end);
+	uint64_t good = index_position(count);
+	if (good == size)
+		return 0;
+	if (ftruncate(index->fd, (off_t)good) < 0)
+		return err_sys(err, errno, "truncate \"%s\" to its %" PRIu32 " good records", index->file, count);
+	index->count = count;
+	err_set(repaired, ERR_DATA_LOSS, "\"%s\" had %" PRIu64 " damaged or surplus bytes at its end: cut off, some times may be missing",
+		index->file, size - good);
+	return 0;
+}
+
+static int index_load(struct index *index, int dir, uint64_t size, uint64_t log_end, struct err *repaired, struct err *err)
+{
+	struct header header;
+	ssize_t n = file_read(index->fd, &header, sizeof(header), 0);
+	if (n < 0)
+		return err_sys(err, (int)-n, "read \"%s\"", index->file);
+	if (n < (ssize_t)sizeof(header)) {
+		if (log_end > 0 || n > 0)
+			err_set(repaired, ERR_DATA_LOSS, "\"%s\" was missing or cut short: times and boots so far are unknown",
+				index->file);
+		return ftruncate(index->fd, 0) < 0 ? err_sys(err, errno, "truncate \"%s\"", index->file) : 0;
+	}
+	if (header.magic != INDEX_MAGIC || header.check != index_check(&header))
+		return index_set_aside(index, dir, repaired, err);
+	index->has_header = true;
+	index->first_offset = header.first_offset < log_end ? header.first_offset : log_end;
+	uint64_t count = (size - sizeof(header)) / sizeof(struct record);
+	index->count = count < INDEX_NONE ? (uint32_t)count : INDEX_NONE;
+	if (index_cut(index, size, log_end, repaired, err) < 0)
+		return -1;
+	index_load_last(index);
+	return 0;
+}
+
+int index_open(struct index *index, int dir, const char *file, uint64_t log_end, struct err *repaired, struct err *err)
+{
+	uint64_t size;
+	index->fd = file_open(dir, file, &size, err);
+	if (index->fd < 0)
+		return -1;
+	index->file = xstrdup(file);
+	return index_load(index, dir, size, log_end, repaired, err);
+}
+
+/* ---------------------------------------------------------------- writing */
+
+static int index_write_header(struct index *index)
+{
+	struct header header = { .magic = INDEX_MAGIC, .first_offset = index->first_offset };
+	header.check = index_check(&header);
+	ssize_t n = file_write(index->fd, &header, sizeof(header), 0);
+	if (n != sizeof(header))
+		return n < 0 ? (int)n : -ENOSPC;
+	index->has_header = true;
+	return 0;
+}
+
+/* 0 or -errno. A record written in part is overwritten by the next. */
+static int index_append(struct index *index, struct record *record)
+{
+	int rc = index->has_header ? 0 : index_write_header(index);
+	if (rc < 0)
+		return rc;
+	if (index->count == INDEX_NONE)
+		return -EFBIG;
+	record->check = index_check(record);
+	ssize_t n = file_write(index->fd, record, sizeof(*record), index_position(index->count));
+	if (n != sizeof(*record))
+		return n < 0 ? (int)n : -ENOSPC;
+	index->count++;
+	return 0;
+}
+
+void index_add_time(struct index *index, uint64_t offset, uint64_t time_ns)
+{
+	struct record record = { .offset = offset, .time_ns = time_ns, .boot = index->last.number, .link = index->last_record };
+	(void)index_append(index, &record);
+}
+
+int index_add_boot(struct index *index, const struct index_boot *boot, struct err *err)
+{
+	uint32_t start = boot->explicit_start ? index->count : index->start_record;
+	struct record record = { .offset = boot->offset,
+				 .time_ns = boot->time_ns,
+				 .boot = boot->number,
+				 .link = start,
+				 .flags = INDEX_BOOT | (boot->explicit_start ? INDEX_EXPLICIT : 0) };
+	int rc = index_append(index, &record);
+	if (rc < 0)
+		return err_sys(err, -rc, "write the mark of boot %" PRIu32 " to \"%s\"", boot->number, index->file);
+	index->last = *boot;
+	index->last_record = index->count - 1;
+	if (boot->explicit_start) {
+		index->start_offset = boot->offset;
+		index->start_record = index->last_record;
+	}
+	return 0;
+}
+
+/* ---------------------------------------------------------------- looking up */
+
+bool index_find_boot(const struct index *index, uint32_t number, struct index_boot *out)
+{
+	if (number == 0)
+		return false;
+	if (number == index->last.number) {
+		*out = index->last;
+		return true;
+	}
+	struct record record;
+	if (!index_get(index, index_search(index, record_is_after_boot, number - 1), &record) || record.boot != number)
+		return false;
+	/* When the mark itself is damaged its first time stands in. */
+	*out = (struct index_boot){ number, record.offset, record.time_ns, record.flags & INDEX_EXPLICIT };
+	return true;
+}
+
+uint32_t index_first_boot(const struct index *index)
+{
+	struct record record;
+	return index_get(index, index_search(index, record_is_after_boot, 0), &record) ? record.boot : index->last.number;
+}
+
+/* The first record after `offset`, found from a hint by a few steps or else by search. */
+static uint32_t index_next(const struct index *index, uint64_t offset, uint32_t hint)
+{
+	struct record record;
+	if (!index_get(index, hint, &record) || record.offset > offset)
+		return index_search(index, record_is_after_offset, offset);
+	for (uint32_t i = 0; i < INDEX_STEPS; i++) {
+		hint++;
+		if (hint >= index->count)
+			return index->count;
+		if (!index_get(index, hint, &record))
+			break;
+		if (record.offset > offset)
+			return hint;
+	}
+	return index_search(index, record_is_after_offset, offset);
+}
+
+void index_locate(const struct index *index, uint64_t offset, uint32_t *hint, struct index_span *out)
+{
+	struct record record;
+	uint32_t next = index_next(index, offset, *hint), at;
+	*out = (struct index_span){ .next = UINT64_MAX };
+	if (index_get(index, next, &record))
+		out->next = record.offset;
+	if (next == 0 || !index_get_before(index, 0, next - 1, &record, &at))
+		return;
+	*hint = at;
+	out->time_ns = record.time_ns;
+	out->boot = record.boot;
+	if (!(record.flags & INDEX_BOOT) && !index_get(index, record.link, &record))
+		return;
+	out->boot_time_ns = record.time_ns;
+}

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The role changes at once and is told from the loop: an owner is told when what it was told last is no longer so, and nothing when
+ * the role came back meanwhile.
+ */
+#include "channel/hub_priv.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "wire/mem.h"
+
+#define WRITER_NAME_MAX 100
+#define WRITER_CHUNK    65536 /* the most one call hands over */
+
+/* ---------------------------------------------------------------- the role */
+
+static void writer_set_reason(struct writer *writer, char *reason)
+{
+	free(writer->reason);
+	writer->reason = reason;
+}
+
+/* `writer` gets the role from whoever has it; NULL: it is free. Takes the reason of who gets it. */
+static void role_give(struct hub *hub, struct writer *writer, char *reason)
+{
+	hub->holder = writer;
+	hub->role_changed = true;
+	hub->wants_room = hub->has_room = false;
+	input_forget_room(&hub->input);
+	if (writer != NULL)
+		writer_set_reason(writer, reason);
+	else
+		free(reason);
+	hub_schedule(hub);
+}
+
+/* Who loses it may have it again after all who wait. */
+static void role_steal(struct hub *hub, struct writer *thief)
+{
+	struct writer *loser = hub->holder;
+	writer_set_reason(loser, xasprintf("%s has taken over", thief->name));
+	TAILQ_REMOVE(&hub->writers, loser, queue);
+	TAILQ_INSERT_TAIL(&hub->writers, loser, queue);
+	role_give(hub, thief, xasprintf("taken from %s", loser->name));
+}
+
+static struct writer *writer_untold(const struct hub *hub)
+{
+	struct writer *writer;
+	TAILQ_FOREACH (writer, &hub->writers, queue)
+		if (writer->was_told != (writer == hub->holder))
+			return writer;
+	return NULL;
+}
+
+static void role_tell(struct hub *hub)
+{
+	struct writer *writer;
+	hub->role_changed = false;
+	while (!hub->is_freed && (writer = writer_untold(hub)) != NULL) {
+		writer->was_told = writer == hub->holder;
+		char *reason = writer->reason; /* the callback may close the writer */
+		writer->reason = NULL;
+		writer->ops->on_role(writer->ctx, writer->was_told, reason != NULL ? reason : "");
+		free(reason);
+	}
+	if (!hub->is_freed && hub->config.on_writer != NULL)
+		hub->config.on_writer(hub->config.ctx);
+}
+
+void writers_tell(struct hub *hub)
+{
+	if (hub->role_changed)
+		role_tell(hub);
+	if (hub->is_freed || !hub->has_room)
+		return;
+	hub->has_room = hub->wants_room = false;
+	hub->holder->ops->on_writable(hub->holder->ctx);
+}
+
+void writers_abandon(struct hub *hub)
+{
+	struct writer *writer;
+	while ((writer = TAILQ_FIRST(&hub->writers)) != NULL) {
+		TAILQ_REMOVE(&hub->writers, writer, queue);
+		writer->hub = NULL;
+		if (writer->was_told)
+			writer->ops->on_role(writer->ctx, false, "the channel is gone");
+	}
+	hub->holder = NULL;
+}
+
+/* ---------------------------------------------------------------- room in the FIFO */
+
+static void writer_on_room(void *ctx)
+{
+	struct hub *hub = ctx;
+	if (!hub->wants_room)
+		return;
+	hub->wants_room = false;
+	hub_enter(hub);
+	hub->holder->ops->on_writable(hub->holder->ctx);
+	hub_leave(hub);
+}
+
+static void writer_on_stuck(void *ctx)
+{
+	struct hub *hub = ctx;
+	if (hub->config.on_input_stuck == NULL)
+		return;
+	hub_enter(hub);
+	hub->config.on_input_stuck(hub->config.ctx);
+	hub_leave(hub);
+}
+
+const struct input_ops writer_input_ops = { writer_on_room, writer_on_stuck };
+
+void writers_boot_begun(struct hub *hub)
+{
+	if (!hub->wants_room || !input_is_open(&hub->input))
+		return;
+	hub->has_room = true;
+	hub_schedule(hub);
+}
+
+/* ---------------------------------------------------------------- one writer */
+
+int writer_open(struct hub *hub, const char *name, bool steal, const struct writer_ops *ops, void *ctx, struct writer **out,
+		struct err *err)
+{
+	if (pump_is_running(&hub->pump) && !input_is_open(&hub->input))
+		return err_set(err, ERR_PERMISSION_DENIED, "channel \"%s\" is read-only", hub->name);
+	struct writer *writer = xcalloc(1, sizeof(*writer));
+	writer->hub = hub;
+	writer->name = xasprintf("%.*s", WRITER_NAME_MAX, name);
+	writer->ops = ops;
+	writer->ctx = ctx;
+	TAILQ_INSERT_TAIL(&hub->writers, writer, queue);
+	if (hub->holder == NULL)
+		role_give(hub, writer, NULL);
+	else if (steal)
+		role_steal(hub, writer);
+	writer->was_told = hub->holder == writer; /* it asks when this returns */
+	*out = writer;
+	return 0;
+}
+
+bool writer_has_role(const struct writer *writer)
+{
+	return writer->hub != NULL && writer->hub->holder == writer;
+}
+
+const char *writer_holder(const struct hub *hub)
+{
+	return hub->holder != NULL ? hub->holder->name : NULL;
+}
+
+ssize_t writer_write(struct writer *writer, const void *buf, size_t len)
+{
+	struct hub *hub = writer->hub;
+	if (!writer_has_role(writer))
+		return -1;
+	size_t taken = input_write(&hub->input, buf, len < WRITER_CHUNK ? len : WRITER_CHUNK);
+	if (taken < len) {
+		hub->wants_room = true;
+		input_await_room(&hub->input);
+	}
+	return (ssize_t)taken;
+}
+
+void writer_close(struct writer *writer)
+{
+	if (writer == NULL)
+		return;
+	struct hub *hub = writer->hub;
+	if (hub != NULL) {
+		TAILQ_REMOVE(&hub->writers, writer, queue);
+		struct writer *next = TAILQ_FIRST(&hub->writers);
+		if (hub->holder == writer)
+			role_give(hub, next, next != NULL ? xasprintf("%s has left", writer->name) : NULL);
+	}
+	free(writer->name);
+	free(writer->reason);
+	free(writer);
+}
