@@ -8,7 +8,12 @@
  *     NAME.run   {pid, start time, boot id} of the program, written before it executes
  *     NAME.end   how it ended, written when the whole process tree is dead
  *     NAME.sock  the shim's control socket
- * The shim stays after the end, holding its fds, until proc_release().
+ * The shim stays after the end, holding its fds, until proc_release(). A name is taken until then, so boots need names of their own.
+ *
+ * A program is recognised by PWEMU_INSTANCE=VALUE in its environment (VALUE printable, no blanks, at most 255 bytes): when its shim
+ * was killed, every process that carries it is killed before on_ended says shim_died.
+ *
+ * Callbacks come from the loop, never from inside a call, and may call anything here, proc_free included.
  */
 #pragma once
 
@@ -49,7 +54,12 @@ struct proc_spec {
 	size_t fd_count;
 	const struct proc_held *held; /* what the shim keeps until released */
 	size_t held_count;
+	uint32_t nofile;            /* RLIMIT_NOFILE of the program; 0: the daemon's, at most 65536 */
 };
+
+#define PROC_FDS_MAX  64  /* entries in fds; child_fd is at most 255 */
+#define PROC_HELD_MAX 512
+#define PROC_MARK_MAX 255
 
 /* How a program ended. */
 struct proc_end {
@@ -68,9 +78,12 @@ struct proc_ops {
 	void (*on_started)(void *ctx, pid_t pid);
 	/* The program and all its descendants are dead. Called once, from the loop. */
 	void (*on_ended)(void *ctx, const struct proc_end *end);
+	/* After proc_release(): the shim is gone, its files are removed, the name is free. May be NULL. */
+	void (*on_released)(void *ctx);
 };
 
-/* Starts. Returns as soon as the shim is forked; everything else is told by callbacks. */
+/* Starts. Returns as soon as the shim is executed; everything else is told by callbacks. run_dir is duplicated. ALREADY_EXISTS
+ * while the name is taken. */
 int proc_spawn(struct event_base *base, const char *shim_path, const struct proc_spec *spec, const struct proc_ops *ops, void *ctx,
 	       struct proc **out, struct err *err) __attribute__((warn_unused_result));
 
@@ -82,7 +95,7 @@ int proc_adopt(struct event_base *base, int run_dir, const char *name, const str
 	       struct err *err) __attribute__((warn_unused_result));
 
 pid_t proc_pid(const struct proc *proc);       /* 0 when it does not run */
-pid_t proc_shim_pid(const struct proc *proc);
+pid_t proc_shim_pid(const struct proc *proc);  /* 0 while an adopted one is not known yet, and when it is gone */
 bool proc_has_ended(const struct proc *proc);
 
 /* SIGTERM to the program, after grace_ms SIGKILL to the whole tree until nothing is left; on_ended follows. Repeated calls can
@@ -92,7 +105,7 @@ void proc_stop(struct proc *proc, uint32_t grace_ms);
 /* Asks the shim for a held fd by name; returns a new CLOEXEC fd. Bounded wait (the shim answers at once). */
 int proc_held_fd(struct proc *proc, const char *name, int *fd, struct err *err) __attribute__((warn_unused_result));
 
-/* After the end: the shim drops what it holds and exits; its files are removed. */
+/* After the end, once: the shim drops what it holds and exits; its files are removed. proc_free() may follow at once. */
 void proc_release(struct proc *proc);
 
 /* Forgets it, leaving shim and program as they are (daemon exit). Takes NULL. */
