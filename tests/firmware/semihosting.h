@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Semihosting calls, the few that the programs need. Without a host they fault: `bkpt 0xab` on Cortex-M is a lockup. */
+#pragma once
+
+#include <stdint.h>
+
+enum {
+	SYS_OPEN = 0x01,
+	SYS_WRITE0 = 0x04,
+	SYS_WRITE = 0x05,
+	SYS_GET_CMDLINE = 0x15,
+	SYS_EXIT_EXTENDED = 0x20,
+};
+
+#ifdef __arm__
+static inline long semi_call(long operation, const void *argument)
+{
+	register long r0 __asm__("r0") = operation;
+	register const void *r1 __asm__("r1") = argument;
+
+	__asm__ volatile("bkpt 0xab" : "+r"(r0) : "r"(r1) : "memory");
+	return r0;
+}
+#else
+static inline long semi_call(long operation, const void *argument)
+{
+	register long a0 __asm__("a0") = operation;
+	register const void *a1 __asm__("a1") = argument;
+
+	/* The three instructions are the mark; they must be uncompressed and on one page. */
+	__asm__ volatile(".option push\n.option norvc\n.balign 16\nslli x0, x0, 0x1f\nebreak\nsrai x0, x0, 7\n.option pop"
+			 : "+r"(a0)
+			 : "r"(a1)
+			 : "memory");
+	return a0;
+}
+#endif
+
+static inline void semi_print(const char *text)
+{
+	semi_call(SYS_WRITE0, text);
+}
+
+static inline void semi_exit(unsigned code)
+{
+	const long block[2] = { 0x20026 /* ADP_Stopped_ApplicationExit */, (long)code };
+
+	semi_call(SYS_EXIT_EXTENDED, block);
+}
+
+/* The whole command line, program first. Returns `buf`, "" when there is none. */
+static inline char *semi_command_line(char *buf, long size)
+{
+	long block[2] = { (long)buf, size };
+
+	buf[0] = '\0';
+	if (semi_call(SYS_GET_CMDLINE, block) != 0)
+		buf[0] = '\0';
+	return buf;
+}
+
+/* newlib's stdout: ":tt" opened for writing. Mode 4 is "w", 8 is "a" (stderr). */
+static inline long semi_open_tt(long mode)
+{
+	const long block[3] = { (long)":tt", mode, 3 };
+
+	return semi_call(SYS_OPEN, block);
+}
+
+static inline void semi_write(long handle, const char *text)
+{
+	long block[3] = { handle, (long)text, 0 };
+
+	while (text[block[2]])
+		block[2]++;
+	semi_call(SYS_WRITE, block);
+}
