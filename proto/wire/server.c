@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The server: accepting, connections, draining. Calls are in call.c. */
+#include "wire/server_int.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "wire/mem.h"
+
+#define ACCEPTS_PER_TURN 16
+#define ACCEPT_PAUSE_MS  200 /* when the process has no fd left */
+
+static struct timeval server_delay(uint32_t ms)
+{
+	return (struct timeval){ .tv_sec = ms / 1000, .tv_usec = (suseconds_t)(ms % 1000) * 1000 };
+}
+
+static void server_arm(struct event *event, uint32_t ms)
+{
+	struct timeval delay = server_delay(ms);
+	evtimer_add(event, &delay);
+}
+
+/* ---------------------------------------------------------------- methods */
+
+static int method_compare(const void *a, const void *b)
+{
+	const struct rpc_method *const *left = a, *const *right = b;
+	return strcmp((*left)->path, (*right)->path);
+}
+
+static void server_add_methods(struct rpc_server *server, const struct rpc_method *table)
+{
+	for (; table->path != NULL; table++) {
+		server->methods = xrealloc(server->methods, server->method_count + 1, sizeof(*server->methods));
+		server->methods[server->method_count++] = table;
+	}
+}
+
+static void server_collect_methods(struct rpc_server *server)
+{
+	for (size_t i = 0; server->config.tables != NULL && server->config.tables[i] != NULL; i++)
+		server_add_methods(server, server->config.tables[i]);
+	server_add_methods(server, health_methods);
+	if (server->config.descriptors != NULL)
+		server_add_methods(server, reflection_methods);
+	qsort(server->methods, server->method_count, sizeof(*server->methods), method_compare);
+}
+
+const struct rpc_method *server_find_method(const struct rpc_server *server, const char *path)
+{
+	const struct rpc_method key = { .path = path };
+	const struct rpc_method *wanted = &key;
+	const struct rpc_method **found = bsearch(&wanted, server->methods, server->method_count, sizeof(*server->methods), method_compare);
+	return found != NULL ? *found : NULL;
+}
+
+/* ---------------------------------------------------------------- connections */
+
+static void server_check_drained(struct rpc_server *server)
+{
+	if (server->is_draining && server->conn_count == 0 && !server->is_drained)
+		server_arm(&server->drain, 0); /* from the loop: the owner frees the server there */
+}
+
+static void conn_on_dead(struct h2_session *session)
+{
+	struct rpc_conn *conn = (struct rpc_conn *)session;
+	struct rpc_server *server = conn->server;
+	event_del(&conn->guard);
+	TAILQ_REMOVE(&server->conns, conn, link);
+	server->conn_count--;
+	if (server->config.on_disconnect != NULL && conn->refused == NULL)
+		server->config.on_disconnect(server->config.ctx, &conn->peer);
+	h2_session_fini(session);
+	free(conn->refused);
+	free(conn);
+	if (!server->is_freeing)
+		server_check_drained(server);
+}
+
+/* No preface in time, idle for too long, or refused and still here. */
+static void conn_on_guard(evutil_socket_t fd, short what, void *arg)
+{
+	struct rpc_conn *conn = arg;
+	(void)fd;
+	(void)what;
+	h2_session_end_now(&conn->h2, NGHTTP2_NO_ERROR);
+}
+
+static void conn_wait_idle(struct rpc_conn *conn)
+{
+	if (conn->server->config.idle_timeout_ms > 0)
+		server_arm(&conn->guard, conn->server->config.idle_timeout_ms);
+}
+
+static void conn_on_settled(struct h2_session *session)
+{
+	struct rpc_conn *conn = (struct rpc_conn *)session;
+	if (conn->refused != NULL) /* it may learn why, then it leaves or is ended */
+		return;
+	event_del(&conn->guard);
+	conn_wait_idle(conn);
+}
+
+static void conn_on_idle(struct h2_session *session)
+{
+	struct rpc_conn *conn = (struct rpc_conn *)session;
+	if (conn->refused == NULL)
+		conn_wait_idle(conn);
+}
+
+static void conn_fill_peer(struct rpc_peer *peer, int fd)
+{
+	static uint64_t last_connection;
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+	*peer = (struct rpc_peer){ .uid = (uid_t)-1, .gid = (gid_t)-1, .pid = -1, .connection = ++last_connection };
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0 || len != sizeof(cred) || cred.pid == 0)
+		return;
+	peer->uid = cred.uid;
+	peer->gid = cred.gid;
+	peer->pid = cred.pid;
+}
+
+static void conn_new(struct rpc_server *server, int fd)
+{
+	const struct rpc_server_config *config = &server->config;
+	struct rpc_conn *conn = xcalloc(1, sizeof(*conn));
+	struct h2_config h2 = {
+		.is_server = true,
+		.stall_timeout_ms = config->stall_timeout_ms,
+		.max_queued_bytes = config->max_queued_bytes,
+		.ops = &server->ops,
+	};
+	struct err err = ERR_INIT;
+	conn->server = server;
+	conn_fill_peer(&conn->peer, fd);
+	if (config->admit != NULL && config->admit(config->ctx, &conn->peer, &err) < 0) {
+		conn->refused = xmalloc(sizeof(err));
+		*conn->refused = err;
+	}
+	TAILQ_INSERT_TAIL(&server->conns, conn, link);
+	server->conn_count++;
+	evtimer_assign(&conn->guard, config->base, conn_on_guard, conn);
+	server_arm(&conn->guard, config->handshake_timeout_ms);
+	h2_session_init(&conn->h2, config->base, fd, &h2);
+}
+
+/* ---------------------------------------------------------------- listening */
+
+/* Without a free fd the listener stays readable for ever: look away for a while instead of spinning. */
+static void server_pause_accept(struct rpc_server *server)
+{
+	event_del(&server->accept);
+	server_arm(&server->again, ACCEPT_PAUSE_MS);
+}
+
+static void server_on_again(evutil_socket_t fd, short what, void *arg)
+{
+	struct rpc_server *server = arg;
+	(void)fd;
+	(void)what;
+	if (server->listen_fd >= 0)
+		event_add(&server->accept, NULL);
+}
+
+static void server_on_accept(evutil_socket_t listen_fd, short what, void *arg)
+{
+	struct rpc_server *server = arg;
+	(void)what;
+	for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
+		int fd = accept4(listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		if (fd < 0 && (errno == EINTR || errno == ECONNABORTED))
+			continue;
+		if (fd < 0) {
+			if (errno != EAGAIN && errno != EWOULDBLOCK)
+				server_pause_accept(server);
+			return;
+		}
+		if (server->conn_count >= server->config.max_connections)
+			close(fd);
+		else
+			conn_new(server, fd);
+	}
+}
+
+static void server_listen(struct rpc_server *server, int fd)
+{
+	server->listen_fd = fd;
+	event_assign(&server->accept, server->config.base, fd, EV_READ | EV_PERSIST, server_on_accept, server);
+	event_add(&server->accept, NULL);
+}
+
+static void server_stop_listening(struct rpc_server *server)
+{
+	if (server->listen_fd < 0)
+		return;
+	event_del(&server->accept);
+	event_del(&server->again);
+	close(server->listen_fd);
+	server->listen_fd = -1;
+}
+
+void rpc_server_relisten(struct rpc_server *server, int listen_fd)
+{
+	server_stop_listening(server);
+	if (server->is_draining)
+		close(listen_fd);
+	else
+		server_listen(server, listen_fd);
+}
+
+/* ---------------------------------------------------------------- draining */
+
+static void server_on_drain(evutil_socket_t fd, short what, void *arg)
+{
+	struct rpc_server *server = arg;
+	struct rpc_conn *conn;
+	(void)fd;
+	(void)what;
+	while ((conn = TAILQ_FIRST(&server->conns)) != NULL)
+		h2_session_end_now(&conn->h2, NGHTTP2_NO_ERROR);
+	event_del(&server->drain);
+	if (server->is_drained)
+		return;
+	server->is_drained = true;
+	if (server->on_drained != NULL)
+		server->on_drained(server->drained_ctx);
+}
+
+void rpc_server_drain(struct rpc_server *server, uint32_t deadline_ms, void (*on_drained)(void *ctx), void *ctx)
+{
+	struct rpc_conn *conn;
+	assert(!server->is_draining);
+	server->is_draining = true;
+	server->on_drained = on_drained;
+	server->drained_ctx = ctx;
+	server_stop_listening(server);
+	health_shutdown(server->health);
+	TAILQ_FOREACH (conn, &server->conns, link)
+		h2_session_go_away(&conn->h2);
+	server_arm(&server->drain, deadline_ms);
+	server_check_drained(server);
+}
+
+/* ---------------------------------------------------------------- life */
+
+void rpc_server_drop(struct rpc_server *server, uint64_t connection)
+{
+	struct rpc_conn *conn;
+	TAILQ_FOREACH (conn, &server->conns, link)
+		if (conn->peer.connection == connection)
+			h2_session_end(&conn->h2, NGHTTP2_NO_ERROR);
+}
+
+static void server_set_defaults(struct rpc_server_config *config)
+{
+	if (config->max_connections == 0)
+		config->max_connections = 4096;
+	if (config->handshake_timeout_ms == 0)
+		config->handshake_timeout_ms = 10000;
+	if (config->stall_timeout_ms == 0)
+		config->stall_timeout_ms = 30000;
+	if (config->max_queued_bytes == 0)
+		config->max_queued_bytes = 8 * 1024 * 1024;
+}
+
+struct rpc_server *rpc_server_new(const struct rpc_server_config *config, int listen_fd)
+{
+	struct rpc_server *server = xcalloc(1, sizeof(*server));
+	server->config = *config;
+	server_set_defaults(&server->config);
+	TAILQ_INIT(&server->conns);
+	server->ops = *call_ops();
+	server->ops.on_settled = conn_on_settled;
+	server->ops.on_idle = conn_on_idle;
+	server->ops.on_dead = conn_on_dead;
+	evtimer_assign(&server->again, config->base, server_on_again, server);
+	evtimer_assign(&server->drain, config->base, server_on_drain, server);
+	server_collect_methods(server);
+	server->health = health_new(server);
+	server_listen(server, listen_fd);
+	return server;
+}
+
+void rpc_server_free(struct rpc_server *server)
+{
+	struct rpc_conn *conn;
+	if (server == NULL)
+		return;
+	server->is_freeing = true;
+	server_stop_listening(server);
+	while ((conn = TAILQ_FIRST(&server->conns)) != NULL) {
+		assert(conn->h2.busy == 0);
+		h2_session_end_now(&conn->h2, NGHTTP2_NO_ERROR);
+	}
+	event_del(&server->drain);
+	health_free(server->health);
+	free(server->methods);
+	free(server);
+}
