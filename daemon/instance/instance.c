@@ -116,6 +116,16 @@ static void instance_on_prepared(void *ctx, const struct prepare_result *result)
 	instance_event(inst, INST_EV_PREPARED, "the emulator is starting");
 }
 
+static int instance_open_logs(struct instance *inst, struct err *err)
+{
+	if (inst->log_dir >= 0)
+		return 0;
+	char *path = instance_data_path(inst);
+	int rc = dirs_make(path, err) < 0 ? -1 : dirs_open(path, &inst->log_dir, err);
+	free(path);
+	return rc;
+}
+
 static void instance_refuse(struct instance *inst, const struct err *err)
 {
 	inst->start_error = *err;
@@ -134,9 +144,10 @@ static void enter_preparing(struct instance *inst)
 		.working_dir = inst->working_dir,
 		.message_link = link,
 		.message_log = log,
-		.uid = inst->uid,
 	};
-	int rc = spec.executable == NULL ? -1 : prepare_begin(inst->env->base, &spec, instance_on_prepared, inst, &inst->prepare, &err);
+	int rc = spec.executable == NULL || instance_open_logs(inst, &err) < 0 ? -1 : 0;
+	if (rc == 0)
+		rc = prepare_begin(inst->env->base, &spec, instance_on_prepared, inst, &inst->prepare, &err);
 	free(log);
 	free(link);
 	if (rc < 0)
@@ -160,6 +171,7 @@ static void enter_booting(struct instance *inst)
 		instance_refuse(inst, &err);
 }
 
+/* A boot that was given up without having been looked at is over all the same. */
 static void enter_over(struct instance *inst)
 {
 	inst->ended_ns = clock_wall_ns();
@@ -221,33 +233,16 @@ static void instance_on_timeout(void *ctx)
 
 /* ---------------------------------------------------------------- what users ask for */
 
-static int instance_open_logs(struct instance *inst, struct err *err)
+void instance_start(struct instance *inst, const struct driver_ops *driver, const Pwemu__V1__Target *target,
+		    const Pwemu__V1__StartRequest *request, uint64_t keeper)
 {
-	if (inst->log_dir >= 0)
-		return 0;
-	char *path = instance_data_path(inst);
-	int rc = dirs_make(path, err) < 0 ? -1 : dirs_open(path, &inst->log_dir, err);
-	free(path);
-	return rc;
-}
-
-void instance_start(struct instance *inst, const Pwemu__V1__Target *target, const Pwemu__V1__StartRequest *request, uint64_t keeper)
-{
-	struct err err = ERR_INIT;
 	PB_FREE(inst->target);
 	PB_FREE(inst->request);
 	inst->target = PB_COPY(Pwemu__V1__Target, target);
 	inst->request = PB_COPY(Pwemu__V1__StartRequest, request);
 	inst->keeper = keeper;
 	inst->start_error = (struct err)ERR_INIT;
-	inst->driver = driver_find(target->emulator, &err);
-	if (inst->driver == NULL || instance_open_logs(inst, &err) < 0) {
-		inst->start_error = err;
-		inst->state = INST_FAILED;
-		snprintf(inst->reason, sizeof(inst->reason), "%s", err.msg);
-		instance_changed(inst);
-		return;
-	}
+	inst->driver = driver;
 	instance_event(inst, INST_EV_START, "looking at images and emulator");
 }
 

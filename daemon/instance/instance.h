@@ -19,6 +19,7 @@
 
 struct event_base;
 struct instance;
+struct Pwemu__V1__Record;
 
 /* What an instance needs from its surroundings; outlives it. */
 struct instance_env {
@@ -42,7 +43,7 @@ struct instance_identity {
 
 struct instance *instance_new(const struct instance_env *env, const struct instance_identity *identity);
 /* Brings back what a record describes (instance_load) and takes over its process if it lives. Takes the record. */
-struct instance *instance_restore(const struct instance_env *env, const char *owner, struct _Pwemu__V1__Record *record);
+struct instance *instance_restore(const struct instance_env *env, const char *owner, struct Pwemu__V1__Record *record);
 /* Leaves process and files as they are. */
 void instance_free(struct instance *inst);
 
@@ -66,7 +67,8 @@ void instance_describe_fini(Pwemu__V1__Instance *out);
 
 /* ---- what can be done with it */
 /* Begins a start; the instance must be over. Copies both messages. keeper: number of a connection, 0 for none. */
-void instance_start(struct instance *inst, const Pwemu__V1__Target *target, const Pwemu__V1__StartRequest *request, uint64_t keeper);
+void instance_start(struct instance *inst, const struct driver_ops *driver, const Pwemu__V1__Target *target,
+		    const Pwemu__V1__StartRequest *request, uint64_t keeper);
 /* Begins to end the whole process tree. */
 void instance_stop(struct instance *inst, uint32_t grace_ms, const char *reason);
 /* FAILED_PRECONDITION at once when it does not run; else done comes later. */

@@ -30,14 +30,13 @@ struct prepare_result {
 	uint32_t calls[PREPARE_CALLS_MAX]; /* addresses of `bkpt 0xab` */
 };
 
-/* Everything must stay valid until on_done or prepare_cancel. */
+/* Needed until prepare_begin returns (the helper has a copy of the whole process). */
 struct prepare_spec {
 	const Pwemu__V1__Target *target;
 	const Pwemu__V1__StartRequest *request;
 	const char *executable;
 	const char *working_dir; /* made with its parents, 0700 */
 	const char *message_link, *message_log; /* a link of that name in the working directory to that file */
-	uid_t uid;
 };
 
 /* on_done comes once, from the loop, save after prepare_cancel. */

@@ -110,6 +110,8 @@ static void store_fill(struct instance *inst, Pwemu__V1__Record *record)
 
 void store_save(struct instance *inst)
 {
+	if (inst->log_dir < 0)
+		return; /* nothing of it is on disk yet */
 	Pwemu__V1__Record record;
 	store_fill(inst, &record);
 	size_t len = pwemu__v1__record__get_packed_size(&record);

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* An instance as clients see it. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "instance/priv.h"
+#include "wire/mem.h"
+
+static char *describe_log_path(const struct instance *inst, const struct instance_channel *channel)
+{
+	return channel->is_socket ? xstrdup("") : xasprintf("%s/data/%s/%s.log", inst->env->state_dir, inst->id, channel->name);
+}
+
+static char *describe_socket_path(const struct instance *inst, const struct instance_channel *channel)
+{
+	bool is_there = channel->is_socket && inst->proc != NULL;
+	return is_there ? xasprintf("%s/run/%s/%s.sock", inst->env->state_dir, inst->id, channel->name) : xstrdup("");
+}
+
+static Pwemu__V1__Channel *describe_channel(const struct instance *inst, struct instance_channel *channel)
+{
+	Pwemu__V1__Channel *out = xcalloc(1, sizeof(*out));
+	pwemu__v1__channel__init(out);
+	out->name = channel->name;
+	out->type = channel->is_socket ? (char *)"unix" : (char *)"none";
+	out->kind = (char *)channel_kind_name(channel->kind);
+	out->log = describe_log_path(inst, channel);
+	out->path = describe_socket_path(inst, channel);
+	out->offset = channel->hub != NULL ? hub_end_offset(channel->hub) : channel->offset;
+	out->writable = channel->is_socket ? inst->proc != NULL : channel->hub != NULL && hub_is_writable(channel->hub);
+	out->has_writer = channel->hub != NULL && hub_has_writer(channel->hub);
+	out->readers = channel->hub != NULL ? hub_cursor_count(channel->hub) : 0;
+	return out;
+}
+
+static void describe_channels(struct instance *inst, Pwemu__V1__Instance *out)
+{
+	out->channels = xcalloc(inst->channel_count, sizeof(*out->channels));
+	for (size_t i = 0; i < inst->channel_count; i++) {
+		struct instance_channel *channel = inst->channels[i];
+		out->channels[out->n_channels++] = describe_channel(inst, channel);
+		if (out->console[0] == '\0' && channel->kind == CHANNEL_SERIAL)
+			out->console = channel->name;
+	}
+}
+
+static void describe_images(const struct instance *inst, Pwemu__V1__Instance *out)
+{
+	out->images = xcalloc(inst->request->n_images, sizeof(*out->images));
+	for (size_t i = 0; i < inst->request->n_images; i++)
+		out->images[out->n_images++] = inst->request->images[i]->path;
+}
+
+void instance_describe(struct instance *inst, Pwemu__V1__Instance *out)
+{
+	pwemu__v1__instance__init(out);
+	out->name = inst->name;
+	out->id = inst->id;
+	out->working_dir = inst->working_dir;
+	out->owner = inst->owner;
+	out->project = inst->project;
+	out->state = inst_state_row(inst->state)->shown;
+	out->reason = inst->reason;
+	out->pid = (int32_t)instance_pid(inst);
+	out->boot = inst->boot;
+	out->end = inst->has_end ? &inst->end : NULL;
+	out->started_ns = inst->started_ns;
+	out->eol = (char *)instance_eol(inst);
+	out->argv = inst->argv.items;
+	out->n_argv = inst->argv.count;
+	describe_channels(inst, out);
+	if (inst->target == NULL)
+		return;
+	out->target = inst->target->name;
+	out->emulator = inst->target->emulator;
+	out->semihosting = inst->request->semihosting || inst->request->n_firmware_args > 0;
+	describe_images(inst, out);
+}
+
+void instance_describe_fini(Pwemu__V1__Instance *out)
+{
+	for (size_t i = 0; i < out->n_channels; i++) {
+		free(out->channels[i]->log);
+		free(out->channels[i]->path);
+		free(out->channels[i]);
+	}
+	free(out->channels);
+	free(out->images);
+}

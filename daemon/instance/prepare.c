@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "instance/prepare.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "config/image.h"
+#include "config/image_calls.h"
+#include "loop/helper.h"
+#include "wire/mem.h"
+
+#define PREPARE_DEADLINE_MS 20000
+#define PREPARE_PATH        "/usr/local/bin:/usr/bin:/bin"
+
+struct prepare {
+	struct helper *helper;
+	void (*on_done)(void *ctx, const struct prepare_result *result);
+	void *ctx;
+};
+
+/* ---------------------------------------------------------------- in the helper */
+
+static const char *prepare_search_path(const Pwemu__V1__Environment *environment)
+{
+	const char *path = NULL;
+	if (environment != NULL && environment->n_variables > 0)
+		path = strv_env(environment->variables, environment->n_variables, "PATH");
+	else
+		path = getenv("PATH");
+	return path != NULL && path[0] != '\0' ? path : PREPARE_PATH;
+}
+
+static const char *prepare_cwd(const struct prepare_spec *spec)
+{
+	const Pwemu__V1__Environment *environment = spec->request->environment;
+	return environment != NULL && environment->cwd[0] == '/' ? environment->cwd : spec->working_dir;
+}
+
+/* 0: executable; else errno. */
+static int prepare_try(const char *path)
+{
+	struct stat st;
+	if (stat(path, &st) < 0)
+		return errno;
+	if (!S_ISREG(st.st_mode))
+		return EACCES;
+	return access(path, X_OK) == 0 ? 0 : errno;
+}
+
+static int prepare_join(char out[PREPARE_PATH_MAX], const char *cwd, const char *dir, size_t dir_len, const char *file)
+{
+	bool is_absolute = dir_len > 0 ? dir[0] == '/' : file[0] == '/';
+	int n = snprintf(out, PREPARE_PATH_MAX, "%s%s%.*s%s%s", is_absolute ? "" : cwd, is_absolute ? "" : "/", (int)dir_len, dir,
+			 dir_len > 0 ? "/" : "", file);
+	return n < PREPARE_PATH_MAX ? prepare_try(out) : ENAMETOOLONG;
+}
+
+static int prepare_search(const struct prepare_spec *spec, const char *search, char out[PREPARE_PATH_MAX])
+{
+	int best = ENOENT;
+	for (const char *at = search;; at++) {
+		size_t len = strcspn(at, ":");
+		int sys = prepare_join(out, prepare_cwd(spec), len > 0 ? at : ".", len > 0 ? len : 1, spec->executable);
+		if (sys == 0)
+			return 0;
+		if (sys == EACCES)
+			best = EACCES;
+		at += len;
+		if (*at == '\0')
+			return best;
+	}
+}
+
+static int prepare_program(const struct prepare_spec *spec, struct prepare_result *result)
+{
+	const char *search = prepare_search_path(spec->request->environment), *name = spec->executable;
+	bool has_slash = strchr(name, '/') != NULL;
+	int sys = has_slash ? prepare_join(result->program, prepare_cwd(spec), "", 0, name) : prepare_search(spec, search, result->program);
+	if (sys == 0)
+		return 0;
+	if (sys == ENOENT && has_slash)
+		err_set(&result->err, ERR_NOT_FOUND, "emulator \"%s\" not found; install it or correct \"executable\" of target \"%s\"", name,
+			spec->target->name);
+	else if (sys == ENOENT)
+		err_set(&result->err, ERR_NOT_FOUND, "emulator \"%s\" not found in PATH (%.300s); install it (Debian: apt-get install "
+			"qemu-system-arm qemu-system-misc) or correct PATH", name, search);
+	else
+		err_sys(&result->err, sys, "emulator \"%s\" cannot be executed", name);
+	return err_reason(&result->err, sys == ENOENT ? "emulator-not-found" : "emulator-not-executable");
+}
+
+static int prepare_working_dir(const struct prepare_spec *spec, struct prepare_result *result)
+{
+	char *part = xstrdup(spec->working_dir);
+	for (char *slash = strchr(part + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
+		*slash = '\0';
+		(void)mkdir(part, 0700);
+		*slash = '/';
+	}
+	free(part);
+	if (mkdir(spec->working_dir, 0700) < 0 && errno != EEXIST)
+		return err_sys(&result->err, errno, "make working directory \"%s\"", spec->working_dir);
+	char *link = xasprintf("%s/%s", spec->working_dir, spec->message_link);
+	(void)unlink(link);
+	(void)symlink(spec->message_log, link); /* a convenience: nothing depends on it */
+	free(link);
+	return 0;
+}
+
+/* A raw binary without an address goes to the board's boot memory. */
+static int prepare_image(const struct prepare_spec *spec, const Pwemu__V1__Image *image, struct prepare_result *result)
+{
+	bool has_address = image->load_case == PWEMU__V1__IMAGE__LOAD_ADDRESS;
+	struct image_expect expect = { .device = image->device, .inode = image->inode, .size = image->size };
+	struct image_info info;
+	if (image_check(image->path, spec->target, has_address ? &image->address : NULL, &expect, &info, &result->err) < 0)
+		return -1;
+	uint32_t at = result->image_count++;
+	result->images[at].kind = info.kind == IMAGE_ELF ? DRIVER_IMAGE_ELF : info.kind == IMAGE_HEX ? DRIVER_IMAGE_HEX : DRIVER_IMAGE_BIN;
+	result->images[at].address = info.address;
+	if (info.kind == IMAGE_ELF)
+		result->call_count += (uint32_t)image_semihosting_calls(image->path, spec->target, result->calls + result->call_count,
+									PREPARE_CALLS_MAX - result->call_count);
+	return 0;
+}
+
+static int prepare_images(const struct prepare_spec *spec, struct prepare_result *result)
+{
+	const Pwemu__V1__StartRequest *request = spec->request;
+	if (request->n_images > PREPARE_IMAGES_MAX)
+		return err_set(&result->err, ERR_INVALID_ARGUMENT, "%zu images; at most %d can be loaded", request->n_images, PREPARE_IMAGES_MAX);
+	for (size_t i = 0; i < request->n_images; i++)
+		if (prepare_image(spec, request->images[i], result) < 0)
+			return -1;
+	return 0;
+}
+
+static void prepare_work(void *arg, int reply_fd)
+{
+	const struct prepare_spec *spec = arg;
+	static struct prepare_result result;
+	if (prepare_program(spec, &result) == 0 && prepare_images(spec, &result) == 0)
+		(void)prepare_working_dir(spec, &result);
+	for (size_t done = 0; done < sizeof(result);) {
+		ssize_t n = write(reply_fd, (const char *)&result + done, sizeof(result) - done);
+		if (n <= 0 && errno != EINTR)
+			return;
+		done += n > 0 ? (size_t)n : 0;
+	}
+}
+
+/* ---------------------------------------------------------------- in the daemon */
+
+static void prepare_on_done(void *ctx, const void *reply, size_t len, const struct err *err)
+{
+	struct prepare *prepare = ctx;
+	static struct prepare_result result; /* large; one at a time is looked at */
+	memset(&result, 0, sizeof(result));
+	if (err != NULL) {
+		result.err = *err;
+		err_prefix(&result.err, "looking at images and emulator");
+	} else if (len != sizeof(result)) {
+		err_set(&result.err, ERR_INTERNAL, "the helper that looks at images gave %zu bytes instead of %zu", len, sizeof(result));
+	} else {
+		memcpy(&result, reply, sizeof(result));
+	}
+	prepare->on_done(prepare->ctx, &result);
+	free(prepare);
+}
+
+int prepare_begin(struct event_base *base, const struct prepare_spec *spec, void (*on_done)(void *ctx, const struct prepare_result *result),
+		  void *ctx, struct prepare **out, struct err *err)
+{
+	struct prepare *prepare = xcalloc(1, sizeof(*prepare));
+	prepare->on_done = on_done;
+	prepare->ctx = ctx;
+	struct helper_spec helper = {
+		.name = "image check",
+		.uid = (uid_t)-1,
+		.deadline_ms = PREPARE_DEADLINE_MS,
+		.max_reply = sizeof(struct prepare_result),
+		.work = prepare_work,
+		.arg = (void *)(uintptr_t)spec,
+		.on_done = prepare_on_done,
+		.ctx = prepare,
+	};
+	if (helper_run(base, &helper, &prepare->helper, err) < 0) {
+		free(prepare);
+		return -1;
+	}
+	*out = prepare;
+	return 0;
+}
+
+void prepare_cancel(struct prepare *prepare)
+{
+	if (prepare == NULL)
+		return;
+	helper_cancel(prepare->helper);
+	free(prepare);
+}

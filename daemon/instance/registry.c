@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "instance/registry.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "base/log.h"
+#include "config/nearest.h"
+#include "instance/priv.h"
+#include "wire/mem.h"
+
+#define REGISTRY_ROWS_MAX 100000
+
+struct registry {
+	struct registry_config config;
+	struct instance_env env;
+	struct instance **rows;
+	size_t count;
+	unsigned last_fresh;
+	struct registry_observer *observers;
+};
+
+static void registry_on_change(void *ctx, struct instance *inst)
+{
+	struct registry *registry = ctx;
+	for (struct registry_observer *observer = registry->observers; observer != NULL; observer = observer->next)
+		observer->on_change(observer->ctx, inst);
+}
+
+struct registry *registry_new(const struct registry_config *config)
+{
+	struct registry *registry = xcalloc(1, sizeof(*registry));
+	registry->config = *config;
+	registry->env = (struct instance_env){
+		.base = config->base, .shim = config->shim, .state_dir = config->state_dir, .on_change = registry_on_change, .ctx = registry
+	};
+	return registry;
+}
+
+void registry_free(struct registry *registry)
+{
+	if (registry == NULL)
+		return;
+	registry->observers = NULL;
+	for (size_t i = 0; i < registry->count; i++)
+		instance_free(registry->rows[i]);
+	free(registry->rows);
+	free(registry);
+}
+
+void registry_observe(struct registry *registry, struct registry_observer *observer)
+{
+	observer->next = registry->observers;
+	registry->observers = observer;
+}
+
+static void registry_add(struct registry *registry, struct instance *inst)
+{
+	registry->rows = xrealloc(registry->rows, registry->count + 1, sizeof(struct instance *));
+	registry->rows[registry->count++] = inst;
+}
+
+void registry_remove(struct registry *registry, struct instance *inst)
+{
+	for (size_t i = 0; i < registry->count; i++) {
+		if (registry->rows[i] != inst)
+			continue;
+		registry->rows[i] = registry->rows[--registry->count];
+		instance_erase(inst);
+		instance_free(inst);
+		return;
+	}
+}
+
+/* ---------------------------------------------------------------- finding */
+
+struct instance *registry_by_id(struct registry *registry, const char *id)
+{
+	for (size_t i = 0; i < registry->count; i++)
+		if (strcmp(instance_id(registry->rows[i]), id) == 0)
+			return registry->rows[i];
+	return NULL;
+}
+
+static struct instance *registry_by_dir(struct registry *registry, const char *dir)
+{
+	for (size_t i = 0; i < registry->count; i++)
+		if (strcmp(instance_working_dir(registry->rows[i]), dir) == 0)
+			return registry->rows[i];
+	return NULL;
+}
+
+/* Instances of this name; project NULL: of any. One that runs beats one that is over. */
+static struct instance *registry_by_name(struct registry *registry, const char *name, const char *project, size_t *matches)
+{
+	struct instance *found = NULL;
+	*matches = 0;
+	for (size_t i = 0; i < registry->count; i++) {
+		struct instance *inst = registry->rows[i];
+		if (strcmp(instance_name(inst), name) != 0 || (project != NULL && strcmp(instance_project(inst), project) != 0))
+			continue;
+		if (found == NULL || (instance_is_over(found) && !instance_is_over(inst))) {
+			found = inst;
+			*matches = 1;
+		} else if (instance_is_over(found) == instance_is_over(inst)) {
+			++*matches;
+		}
+	}
+	return found;
+}
+
+/* "a, b, c", at most what fits. */
+static void registry_names(const struct registry *registry, bool running_only, char *out, size_t size)
+{
+	out[0] = '\0';
+	for (size_t i = 0; i < registry->count; i++) {
+		size_t used = strlen(out);
+		if (used < size - 1 && (!running_only || !instance_is_over(registry->rows[i])))
+			snprintf(out + used, size - used, "%s%s", used > 0 ? ", " : "", instance_name(registry->rows[i]));
+	}
+}
+
+static struct instance *registry_no_name(const struct registry *registry, const char *name, struct err *err)
+{
+	const char **names = xcalloc(registry->count, sizeof(char *));
+	char hint[256];
+	for (size_t i = 0; i < registry->count; i++)
+		names[i] = instance_name(registry->rows[i]);
+	nearest_hint(name, names, registry->count, hint, sizeof(hint));
+	free(names);
+	err_set(err, ERR_NOT_FOUND, "no instance \"%s\"%s; `pwemu ls -a` lists them", name, hint);
+	err_reason(err, "no-instance");
+	return NULL;
+}
+
+static struct instance *registry_ambiguous(struct registry *registry, const char *name, struct err *err)
+{
+	char ids[256] = "";
+	for (size_t i = 0; i < registry->count; i++) {
+		size_t used = strlen(ids);
+		if (strcmp(instance_name(registry->rows[i]), name) == 0)
+			snprintf(ids + used, sizeof(ids) - used, "%s%s", used > 0 ? ", " : "", instance_id(registry->rows[i]));
+	}
+	err_set(err, ERR_INVALID_ARGUMENT, "several instances are named \"%s\"; use an id instead: %s", name, ids);
+	err_reason(err, "ambiguous-instance");
+	return NULL;
+}
+
+static struct instance *registry_named(struct registry *registry, const char *name, const char *project, struct err *err)
+{
+	size_t matches;
+	struct instance *inst = registry_by_name(registry, name, project, &matches);
+	if (inst == NULL)
+		inst = registry_by_id(registry, name);
+	if (inst != NULL && matches <= 1)
+		return inst;
+	if (inst == NULL)
+		inst = registry_by_name(registry, name, NULL, &matches);
+	if (inst == NULL)
+		return registry_no_name(registry, name, err);
+	return matches == 1 ? inst : registry_ambiguous(registry, name, err);
+}
+
+/* Nothing was named: "default", else the only one that runs. */
+static struct instance *registry_implied(struct registry *registry, const char *project, struct err *err)
+{
+	size_t matches, running = 0;
+	struct instance *inst = registry_by_name(registry, "default", project, &matches), *only = NULL;
+	if (inst != NULL)
+		return inst;
+	for (size_t i = 0; i < registry->count; i++) {
+		struct instance *row = registry->rows[i];
+		if (!instance_is_over(row) && strcmp(instance_project(row), project) == 0) {
+			only = row;
+			running++;
+		}
+	}
+	if (running == 1)
+		return only;
+	char names[512];
+	registry_names(registry, true, names, sizeof(names));
+	if (running == 0)
+		err_set(err, ERR_NOT_FOUND, "no instance runs here%s%s; name one with -i, or start one with: pwemu start TARGET -f FILE",
+			names[0] != '\0' ? ", elsewhere: " : "", names);
+	else
+		err_set(err, ERR_INVALID_ARGUMENT, "several instances run, name one with -i: %s", names);
+	err_reason(err, running == 0 ? "no-instance" : "ambiguous-instance");
+	return NULL;
+}
+
+struct instance *registry_find(struct registry *registry, const Pwemu__V1__InstanceRef *ref, struct err *err)
+{
+	struct instance *inst;
+	if (ref == NULL)
+		return registry_implied(registry, "", err);
+	if (ref->id[0] != '\0') {
+		inst = registry_by_id(registry, ref->id);
+		return inst != NULL ? inst : registry_no_name(registry, ref->id, err);
+	}
+	if (ref->working_dir[0] != '\0') {
+		inst = registry_by_dir(registry, ref->working_dir);
+		if (inst == NULL) {
+			err_set(err, ERR_NOT_FOUND, "no instance has the working directory \"%s\"; `pwemu ls -a -o json` shows them", ref->working_dir);
+			err_reason(err, "no-instance");
+		}
+		return inst;
+	}
+	if (ref->name[0] != '\0')
+		return registry_named(registry, ref->name, ref->project, err);
+	return registry_implied(registry, ref->project, err);
+}
+
+/* ---------------------------------------------------------------- making */
+
+static void registry_new_id(struct registry *registry, char id[INSTANCE_ID_LEN + 1])
+{
+	static const char digits[] = "0123456789abcdef";
+	do {
+		uint8_t random[INSTANCE_ID_LEN];
+		if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
+			abort();
+		for (size_t i = 0; i < INSTANCE_ID_LEN; i++)
+			id[i] = digits[random[i] % 16];
+		id[0] = digits[10 + random[0] % 6]; /* a letter: never taken for a number */
+		id[INSTANCE_ID_LEN] = '\0';
+	} while (registry_by_id(registry, id) != NULL);
+}
+
+static int registry_check_name(const char *name, struct err *err)
+{
+	size_t len = strlen(name);
+	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._+-";
+	if (len > 0 && len <= 64 && strspn(name, plain) == len && name[0] != '-' && name[0] != '.')
+		return 0;
+	err_set(err, ERR_INVALID_ARGUMENT, "\"%.80s\" is no name for an instance: 1 to 64 of letters, digits and . _ + -, not beginning with . or -", name);
+	return err_reason(err, "invalid-name");
+}
+
+static int registry_check_dir(const char *dir, struct err *err)
+{
+	if (dir[0] == '\0' || (dir[0] == '/' && strlen(dir) < 3000))
+		return 0;
+	return err_set(err, ERR_INVALID_ARGUMENT, "working directory \"%.100s\": an absolute path of less than 3000 bytes is needed", dir);
+}
+
+static struct instance *registry_make(struct registry *registry, const char *name, const char *project, const char *dir)
+{
+	char id[INSTANCE_ID_LEN + 1];
+	registry_new_id(registry, id);
+	struct instance_identity identity = { .id = id,
+					      .name = name,
+					      .project = project,
+					      .working_dir = dir,
+					      .uid = registry->config.uid,
+					      .owner = registry->config.owner };
+	struct instance *inst = instance_new(&registry->env, &identity);
+	registry_add(registry, inst);
+	return inst;
+}
+
+/* <parent>/run-<n>, or the daemon's own place. */
+static char *registry_default_dir(const struct registry *registry, const char *parent, const char *name)
+{
+	if (parent[0] != '\0')
+		return xasprintf("%s/%s", parent, name);
+	return xasprintf("%s/instances/%s", registry->config.state_dir, name);
+}
+
+static struct instance *registry_claim_fresh(struct registry *registry, const Pwemu__V1__StartRequest *request)
+{
+	char name[32];
+	size_t matches;
+	do
+		snprintf(name, sizeof(name), "run-%u", ++registry->last_fresh);
+	while (registry_by_name(registry, name, NULL, &matches) != NULL);
+	char *dir = registry_default_dir(registry, request->working_dir, name);
+	struct instance *inst = registry_make(registry, name, request->project, dir);
+	free(dir);
+	return inst;
+}
+
+static struct instance *registry_claim_named(struct registry *registry, const Pwemu__V1__StartRequest *request, struct err *err)
+{
+	const char *name = request->name[0] != '\0' ? request->name : "default";
+	char *dir = request->working_dir[0] != '\0' ? xstrdup(request->working_dir) : registry_default_dir(registry, "", name);
+	struct instance *inst = registry_by_dir(registry, dir);
+	if (inst == NULL) {
+		inst = registry_make(registry, name, request->project, dir);
+	} else if (!instance_is_over(inst)) {
+		err_set(err, ERR_ALREADY_EXISTS, "instance \"%s\" is already running in \"%s\"; stop it with: pwemu stop -i %s", instance_name(inst),
+			dir, instance_name(inst));
+		err_reason(err, "already-running");
+		inst = NULL;
+	}
+	free(dir);
+	return inst;
+}
+
+struct instance *registry_claim(struct registry *registry, const Pwemu__V1__StartRequest *request, struct err *err)
+{
+	if ((request->name[0] != '\0' && registry_check_name(request->name, err) < 0) || registry_check_dir(request->working_dir, err) < 0)
+		return NULL;
+	if (registry->count >= REGISTRY_ROWS_MAX) {
+		err_set(err, ERR_RESOURCE_EXHAUSTED, "there are %zu instances; remove ended ones with: pwemu rm", registry->count);
+		return NULL;
+	}
+	return request->fresh ? registry_claim_fresh(registry, request) : registry_claim_named(registry, request, err);
+}
+
+/* ---------------------------------------------------------------- the rest */
+
+static int registry_compare(const void *a, const void *b)
+{
+	const struct instance *one = *(struct instance *const *)a, *two = *(struct instance *const *)b;
+	int order = strcmp(instance_project(one), instance_project(two));
+	return order != 0 ? order : strverscmp(instance_name(one), instance_name(two));
+}
+
+struct instance **registry_list(struct registry *registry, size_t *count)
+{
+	struct instance **rows = xcalloc(registry->count, sizeof(*rows));
+	if (registry->count > 0)
+		memcpy(rows, registry->rows, registry->count * sizeof(*rows));
+	qsort(rows, registry->count, sizeof(*rows), registry_compare);
+	*count = registry->count;
+	return rows;
+}
+
+size_t registry_count(const struct registry *registry) { return registry->count; }
+
+size_t registry_running(const struct registry *registry)
+{
+	size_t running = 0;
+	for (size_t i = 0; i < registry->count; i++)
+		running += !instance_is_over(registry->rows[i]);
+	return running;
+}
+
+void registry_connection_lost(struct registry *registry, uint64_t connection)
+{
+	for (size_t i = 0; i < registry->count; i++)
+		if (instance_keeper(registry->rows[i]) == connection)
+			instance_stop(registry->rows[i], 0, "its client is gone");
+}
+
+/* ---------------------------------------------------------------- start-up */
+
+static void registry_set_aside(const char *dir, const char *id, const struct err *err)
+{
+	char *from = xasprintf("%s/%s", dir, id), *to = xasprintf("%s/%s.broken", dir, id);
+	log_error(NULL, "instance %s is set aside as \"%s\": %s", id, to, err->msg);
+	if (rename(from, to) < 0)
+		log_error(NULL, "rename \"%s\": %s", from, strerror(errno));
+	free(from);
+	free(to);
+}
+
+static void registry_adopt_one(struct registry *registry, const char *dir, const char *id)
+{
+	struct err err = ERR_INIT;
+	char *path = xasprintf("%s/%s/record", dir, id);
+	Pwemu__V1__Record *record = store_load(path, &err);
+	free(path);
+	if (record == NULL && err.code == ERR_DATA_LOSS)
+		registry_set_aside(dir, id, &err);
+	else if (record == NULL)
+		log_error(NULL, "%s", err.msg);
+	else
+		registry_add(registry, instance_restore(&registry->env, registry->config.owner, record));
+}
+
+static bool registry_is_id(const char *name)
+{
+	return strlen(name) == INSTANCE_ID_LEN && strspn(name, "0123456789abcdef") == INSTANCE_ID_LEN;
+}
+
+void registry_adopt(struct registry *registry)
+{
+	char *path = xasprintf("%s/data", registry->config.state_dir);
+	DIR *dir = opendir(path);
+	if (dir == NULL && errno != ENOENT)
+		log_error(NULL, "open directory \"%s\": %s; instances of earlier daemons are not adopted", path, strerror(errno));
+	for (struct dirent *entry = dir != NULL ? readdir(dir) : NULL; entry != NULL; entry = readdir(dir))
+		if (registry_is_id(entry->d_name))
+			registry_adopt_one(registry, path, entry->d_name);
+	if (dir != NULL)
+		closedir(dir);
+	free(path);
+}

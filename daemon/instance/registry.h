@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* All instances of the daemon: finds, makes and forgets them; brings them back from their records at start-up. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "instance/instance.h"
+#include "pwemu/v1/common.pb-c.h"
+
+struct registry;
+
+/* Told after every change of an instance, from wherever it happened; must not free the instance. */
+struct registry_observer {
+	void (*on_change)(void *ctx, struct instance *inst);
+	void *ctx;
+	struct registry_observer *next;
+};
+
+struct registry_config {
+	struct event_base *base;
+	const char *shim;
+	const char *state_dir;
+	uid_t uid;         /* whose instances these are */
+	const char *owner; /* its name */
+};
+
+struct registry *registry_new(const struct registry_config *config);
+void registry_free(struct registry *registry);
+void registry_observe(struct registry *registry, struct registry_observer *observer); /* the caller's storage */
+
+/* Adopts what earlier daemons left. A record that cannot be used is set aside and reported; nothing stops the start-up. */
+void registry_adopt(struct registry *registry);
+
+/* See InstanceRef in common.proto. NOT_FOUND (no-instance) names what there is. */
+struct instance *registry_find(struct registry *registry, const Pwemu__V1__InstanceRef *ref, struct err *err);
+struct instance *registry_by_id(struct registry *registry, const char *id);
+
+/* The instance that a start request means, made if need be. ALREADY_EXISTS (already-running) when it is not over. */
+struct instance *registry_claim(struct registry *registry, const Pwemu__V1__StartRequest *request, struct err *err);
+/* Forgets an instance that never ran, or erases one that is over. */
+void registry_remove(struct registry *registry, struct instance *inst);
+
+/* Sorted by project, then name; the array belongs to the caller. */
+struct instance **registry_list(struct registry *registry, size_t *count);
+size_t registry_count(const struct registry *registry);
+size_t registry_running(const struct registry *registry);
+
+/* Stops what lives only as long as this connection. */
+void registry_connection_lost(struct registry *registry, uint64_t connection);

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "rpc/service.h"
+
+struct services *service_of(struct rpc_call *call) { return rpc_call_server_ctx(call); }
+
+void service_fail(struct rpc_call *call, const struct err *err) { rpc_call_finish_error(call, err); }
+
+void service_send_instance(struct rpc_call *call, struct instance *inst, bool finish)
+{
+	Pwemu__V1__Instance message;
+	instance_describe(inst, &message);
+	if (finish)
+		rpc_call_reply(call, &message.base);
+	else
+		rpc_call_send(call, &message.base);
+	instance_describe_fini(&message);
+}
+
+struct instance *service_find(struct rpc_call *call, const Pwemu__V1__InstanceRef *ref)
+{
+	struct err err = ERR_INIT;
+	struct instance *inst = registry_find(service_of(call)->registry, ref, &err);
+	if (inst == NULL)
+		service_fail(call, &err);
+	return inst;
+}

@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Read and Attach. Both are a cursor that is pumped into a stream while the stream takes it; Attach has a writer besides. Nothing is
+ * kept for a slow client: its cursor just stays behind.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "pwemu/v1/channels.pb-c.h"
+#include "rpc/service.h"
+#include "wire/mem.h"
+
+#define TAP_READ_MAX 65536
+
+struct tap {
+	struct rpc_call *call;
+	struct services *services;
+	char id[INSTANCE_ID_LEN + 1];
+	struct cursor *cursor;
+	bool is_attach, times, is_finished;
+	/* Attach only */
+	struct writer *writer;
+	uint8_t *input; /* what the emulator did not take yet */
+	size_t input_len, input_done;
+	uint64_t taken;
+};
+
+/* ---------------------------------------------------------------- output */
+
+static void tap_send_data(struct tap *tap, const struct chunk *chunk, uint8_t *bytes)
+{
+	Pwemu__V1__Data data = PWEMU__V1__DATA__INIT;
+	data.offset = chunk->offset;
+	data.bytes = (ProtobufCBinaryData){ .len = chunk->len, .data = bytes };
+	if (tap->times) {
+		data.time_ns = chunk->time_ns;
+		data.boot = chunk->boot;
+		data.boot_time_ns = chunk->boot_time_ns;
+	}
+	if (tap->is_attach) {
+		Pwemu__V1__AttachReply reply = PWEMU__V1__ATTACH_REPLY__INIT;
+		reply.kind_case = PWEMU__V1__ATTACH_REPLY__KIND_DATA;
+		reply.data = &data;
+		rpc_call_send(tap->call, &reply.base);
+	} else {
+		Pwemu__V1__ReadReply reply = PWEMU__V1__READ_REPLY__INIT;
+		reply.data = &data;
+		rpc_call_send(tap->call, &reply.base);
+	}
+}
+
+static void tap_finish(struct tap *tap, const struct err *err)
+{
+	tap->is_finished = true;
+	if (err != NULL)
+		service_fail(tap->call, err);
+	else
+		rpc_call_finish_ok(tap->call);
+}
+
+static void tap_pump(struct tap *tap)
+{
+	static uint8_t buf[TAP_READ_MAX]; /* packed before the next read */
+	struct err err = ERR_INIT;
+	struct chunk chunk;
+	int rc = 1;
+	while (!tap->is_finished && rpc_call_can_send(tap->call) && rc == 1) {
+		rc = cursor_read(tap->cursor, buf, sizeof(buf), &chunk, &err);
+		if (rc == 1)
+			tap_send_data(tap, &chunk, buf);
+	}
+	if (rc < 0)
+		tap_finish(tap, &err);
+	else if (!tap->is_finished && cursor_is_at_end(tap->cursor))
+		tap_finish(tap, NULL);
+}
+
+static void tap_on_readable(void *ctx) { tap_pump(ctx); }
+
+static const struct cursor_ops tap_cursor_ops = { .on_readable = tap_on_readable };
+
+static void tap_on_writable(struct rpc_call *call, void *ctx)
+{
+	(void)call;
+	tap_pump(ctx);
+}
+
+static void tap_on_end(struct rpc_call *call, void *ctx)
+{
+	(void)call;
+	struct tap *tap = ctx;
+	cursor_close(tap->cursor);
+	writer_close(tap->writer);
+	struct instance *inst = registry_by_id(tap->services->registry, tap->id);
+	if (inst != NULL)
+		instance_trim(inst);
+	free(tap->input);
+	free(tap);
+}
+
+static struct tap *tap_new(struct rpc_call *call, const struct instance *inst)
+{
+	struct tap *tap = xcalloc(1, sizeof(*tap));
+	tap->call = call;
+	tap->services = service_of(call);
+	memcpy(tap->id, instance_id(inst), sizeof(tap->id));
+	return tap;
+}
+
+/* ---------------------------------------------------------------- positions */
+
+static int position_of_boot(const struct hub *hub, int32_t number, uint64_t *out, struct err *err)
+{
+	struct hub_boot boot;
+	if (hub_find_boot(hub, number, &boot, err) < 0)
+		return -1;
+	*out = boot.offset;
+	return 0;
+}
+
+static int position_resolve(const struct hub *hub, const Pwemu__V1__Position *from, uint64_t *out, struct err *err)
+{
+	uint64_t end = hub_end_offset(hub);
+	switch (from != NULL ? from->at_case : PWEMU__V1__POSITION__AT__NOT_SET) {
+	case PWEMU__V1__POSITION__AT_OFFSET:
+		*out = from->offset;
+		return 0;
+	case PWEMU__V1__POSITION__AT_TAIL:
+		*out = from->tail < end ? end - from->tail : 0;
+		return 0;
+	case PWEMU__V1__POSITION__AT_NOW:
+		*out = end;
+		return 0;
+	case PWEMU__V1__POSITION__AT_BOOT:
+		return position_of_boot(hub, 0, out, err);
+	case PWEMU__V1__POSITION__AT_BOOT_NUMBER:
+		return position_of_boot(hub, from->boot_number, out, err);
+	default:
+		*out = hub_start_offset(hub);
+		return 0;
+	}
+}
+
+/* First byte after the boot in which `offset` lies. */
+static uint64_t position_boot_end(const struct hub *hub, uint64_t offset)
+{
+	uint64_t limit = UINT64_MAX;
+	struct hub_boot boot;
+	for (int32_t back = 0; hub_find_boot(hub, back, &boot, NULL) == 0 && boot.offset > offset; back--)
+		limit = boot.offset;
+	return limit;
+}
+
+/* ---------------------------------------------------------------- Read */
+
+static const struct rpc_call_ops read_ops = { .on_writable = tap_on_writable, .on_end = tap_on_end };
+
+static int read_open(struct tap *tap, struct hub *hub, const Pwemu__V1__ReadRequest *request, struct err *err)
+{
+	uint64_t from, limit = request->follow ? UINT64_MAX : hub_end_offset(hub);
+	if (position_resolve(hub, request->from, &from, err) < 0)
+		return -1;
+	if (request->one_boot) {
+		uint64_t boot_end = position_boot_end(hub, from);
+		limit = boot_end < limit ? boot_end : limit;
+	}
+	tap->times = request->times;
+	return cursor_open(hub, from, limit, request->times, &tap_cursor_ops, tap, &tap->cursor, err);
+}
+
+static void handle_read(struct rpc_call *call, const ProtobufCMessage *message)
+{
+	const Pwemu__V1__ReadRequest *request = (const Pwemu__V1__ReadRequest *)message;
+	struct err err = ERR_INIT;
+	struct hub *hub;
+	const char *name;
+	struct instance *inst = service_find(call, request->instance);
+	if (inst == NULL)
+		return;
+	if (instance_hub(inst, request->channel, &hub, &name, &err) < 0) {
+		service_fail(call, &err);
+		return;
+	}
+	struct tap *tap = tap_new(call, inst);
+	rpc_call_adopt(call, &read_ops, tap);
+	if (read_open(tap, hub, request, &err) < 0)
+		tap_finish(tap, &err);
+	else
+		tap_pump(tap);
+}
+
+/* ---------------------------------------------------------------- Attach: input */
+
+static void attach_send_taken(struct tap *tap)
+{
+	Pwemu__V1__AttachReply reply = PWEMU__V1__ATTACH_REPLY__INIT;
+	reply.kind_case = PWEMU__V1__ATTACH_REPLY__KIND_INPUT_TAKEN;
+	reply.input_taken = tap->taken;
+	rpc_call_send(tap->call, &reply.base);
+}
+
+static void attach_drop_input(struct tap *tap)
+{
+	free(tap->input);
+	tap->input = NULL;
+	tap->input_len = tap->input_done = 0;
+	rpc_call_resume_input(tap->call);
+}
+
+static void attach_write_input(struct tap *tap)
+{
+	ssize_t n = writer_write(tap->writer, tap->input + tap->input_done, tap->input_len - tap->input_done);
+	if (n > 0) {
+		tap->input_done += (size_t)n;
+		tap->taken += (uint64_t)n;
+		attach_send_taken(tap);
+	}
+	if (n < 0 || tap->input_done == tap->input_len)
+		attach_drop_input(tap);
+}
+
+static void attach_on_message(struct rpc_call *call, void *ctx, const ProtobufCMessage *message)
+{
+	const Pwemu__V1__AttachRequest *request = (const Pwemu__V1__AttachRequest *)message;
+	struct tap *tap = ctx;
+	if (tap->is_finished || request->kind_case != PWEMU__V1__ATTACH_REQUEST__KIND_INPUT || request->input.len == 0)
+		return;
+	if (tap->writer == NULL) {
+		struct err err = ERR_INIT;
+		err_set(&err, ERR_PERMISSION_DENIED, "this stream was not opened for writing; set AttachOpen.write");
+		tap_finish(tap, &err);
+		return;
+	}
+	if (!writer_has_role(tap->writer))
+		return;
+	tap->input = xmalloc(request->input.len);
+	memcpy(tap->input, request->input.data, request->input.len);
+	tap->input_len = request->input.len;
+	tap->input_done = 0;
+	rpc_call_pause_input(call);
+	attach_write_input(tap);
+}
+
+static void attach_on_writable(void *ctx)
+{
+	struct tap *tap = ctx;
+	if (tap->input != NULL && !tap->is_finished)
+		attach_write_input(tap);
+}
+
+static void attach_on_role(void *ctx, bool has_role, const char *reason)
+{
+	struct tap *tap = ctx;
+	if (tap->is_finished)
+		return;
+	Pwemu__V1__WriterChange change = PWEMU__V1__WRITER_CHANGE__INIT;
+	change.writer = has_role;
+	change.reason = (char *)reason;
+	Pwemu__V1__AttachReply reply = PWEMU__V1__ATTACH_REPLY__INIT;
+	reply.kind_case = PWEMU__V1__ATTACH_REPLY__KIND_WRITER;
+	reply.writer = &change;
+	rpc_call_send(tap->call, &reply.base);
+	if (!has_role && tap->input != NULL)
+		attach_drop_input(tap);
+}
+
+static const struct writer_ops attach_writer_ops = { .on_writable = attach_on_writable, .on_role = attach_on_role };
+
+/* ---------------------------------------------------------------- Attach: opening */
+
+static const struct rpc_call_ops attach_ops = { .on_message = attach_on_message, .on_writable = tap_on_writable, .on_end = tap_on_end };
+
+static void attach_send_opened(struct tap *tap, struct instance *inst, struct hub *hub, const char *channel, bool wanted)
+{
+	Pwemu__V1__AttachOpened opened = PWEMU__V1__ATTACH_OPENED__INIT;
+	char reason[160] = "";
+	opened.writer = tap->writer != NULL && writer_has_role(tap->writer);
+	if (wanted && !opened.writer)
+		snprintf(reason, sizeof(reason), "%s has the writer role", writer_holder(hub) != NULL ? writer_holder(hub) : "another");
+	opened.instance = (char *)instance_name(inst);
+	opened.instance_id = (char *)instance_id(inst);
+	opened.channel = (char *)channel;
+	opened.offset = cursor_offset(tap->cursor);
+	opened.end = hub_end_offset(hub);
+	opened.reason = reason;
+	opened.eol = (char *)instance_eol(inst);
+	Pwemu__V1__AttachReply reply = PWEMU__V1__ATTACH_REPLY__INIT;
+	reply.kind_case = PWEMU__V1__ATTACH_REPLY__KIND_OPENED;
+	reply.opened = &opened;
+	rpc_call_send(tap->call, &reply.base);
+}
+
+static int attach_open(struct tap *tap, struct instance *inst, const Pwemu__V1__AttachOpen *open, struct err *err)
+{
+	struct hub *hub;
+	const char *channel;
+	uint64_t from;
+	char who[64];
+	if (instance_hub(inst, open->channel, &hub, &channel, err) < 0 || position_resolve(hub, open->from, &from, err) < 0 ||
+	    cursor_open(hub, from, UINT64_MAX, false, &tap_cursor_ops, tap, &tap->cursor, err) < 0)
+		return -1;
+	const struct rpc_peer *peer = rpc_call_peer(tap->call);
+	snprintf(who, sizeof(who), "a client (uid %u, process %d)", (unsigned)peer->uid, (int)peer->pid);
+	if (open->write && writer_open(hub, who, open->steal, &attach_writer_ops, tap, &tap->writer, err) < 0)
+		return -1;
+	attach_send_opened(tap, inst, hub, channel, open->write);
+	return 0;
+}
+
+static void handle_attach(struct rpc_call *call, const ProtobufCMessage *message)
+{
+	const Pwemu__V1__AttachRequest *request = (const Pwemu__V1__AttachRequest *)message;
+	struct err err = ERR_INIT;
+	if (request->kind_case != PWEMU__V1__ATTACH_REQUEST__KIND_OPEN) {
+		err_set(&err, ERR_INVALID_ARGUMENT, "the first message of Attach must be `open`");
+		service_fail(call, &err);
+		return;
+	}
+	struct instance *inst = service_find(call, request->open->instance);
+	if (inst == NULL)
+		return;
+	struct tap *tap = tap_new(call, inst);
+	tap->is_attach = true;
+	rpc_call_adopt(call, &attach_ops, tap);
+	if (attach_open(tap, inst, request->open, &err) < 0)
+		tap_finish(tap, &err);
+	else
+		tap_pump(tap);
+}
+
+#define READ_MAX   16384
+#define ATTACH_MAX (256u << 10)
+
+const struct rpc_method svc_channels_methods[] = {
+	SERVICE_METHOD("Channels", "Read", RPC_SERVER_STREAM, read_request, read_reply, READ_MAX, RIGHT_VIEW, handle_read),
+	SERVICE_METHOD("Channels", "Attach", RPC_BIDI, attach_request, attach_reply, ATTACH_MAX, RIGHT_VIEW, handle_attach),
+	{ 0 },
+};

@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Calls that must wait for an instance (Start, Stop, Watch) are kept in one list as `struct pending`; every change of an instance
+ * gives each of its pending calls the chance to answer. They know their instance by id only.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+
+#include "base/log.h"
+#include "rpc/service.h"
+#include "wire/mem.h"
+
+struct pending {
+	LIST_ENTRY(pending) link;
+	struct rpc_call *call;
+	struct services *services;
+	char id[INSTANCE_ID_LEN + 1];
+	/* Looks at the instance; answers the call and returns true when it is time. */
+	bool (*try)(struct pending *pending, struct instance *inst);
+	bool is_answered;
+	bool no_wait;         /* Start */
+	bool remove_unborn;   /* Start: the instance never ran, forget it */
+	bool remove_after;    /* Remove: it is over now, erase it */
+};
+
+static LIST_HEAD(, pending) pendings = LIST_HEAD_INITIALIZER(pendings);
+static struct registry_observer observer;
+
+static void pending_on_end(struct rpc_call *call, void *ctx)
+{
+	(void)call;
+	struct pending *pending = ctx;
+	LIST_REMOVE(pending, link);
+	struct instance *inst = registry_by_id(pending->services->registry, pending->id);
+	bool is_over = inst != NULL && instance_is_over(inst);
+	if (is_over && ((pending->remove_unborn && instance_boot(inst) == 0) || pending->remove_after))
+		registry_remove(pending->services->registry, inst);
+	free(pending);
+}
+
+static const struct rpc_call_ops pending_ops = { .on_end = pending_on_end };
+
+static struct pending *pending_new(struct rpc_call *call, struct instance *inst, bool (*try)(struct pending *pending, struct instance *inst))
+{
+	struct pending *pending = xcalloc(1, sizeof(*pending));
+	pending->call = call;
+	pending->services = service_of(call);
+	pending->try = try;
+	memcpy(pending->id, instance_id(inst), sizeof(pending->id));
+	LIST_INSERT_HEAD(&pendings, pending, link);
+	rpc_call_adopt(call, &pending_ops, pending);
+	return pending;
+}
+
+static void pending_try(struct pending *pending, struct instance *inst)
+{
+	if (!pending->is_answered && strcmp(pending->id, instance_id(inst)) == 0)
+		pending->is_answered = pending->try(pending, inst);
+}
+
+static void pending_on_change(void *ctx, struct instance *inst)
+{
+	(void)ctx;
+	struct pending *pending, *next;
+	for (pending = LIST_FIRST(&pendings); pending != NULL; pending = next) {
+		next = LIST_NEXT(pending, link);
+		pending_try(pending, inst);
+	}
+}
+
+void svc_instances_init(struct services *services)
+{
+	observer = (struct registry_observer){ .on_change = pending_on_change };
+	registry_observe(services->registry, &observer);
+}
+
+void svc_instances_fini(struct services *services) { (void)services; }
+
+/* ---------------------------------------------------------------- Start */
+
+static void start_fail(struct pending *pending, struct instance *inst)
+{
+	struct err err = *instance_start_error(inst);
+	if (!err_is_set(&err)) {
+		Pwemu__V1__Instance message;
+		instance_describe(inst, &message);
+		err_set(&err, ERR_FAILED_PRECONDITION, "instance \"%s\": %s", instance_name(inst), message.reason);
+		err_reason(&err, "emulator-refused");
+		instance_describe_fini(&message);
+	}
+	service_fail(pending->call, &err);
+}
+
+static bool start_try(struct pending *pending, struct instance *inst)
+{
+	enum inst_state state = instance_state(inst);
+	bool is_up = state == INST_RUNNING || state == INST_PAUSED || state == INST_STOPPING || state == INST_DRAINING;
+	bool is_executed = pending->no_wait && state == INST_BOOTING && instance_pid(inst) != 0;
+	bool refused = state == INST_FAILED || err_is_set(instance_start_error(inst));
+	if (instance_is_over(inst) && refused)
+		start_fail(pending, inst);
+	else if (state == INST_ENDED || (is_up && (pending->no_wait || state == INST_RUNNING || state == INST_PAUSED)) || is_executed)
+		service_send_instance(pending->call, inst, true);
+	else
+		return false;
+	return true;
+}
+
+static const Pwemu__V1__Target *start_target(const struct services *services, const Pwemu__V1__StartRequest *request, struct err *err)
+{
+	if (request->target_case == PWEMU__V1__START_REQUEST__TARGET_TARGET_CONFIG)
+		return target_validate(request->target_config, err) == 0 ? request->target_config : NULL;
+	const char *name = request->target_case == PWEMU__V1__START_REQUEST__TARGET_TARGET_NAME ? request->target_name : "";
+	const Pwemu__V1__Target *target = target_set_find(services->targets, name);
+	if (target == NULL)
+		target_not_found(services->targets, name, err);
+	return target;
+}
+
+static const struct driver_ops *start_driver(const Pwemu__V1__Target *target, const Pwemu__V1__StartRequest *request, struct err *err)
+{
+	const struct driver_ops *driver = driver_find(request->runner[0] != '\0' ? request->runner : target->emulator, err);
+	if (driver != NULL && strcmp(driver->name, target->emulator) != 0) {
+		err_set(err, ERR_INVALID_ARGUMENT, "target \"%s\" has no configuration for emulator \"%s\", only for \"%s\"", target->name,
+			driver->name, target->emulator);
+		err_reason(err, "invalid-target");
+		return NULL;
+	}
+	return driver;
+}
+
+static void handle_start(struct rpc_call *call, const ProtobufCMessage *message)
+{
+	const Pwemu__V1__StartRequest *request = (const Pwemu__V1__StartRequest *)message;
+	struct services *services = service_of(call);
+	struct err err = ERR_INIT;
+	const struct driver_ops *driver = NULL;
+	struct instance *inst = NULL;
+	const Pwemu__V1__Target *target = start_target(services, request, &err);
+	if (target != NULL)
+		driver = start_driver(target, request, &err);
+	if (driver != NULL)
+		inst = registry_claim(services->registry, request, &err);
+	if (inst == NULL) {
+		service_fail(call, &err);
+		return;
+	}
+	struct pending *pending = pending_new(call, inst, start_try);
+	pending->no_wait = request->no_wait;
+	pending->remove_unborn = true;
+	instance_start(inst, driver, target, request, request->stop_on_disconnect ? rpc_call_peer(call)->connection : 0);
+	pending_try(pending, inst);
+}
+
+/* ---------------------------------------------------------------- Stop, Watch, Remove */
+
+static bool stop_try(struct pending *pending, struct instance *inst)
+{
+	if (!instance_is_over(inst))
+		return false;
+	service_send_instance(pending->call, inst, true);
+	return true;
+}
+
+static void stop_not_running(struct rpc_call *call, struct instance *inst)
+{
+	struct err err = ERR_INIT;
+	err_set(&err, ERR_FAILED_PRECONDITION, "instance \"%s\" is not running (%s)", instance_name(inst),
+		inst_state_row(instance_state(inst))->name);
+	err_reason(&err, "not-running");
+	service_fail(call, &err);
+}
+
+static void handle_stop(struct rpc_call *call, const ProtobufCMessage *message)
+{
+	const Pwemu__V1__StopRequest *request = (const Pwemu__V1__StopRequest *)message;
+	struct instance *inst = service_find(call, request->instance);
+	if (inst == NULL)
+		return;
+	if (instance_is_over(inst)) {
+		stop_not_running(call, inst);
+		return;
+	}
+	struct pending *pending = pending_new(call, inst, stop_try);
+	instance_stop(inst, request->grace_ms, "stopped by a user");
+	pending_try(pending, inst);
+}
+
+static bool watch_try(struct pending *pending, struct instance *inst)
+{
+	if (rpc_call_can_send(pending->call) || instance_is_over(inst))
+		service_send_instance(pending->call, inst, false);
+	if (!instance_is_over(inst))
+		return false;
+	rpc_call_finish_ok(pending->call);
+	return true;
+}
+
+static void handle_watch(struct rpc_call *call, const ProtobufCMessage *message)
+{
+	struct instance *inst = service_find(call, ((const Pwemu__V1__WatchRequest *)message)->instance);
+	if (inst != NULL)
+		pending_try(pending_new(call, inst, watch_try), inst);
+}
+
+static bool remove_try(struct pending *pending, struct instance *inst)
+{
+	if (!instance_is_over(inst))
+		return false;
+	Pwemu__V1__RemoveReply reply = PWEMU__V1__REMOVE_REPLY__INIT;
+	pending->remove_after = true;
+	rpc_call_reply(pending->call, &reply.base);
+	return true;
+}
+
+static void handle_remove(struct rpc_call *call, const ProtobufCMessage *message)
+{
+	const Pwemu__V1__RemoveRequest *request = (const Pwemu__V1__RemoveRequest *)message;
+	struct instance *inst = service_find(call, request->instance);
+	if (inst == NULL)
+		return;
+	if (!instance_is_over(inst) && !request->force) {
+		struct err err = ERR_INIT;
+		err_set(&err, ERR_FAILED_PRECONDITION, "instance \"%s\" runs; stop it first, or use --force", instance_name(inst));
+		err_reason(&err, "already-running");
+		service_fail(call, &err);
+		return;
+	}
+	if (instance_is_over(inst)) {
+		Pwemu__V1__RemoveReply reply = PWEMU__V1__REMOVE_REPLY__INIT;
+		registry_remove(service_of(call)->registry, inst);
+		rpc_call_reply(call, &reply.base);
+		return;
+	}
+	struct pending *pending = pending_new(call, inst, remove_try);
+	instance_stop(inst, 0, "removed by a user");
+	pending_try(pending, inst);
+}
+
+/* ---------------------------------------------------------------- Pause, Resume, Reset */
+
+/* Lives until both the driver has answered and the call has ended, whichever is later. */
+struct action {
+	struct rpc_call *call; /* NULL: it has ended */
+	struct services *services;
+	bool is_done;
+	char id[INSTANCE_ID_LEN + 1];
+};
+
+static void action_release(struct action *action)
+{
+	if (action->is_done && action->call == NULL)
+		free(action);
+}
+
+static void action_on_end(struct rpc_call *call, void *ctx)
+{
+	(void)call;
+	struct action *action = ctx;
+	action->call = NULL;
+	action_release(action);
+}
+
+static const struct rpc_call_ops action_ops = { .on_end = action_on_end };
+
+static void action_on_done(void *ctx, const struct err *err)
+{
+	struct action *action = ctx;
+	struct instance *inst = registry_by_id(action->services->registry, action->id);
+	struct err gone = ERR_INIT;
+	err_set(&gone, ERR_ABORTED, "the instance was removed meanwhile");
+	action->is_done = true;
+	if (action->call != NULL && err == NULL && inst != NULL)
+		service_send_instance(action->call, inst, true);
+	else if (action->call != NULL)
+		service_fail(action->call, err != NULL ? err : &gone);
+	action_release(action);
+}
+
+static void handle_action(struct rpc_call *call, const Pwemu__V1__InstanceRef *ref, enum driver_action what)
+{
+	struct err err = ERR_INIT;
+	struct instance *inst = service_find(call, ref);
+	if (inst == NULL)
+		return;
+	struct action *action = xcalloc(1, sizeof(*action));
+	action->call = call;
+	action->services = service_of(call);
+	memcpy(action->id, instance_id(inst), sizeof(action->id));
+	rpc_call_adopt(call, &action_ops, action);
+	if (instance_act(inst, what, action_on_done, action, &err) < 0)
+		action_on_done(action, &err);
+}
+
+static void handle_pause(struct rpc_call *call, const ProtobufCMessage *message)
+{
+	handle_action(call, ((const Pwemu__V1__PauseRequest *)message)->instance, DRIVER_PAUSE);
+}
+
+static void handle_resume(struct rpc_call *call, const ProtobufCMessage *message)
+{
+	handle_action(call, ((const Pwemu__V1__ResumeRequest *)message)->instance, DRIVER_RESUME);
+}
+
+static void handle_reset(struct rpc_call *call, const ProtobufCMessage *message)
+{
+	handle_action(call, ((const Pwemu__V1__ResetRequest *)message)->instance, DRIVER_RESET);
+}
+
+/* ---------------------------------------------------------------- Get, List */
+
+static void handle_get(struct rpc_call *call, const ProtobufCMessage *message)
+{
+	struct instance *inst = service_find(call, ((const Pwemu__V1__GetRequest *)message)->instance);
+	if (inst != NULL)
+		service_send_instance(call, inst, true);
+}
+
+static void handle_list(struct rpc_call *call, const ProtobufCMessage *message)
+{
+	bool all = ((const Pwemu__V1__ListRequest *)message)->all;
+	size_t count;
+	struct instance **rows = registry_list(service_of(call)->registry, &count);
+	Pwemu__V1__ListReply reply = PWEMU__V1__LIST_REPLY__INIT;
+	Pwemu__V1__Instance *messages = xcalloc(count, sizeof(*messages));
+	reply.instances = xcalloc(count, sizeof(*reply.instances));
+	for (size_t i = 0; i < count; i++) {
+		if (!all && instance_is_over(rows[i]))
+			continue;
+		instance_describe(rows[i], &messages[reply.n_instances]);
+		reply.instances[reply.n_instances] = &messages[reply.n_instances];
+		reply.n_instances++;
+	}
+	rpc_call_reply(call, &reply.base);
+	for (size_t i = 0; i < reply.n_instances; i++)
+		instance_describe_fini(&messages[i]);
+	free(reply.instances);
+	free(messages);
+	free(rows);
+}
+
+#define START_MAX (2u << 20) /* environments are large */
+#define REF_MAX   16384
+
+const struct rpc_method svc_instances_methods[] = {
+	SERVICE_METHOD("Instances", "Start", RPC_UNARY, start_request, instance, START_MAX, RIGHT_NONE, handle_start),
+	SERVICE_METHOD("Instances", "Stop", RPC_UNARY, stop_request, instance, REF_MAX, RIGHT_CONTROL, handle_stop),
+	SERVICE_METHOD("Instances", "Pause", RPC_UNARY, pause_request, instance, REF_MAX, RIGHT_CONTROL, handle_pause),
+	SERVICE_METHOD("Instances", "Resume", RPC_UNARY, resume_request, instance, REF_MAX, RIGHT_CONTROL, handle_resume),
+	SERVICE_METHOD("Instances", "Reset", RPC_UNARY, reset_request, instance, REF_MAX, RIGHT_CONTROL, handle_reset),
+	SERVICE_METHOD("Instances", "Get", RPC_UNARY, get_request, instance, REF_MAX, RIGHT_VIEW, handle_get),
+	SERVICE_METHOD("Instances", "List", RPC_UNARY, list_request, list_reply, REF_MAX, RIGHT_NONE, handle_list),
+	SERVICE_METHOD("Instances", "Remove", RPC_UNARY, remove_request, remove_reply, REF_MAX, RIGHT_CONTROL, handle_remove),
+	SERVICE_METHOD("Instances", "Watch", RPC_SERVER_STREAM, watch_request, instance, REF_MAX, RIGHT_VIEW, handle_watch),
+	{ 0 },
+};
