@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * SIGKILL at any moment loses and doubles nothing. A generator prints a sequence without pause into a FIFO that the test holds open (as
+ * the shim does); a drainer process moves it with a hub and is killed at random moments, again and again. Then the log is compared
+ * with the sequence, byte for byte.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+
+#include "test_channel.h"
+
+enum { KILLS = 200, KILL_MAX_US = 4000, LINE = 16 };
+
+/* Line i of the sequence. */
+static void line_of(uint64_t i, char *out)
+{
+	out[LINE - 1] = '\n';
+	for (int at = LINE - 2; at >= 0; at--, i /= 10)
+		out[at] = (char)('0' + i % 10);
+}
+
+/* Prints in odd pieces, down to one byte, until its stdin-like pipe `stop` is closed; finishes its line. */
+static void generator(int fifo, int stop)
+{
+	unsigned seed = 12345;
+	char line[LINE];
+	struct pollfd ended = { .fd = stop, .events = POLLIN };
+	fcntl(fifo, F_SETFL, 0); /* its own open file: waits when the FIFO is full, as an emulator does */
+	for (uint64_t i = 0;; i++) {
+		if (i % 64 == 0 && poll(&ended, 1, 0) != 0)
+			_exit(0);
+		line_of(i, line);
+		size_t piece = 1 + (size_t)rand_r(&seed) % LINE;
+		for (size_t at = 0; at < LINE; at += piece) {
+			size_t len = at + piece < LINE ? piece : LINE - at;
+			if (write(fifo, line + at, len) != (ssize_t)len)
+				_exit(1);
+		}
+	}
+}
+
+/* What a daemon does with a channel, in a process of its own; `ready` is closed when the hub runs. */
+static void drainer(struct fixture *f, bool resume, int ready)
+{
+	struct err err = ERR_INIT;
+	struct hub_config config = fixture_config(f);
+	struct hub *hub;
+	config.base = event_base_new();
+	config.on_trouble = NULL;
+	int out = openat(f->dir, "out", O_RDWR | O_NONBLOCK | O_CLOEXEC);
+	if (hub_open(&config, &hub, &err) != 0)
+		_exit(2);
+	if (resume ? hub_resume_boot(hub, 1, out, -1, &err) != 0 : hub_begin_boot(hub, 1, true, out, -1, &err) != 0)
+		_exit(3);
+	close(ready);
+	event_base_dispatch(config.base);
+	_exit(4);
+}
+
+static pid_t fork_child(void)
+{
+	pid_t pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0)
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+	return pid;
+}
+
+static pid_t start_drainer(struct fixture *f, bool resume)
+{
+	int ready[2];
+	char c;
+	assert_int_equal(pipe(ready), 0);
+	pid_t pid = fork_child();
+	if (pid == 0) {
+		close(ready[0]);
+		drainer(f, resume, ready[1]);
+	}
+	close(ready[1]);
+	assert_int_equal(read(ready[0], &c, 1), 0);
+	close(ready[0]);
+	return pid;
+}
+
+static void end_child(pid_t pid, int signal_number)
+{
+	int status;
+	if (signal_number != 0)
+		kill(pid, signal_number);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	if (signal_number != 0)
+		assert_true(WIFSIGNALED(status) && WTERMSIG(status) == signal_number);
+	else
+		assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+static uint64_t log_size(struct fixture *f)
+{
+	struct stat st;
+	assert_int_equal(fstatat(f->dir, "serial0.log", &st, 0), 0);
+	return (uint64_t)st.st_size;
+}
+
+static void check_log(struct fixture *f)
+{
+	uint64_t size = log_size(f);
+	char line[LINE], wanted[LINE];
+	int fd = openat(f->dir, "serial0.log", O_RDONLY | O_CLOEXEC);
+	FILE *log = fdopen(fd, "r");
+	assert_non_null(log);
+	assert_int_equal(size % LINE, 0);
+	for (uint64_t i = 0; i < size / LINE; i++) {
+		assert_int_equal(fread(line, 1, LINE, log), LINE);
+		line_of(i, wanted);
+		if (memcmp(line, wanted, LINE) != 0)
+			fail_msg("line %llu of the log is %.15s", (unsigned long long)i, line);
+	}
+	fclose(log);
+}
+
+static void test_killed_at_any_moment(void **state)
+{
+	struct fixture *f = *state;
+	int stop[2], fifo = fixture_fifo(f, "out", &f->guest_out);
+	unsigned seed = (unsigned)time(NULL), moved = 0;
+	print_message("seed %u\n", seed);
+	fixture_close(f);
+	assert_int_equal(pipe2(stop, O_CLOEXEC), 0);
+	pid_t guest = fork_child();
+	if (guest == 0) {
+		close(stop[1]);
+		generator(fifo, stop[0]);
+	}
+	close(stop[0]);
+	for (int i = 0; i < KILLS; i++) {
+		uint64_t before = i > 0 ? log_size(f) : 0;
+		pid_t pid = start_drainer(f, i > 0);
+		struct timespec moment = { 0, (long)(rand_r(&seed) % KILL_MAX_US) * 1000 };
+		nanosleep(&moment, NULL); /* the moment is what is being tested */
+		end_child(pid, SIGKILL);
+		moved += log_size(f) > before ? 1 : 0;
+	}
+	close(stop[1]);
+	pid_t last = start_drainer(f, true); /* the guest may wait for room */
+	end_child(guest, 0);
+	end_child(last, SIGKILL);
+	/* The emulator is dead: the last daemon ends the boot. */
+	struct err err = ERR_INIT;
+	fixture_open(f);
+	assert_int_equal(hub_resume_boot(f->hub, 1, fifo, -1, &err), 0);
+	fixture_end_boot(f);
+	assert_int_equal(fifo_unread(f->guest_out), 0);
+	print_message("%d kills, %u of them after bytes had moved, %llu bytes\n", KILLS, moved, (unsigned long long)log_size(f));
+	assert_true(moved > KILLS / 2);
+	assert_int_equal(f->troubles, 0);
+	check_log(f);
+	struct hub_boot boot;
+	assert_int_equal(hub_find_boot(f->hub, 0, &boot, &err), 0);
+	assert_int_equal(boot.offset, 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_killed_at_any_moment, fixture_setup, fixture_teardown),
+	};
+	return cmocka_run_group_tests_name("channel: SIGKILL", tests, NULL, NULL);
+}
