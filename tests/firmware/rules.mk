@@ -6,7 +6,7 @@ FW := build/firmware
 ARM_CC ?= arm-none-eabi-gcc
 RISCV_CC ?= riscv64-unknown-elf-gcc
 FW_CFLAGS := -std=gnu11 -Os -g -Wall -Wextra -Werror -ffreestanding -fno-builtin -fno-tree-loop-distribute-patterns -nostdlib \
-	-I$(FW_SRC) -T$(FW_SRC)/image.ld -Wl,--build-id=none,-n,--no-warn-rwx-segments,--no-relax
+	-I$(FW_SRC) -T$(FW_SRC)/image.ld -Wl,--build-id=none,-n,--no-warn-rwx-segments
 FW_COMMON := $(wildcard $(FW_SRC)/*.h) $(FW_SRC)/start.c $(FW_SRC)/image.ld $(FW_SRC)/rules.mk
 
 # FW_<board>: compiler and flags @ flash base, RAM base, RAM size

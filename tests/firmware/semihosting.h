@@ -12,29 +12,17 @@ enum {
 	SYS_EXIT_EXTENDED = 0x20,
 };
 
+/* The arguments are where the host wants them already. On RISC-V the three instructions are the mark: uncompressed, on one page. */
+__attribute__((naked, noinline, unused, aligned(16))) static long semi_call(long operation, const void *argument)
+{
+	(void)operation;
+	(void)argument;
 #ifdef __arm__
-static inline long semi_call(long operation, const void *argument)
-{
-	register long r0 __asm__("r0") = operation;
-	register const void *r1 __asm__("r1") = argument;
-
-	__asm__ volatile("bkpt 0xab" : "+r"(r0) : "r"(r1) : "memory");
-	return r0;
-}
+	__asm__ volatile("bkpt 0xab\nbx lr");
 #else
-static inline long semi_call(long operation, const void *argument)
-{
-	register long a0 __asm__("a0") = operation;
-	register const void *a1 __asm__("a1") = argument;
-
-	/* The three instructions are the mark; they must be uncompressed and on one page. */
-	__asm__ volatile(".option push\n.option norvc\n.balign 16\nslli x0, x0, 0x1f\nebreak\nsrai x0, x0, 7\n.option pop"
-			 : "+r"(a0)
-			 : "r"(a1)
-			 : "memory");
-	return a0;
-}
+	__asm__ volatile(".option push\n.option norvc\nslli x0, x0, 0x1f\nebreak\nsrai x0, x0, 7\n.option pop\nret");
 #endif
+}
 
 static inline void semi_print(const char *text)
 {
