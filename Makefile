@@ -8,7 +8,9 @@ VARIANT ?= $(if $(SANITIZE),sanitize,release)
 B := build/$(VARIANT)
 G := $(B)/gen
 
-CC ?= gcc
+ifeq ($(origin CC),default)
+CC := gcc
+endif
 SHIM_CC ?= musl-gcc
 PKG_CONFIG ?= pkg-config
 PYTHON ?= /usr/bin/python3
@@ -19,6 +21,11 @@ WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -W
 SAN := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-sanitize-recover=all)
 
 .DEFAULT_GOAL := all
+
+# V=1 shows the commands.
+Q := $(if $(V),,@)
+say = $(if $(V),,@printf '  %-8s %s\n' '$(1)' '$(2)')
+
 include packaging/deps.mk
 
 MODULES := libevent_core json-c libprotobuf-c libnghttp2
@@ -36,7 +43,7 @@ PB_H := $(PB_C:.c=.h)
 
 WIRE_C := $(wildcard proto/wire/*.c)
 CONFIG_C := $(wildcard config/*.c)
-DAEMON_C := $(filter-out daemon/shim/%,$(wildcard daemon/*/*.c))
+DAEMON_C := $(filter-out daemon/shim/%,$(wildcard daemon/*/*.c)) daemon/control.c
 CLIENT_C := $(filter-out client/main.c,$(wildcard client/*.c))
 UNIT_C := $(wildcard tests/unit/test_*.c)
 
@@ -47,20 +54,23 @@ all: $(B)/bin/pwemu $(B)/bin/pwemud $(B)/libexec/pwemu/pwemu-shim $(B)/share/pwe
 # The build tree has the layout of an installation, so that the programs find each other the same way in both.
 $(B)/bin/pwemud: $(B)/obj/daemon/main.o $(B)/libdaemon.a $(B)/libconfig.a $(B)/libwire.a
 	@mkdir -p $(@D)
-	$(LINK) -o $@ $^ $(call lib,$(MODULES))
+	$(call say,LINK,$@)
+	$(Q)$(LINK) -o $@ $^ $(call lib,$(MODULES))
 
 $(B)/bin/pwemu: $(B)/obj/client/main.o $(B)/libclient.a $(B)/libconfig.a $(B)/libwire.a
 	@mkdir -p $(@D)
-	$(LINK) -o $@ $^ $(call lib,$(MODULES)) -ldl
+	$(call say,LINK,$@)
+	$(Q)$(LINK) -o $@ $^ $(call lib,$(MODULES)) -ldl
 
 SHIM_SRC := $(wildcard daemon/shim/*.c)
 $(B)/libexec/pwemu/pwemu-shim: $(SHIM_SRC) $(wildcard daemon/shim/*.h) | deps-check
 	@mkdir -p $(@D)
-	$(SHIM_CC) -std=gnu11 -D_GNU_SOURCE -Os $(WARN) -static -s -I. -Idaemon -o $@ $(SHIM_SRC)
+	$(call say,SHIM,$@)
+	$(Q)$(SHIM_CC) -std=gnu11 -D_GNU_SOURCE -Os $(WARN) -static -s -I. -Idaemon -o $@ $(SHIM_SRC)
 
 $(B)/share/pwemu/targets:
 	@mkdir -p $(@D)
-	ln -sfn ../../../../config/targets $@
+	$(Q)ln -sfn ../../../../config/targets $@
 
 $(B)/libdaemon.a: $(call objs,$(DAEMON_C))
 $(B)/libclient.a: $(call objs,$(CLIENT_C))
@@ -68,29 +78,34 @@ $(B)/libconfig.a: $(call objs,$(CONFIG_C))
 $(B)/libwire.a: $(call objs,$(WIRE_C)) $(PB_C:.c=.o) $(G)/descriptors.o
 $(B)/lib%.a:
 	@rm -f $@
-	ar rcs $@ $^
+	$(call say,AR,$@)
+	$(Q)ar rcs $@ $^
 
 $(B)/obj/%.o: %.c | $(PB_H) deps-check
 	@mkdir -p $(@D)
-	$(CC) $(BASE_CFLAGS) -c -o $@ $<
+	$(call say,CC,$<)
+	$(Q)$(CC) $(BASE_CFLAGS) -c -o $@ $<
 
 # ---------------------------------------------------------------- generated
 
 $(G)/%.pb-c.c $(G)/%.pb-c.h &: proto/%.proto | deps-check
 	@mkdir -p $(@D)
-	protoc-c -Iproto --c_out=$(G) $<
+	$(call say,PROTO,$<)
+	$(Q)protoc-c -Iproto --c_out=$(G) $<
 
 $(G)/%.pb-c.o: $(G)/%.pb-c.c | $(PB_H)
-	$(CC) $(BASE_CFLAGS) -Wno-shadow -c -o $@ $<
+	$(call say,CC,$<)
+	$(Q)$(CC) $(BASE_CFLAGS) -Wno-shadow -c -o $@ $<
 
 $(G)/pwemu.protoset: $(PROTOS) | deps-check
 	@mkdir -p $(@D)
-	protoc -Iproto --include_imports --descriptor_set_out=$@ $(PROTOS)
+	$(call say,PROTO,$@)
+	$(Q)protoc -Iproto --include_imports --descriptor_set_out=$@ $(PROTOS)
 
 $(G)/descriptors.o: $(G)/pwemu.protoset
-	printf '%s\n' '.section .rodata' '.global wire_descriptors' 'wire_descriptors:' '.incbin "$<"' \
+	$(Q)printf '%s\n' '.section .rodata' '.global wire_descriptors' 'wire_descriptors:' '.incbin "$<"' \
 		'.global wire_descriptors_end' 'wire_descriptors_end:' '.section .note.GNU-stack,"",%progbits' > $(@:.o=.s)
-	$(CC) -c -o $@ $(@:.o=.s)
+	$(Q)$(CC) -c -o $@ $(@:.o=.s)
 
 include tests/rules.mk
 

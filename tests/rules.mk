@@ -7,7 +7,8 @@ UNIT_BIN := $(UNIT_C:tests/unit/%.c=$(B)/tests/unit/%)
 
 $(B)/tests/unit/%: $(B)/obj/tests/unit/%.o $(B)/libdaemon.a $(B)/libclient.a $(B)/libconfig.a $(B)/libwire.a
 	@mkdir -p $(@D)
-	$(LINK) -o $@ $^ -lcmocka $(call lib,$(MODULES)) -ldl
+	$(call say,LINK,$@)
+	$(Q)$(LINK) -o $@ $^ -lcmocka $(call lib,$(MODULES)) -ldl
 .PRECIOUS: $(B)/obj/tests/unit/%.o
 
 unit: all $(UNIT_BIN)

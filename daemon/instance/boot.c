@@ -93,7 +93,7 @@ static int boot_make_fifo(struct boot *b, const char *name, const char *suffix, 
 /* One end for the shim to hold (also the emulator's, where it inherits it), one for the hub. */
 static int boot_make_end(struct boot *b, const char *name, const char *suffix, const int child_fds[2], int *hub_fd, struct err *err)
 {
-	int fd;
+	int fd = -1;
 	if (boot_make_fifo(b, name, suffix, &fd, err) < 0)
 		return -1;
 	b->owned[b->owned_count++] = fd;

@@ -1,0 +1,442 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * pwemud: puts the parts together and takes them down again. Start-up is always re-adoption: what an earlier daemon left running is
+ * taken over before the first client is served.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "config/paths.h"
+#include "control.h"
+#include "loop/loop.h"
+#include "loop/timer.h"
+#include "rpc/service.h"
+#include "wire/mem.h"
+
+#define DAEMON_DRAIN_MS 1000
+#define DAEMON_IDLE_S   600
+
+extern const unsigned char wire_descriptors[], wire_descriptors_end[];
+
+struct options {
+	bool foreground, is_auto;
+	int ready_fd;
+	const char *socket, *state_dir, *targets_dir;
+	enum log_level level;
+	unsigned idle_s;
+};
+
+struct daemon {
+	struct options options;
+	struct paths paths;
+	char owner[64];
+	char log_path[PATHS_MAX + 16];
+	struct event_base *base;
+	struct control *control;
+	struct rpc_server *server;
+	struct services services;
+	struct registry_observer observer;
+	struct timer *idle_timer;
+	struct loop_watch *signals[3];
+	bool is_ending;
+};
+
+/* ---------------------------------------------------------------- options */
+
+static const char usage[] =
+	"usage: pwemud [options]\n"
+	"The supervisor daemon of pwemu: owns emulators and their channels. Clients start it by themselves.\n"
+	"\n"
+	"  -f, --foreground        stay in the foreground, log to stderr\n"
+	"      --socket PATH       control socket (default: $XDG_RUNTIME_DIR/pwemu/control.sock, else /tmp/pwemu-<uid>/control.sock)\n"
+	"      --state-dir DIR     records and logs (default: $XDG_STATE_HOME/pwemu, else ~/.local/state/pwemu)\n"
+	"      --targets-dir DIR   presets (default: share/pwemu/targets of the installation)\n"
+	"      --log-level LEVEL   error, warning, info (default) or debug\n"
+	"      --auto              end when idle (clients use this)\n"
+	"      --idle SECONDS      with --auto: how long after the last instance ended (default: 600)\n"
+	"      --ready-fd N        write \"ok\\n\" or an error to this descriptor when started\n"
+	"  -h, --help              this text\n"
+	"      --version           version\n";
+
+enum { OPT_SOCKET = 256, OPT_STATE_DIR, OPT_TARGETS_DIR, OPT_LOG_LEVEL, OPT_AUTO, OPT_IDLE, OPT_READY_FD, OPT_VERSION };
+
+static const struct option long_options[] = {
+	{ "foreground", no_argument, NULL, 'f' },
+	{ "socket", required_argument, NULL, OPT_SOCKET },
+	{ "state-dir", required_argument, NULL, OPT_STATE_DIR },
+	{ "targets-dir", required_argument, NULL, OPT_TARGETS_DIR },
+	{ "log-level", required_argument, NULL, OPT_LOG_LEVEL },
+	{ "auto", no_argument, NULL, OPT_AUTO },
+	{ "idle", required_argument, NULL, OPT_IDLE },
+	{ "ready-fd", required_argument, NULL, OPT_READY_FD },
+	{ "help", no_argument, NULL, 'h' },
+	{ "version", no_argument, NULL, OPT_VERSION },
+	{ 0 },
+};
+
+static void options_bad(const char *what, const char *value)
+{
+	fprintf(stderr, "pwemud: %s \"%s\" is not valid; `pwemud --help` explains\n", what, value);
+	exit(2);
+}
+
+static unsigned options_number(const char *name, const char *value, unsigned max)
+{
+	char *end;
+	errno = 0;
+	unsigned long number = strtoul(value, &end, 10);
+	if (errno != 0 || end == value || *end != '\0' || number > max)
+		options_bad(name, value);
+	return (unsigned)number;
+}
+
+static void options_apply(struct options *o, int opt)
+{
+	switch (opt) {
+	case 'f':
+		o->foreground = true;
+		break;
+	case OPT_SOCKET:
+		o->socket = optarg;
+		break;
+	case OPT_STATE_DIR:
+		o->state_dir = optarg;
+		break;
+	case OPT_TARGETS_DIR:
+		o->targets_dir = optarg;
+		break;
+	case OPT_LOG_LEVEL:
+		if (log_level_parse(optarg, &o->level) < 0)
+			options_bad("--log-level", optarg);
+		break;
+	case OPT_AUTO:
+		o->is_auto = true;
+		break;
+	case OPT_IDLE:
+		o->idle_s = options_number("--idle", optarg, 1000000);
+		break;
+	case OPT_READY_FD:
+		o->ready_fd = (int)options_number("--ready-fd", optarg, 65535);
+		break;
+	case OPT_VERSION:
+		puts("pwemud " PWEMU_VERSION);
+		exit(0);
+	case 'h':
+		fputs(usage, stdout);
+		exit(0);
+	default:
+		exit(2);
+	}
+}
+
+static void options_parse(struct options *o, int argc, char **argv)
+{
+	*o = (struct options){ .ready_fd = -1, .level = LOG_LEVEL_INFO, .idle_s = DAEMON_IDLE_S };
+	for (int opt; (opt = getopt_long(argc, argv, "fh", long_options, NULL)) != -1;)
+		options_apply(o, opt);
+	if (optind < argc)
+		options_bad("argument", argv[optind]);
+}
+
+/* ---------------------------------------------------------------- readiness */
+
+static void daemon_tell(const struct options *o, const char *text)
+{
+	if (o->ready_fd < 0)
+		return;
+	if (write(o->ready_fd, text, strlen(text)) < 0)
+		log_debug(NULL, "nobody waits for our readiness");
+	close(o->ready_fd);
+}
+
+static int daemon_fail(struct daemon *d, const struct err *err)
+{
+	char *text = xasprintf("%s\n", err->msg);
+	log_error(NULL, "%s", err->msg);
+	daemon_tell(&d->options, text);
+	free(text);
+	return 1;
+}
+
+static void daemon_close_stdio(void)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	for (int fd = 0; null >= 0 && fd <= STDERR_FILENO; fd++)
+		(void)dup2(null, fd);
+	if (null > STDERR_FILENO)
+		close(null);
+}
+
+/* Whatever the starter had open is not ours: a pipe kept open would keep its reader waiting. */
+static void daemon_close_inherited(int keep)
+{
+	if (keep > STDERR_FILENO + 1)
+		(void)close_range(STDERR_FILENO + 1, (unsigned)keep - 1, 0);
+	(void)close_range(keep > STDERR_FILENO ? (unsigned)keep + 1 : STDERR_FILENO + 1, ~0u, 0);
+	if (keep > STDERR_FILENO)
+		(void)fcntl(keep, F_SETFD, FD_CLOEXEC);
+}
+
+/* Goes to the background; the parent waits for the child's word and exits with it. */
+static void daemon_detach(struct options *o)
+{
+	int fds[2];
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return;
+	pid_t pid = fork();
+	if (pid < 0)
+		return;
+	if (pid == 0) {
+		close(fds[0]);
+		o->ready_fd = fds[1];
+		setsid();
+		daemon_close_stdio();
+		return;
+	}
+	close(fds[1]);
+	char text[1200] = "";
+	ssize_t n = read(fds[0], text, sizeof(text) - 1);
+	bool is_ok = n >= 3 && strcmp(text, "ok\n") == 0;
+	if (!is_ok)
+		fprintf(stderr, "pwemud: %s", n > 0 ? text : "ended before it was ready\n");
+	_exit(is_ok ? 0 : 1);
+}
+
+/* ---------------------------------------------------------------- end */
+
+static void daemon_on_drained(void *ctx) { loop_stop(((struct daemon *)ctx)->base); }
+
+static void daemon_end(void *ctx)
+{
+	struct daemon *d = ctx;
+	if (d->is_ending)
+		return;
+	d->is_ending = true;
+	log_info(NULL, "ending, %zu instances run on", registry_running(d->services.registry));
+	rpc_server_drain(d->server, DAEMON_DRAIN_MS, daemon_on_drained, d);
+}
+
+static void daemon_on_hangup(void *ctx)
+{
+	struct daemon *d = ctx;
+	struct err err = ERR_INIT;
+	struct target_set *fresh = target_set_new();
+	if (target_set_load(fresh, d->services.targets_dir, &err) < 0) {
+		log_error(NULL, "targets are not read again: %s", err.msg);
+		target_set_free(fresh);
+		return;
+	}
+	target_set_free(d->services.targets);
+	d->services.targets = fresh;
+	log_info(NULL, "%zu targets read", target_set_count(fresh));
+}
+
+/* An automatic daemon ends a while after its last instance did; armed by that end. */
+static void daemon_on_idle(void *ctx)
+{
+	struct daemon *d = ctx;
+	if (registry_running(d->services.registry) == 0)
+		daemon_end(d);
+}
+
+static void daemon_on_change(void *ctx, struct instance *inst)
+{
+	struct daemon *d = ctx;
+	if (!instance_is_over(inst))
+		timer_disarm(d->idle_timer);
+	else if (registry_running(d->services.registry) == 0)
+		timer_arm(d->idle_timer, (uint64_t)d->options.idle_s * 1000);
+}
+
+static void daemon_guard_idle(struct daemon *d)
+{
+	if (!d->options.is_auto)
+		return;
+	d->idle_timer = timer_new(d->base, daemon_on_idle, d);
+	d->observer = (struct registry_observer){ .on_change = daemon_on_change, .ctx = d };
+	registry_observe(d->services.registry, &d->observer);
+	if (registry_running(d->services.registry) == 0)
+		timer_arm(d->idle_timer, (uint64_t)d->options.idle_s * 1000);
+}
+
+/* ---------------------------------------------------------------- start */
+
+static int daemon_choose_state_dir(struct daemon *d, struct err *err)
+{
+	if (d->options.state_dir != NULL)
+		snprintf(d->paths.state_dir, sizeof(d->paths.state_dir), "%s", d->options.state_dir);
+	if (paths_make_private_dir(d->paths.state_dir, err) == 0 && access(d->paths.state_dir, W_OK) == 0)
+		return 0;
+	if (d->options.state_dir != NULL)
+		return err_is_set(err) ? -1 : err_sys(err, errno, "write to state directory \"%s\"", d->paths.state_dir);
+	snprintf(d->paths.state_dir, sizeof(d->paths.state_dir), "%s", d->paths.fallback_state_dir);
+	return paths_make_private_dir(d->paths.state_dir, err);
+}
+
+static int daemon_choose_paths(struct daemon *d, struct err *err)
+{
+	struct options *o = &d->options;
+	if (paths_init(&d->paths, err) < 0 || daemon_choose_state_dir(d, err) < 0)
+		return -1;
+	if (o->socket != NULL)
+		snprintf(d->paths.control_socket, sizeof(d->paths.control_socket), "%s", o->socket);
+	else if (paths_make_runtime_dir(&d->paths, err) < 0)
+		return -1;
+	if (o->targets_dir != NULL)
+		snprintf(d->paths.targets_dir, sizeof(d->paths.targets_dir), "%s", o->targets_dir);
+	if (!o->foreground)
+		snprintf(d->log_path, sizeof(d->log_path), "%s/pwemud.log", d->paths.state_dir);
+	return log_open(o->foreground ? NULL : d->log_path, o->level, err);
+}
+
+static void daemon_raise_limits(void)
+{
+	struct rlimit limit;
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+		limit.rlim_cur = limit.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
+static void daemon_name_owner(struct daemon *d)
+{
+	const struct passwd *entry = getpwuid(geteuid()); /* before the loop: it may ask the network */
+	if (entry != NULL)
+		snprintf(d->owner, sizeof(d->owner), "%s", entry->pw_name);
+	else
+		snprintf(d->owner, sizeof(d->owner), "%u", (unsigned)geteuid());
+}
+
+static int daemon_admit(void *ctx, const struct rpc_peer *peer, struct err *err)
+{
+	const struct daemon *d = ctx;
+	if (peer->uid == d->services.uid || peer->uid == 0)
+		return 0;
+	return err_set(err, ERR_PERMISSION_DENIED, "this daemon serves uid %u only, not uid %u", (unsigned)d->services.uid, (unsigned)peer->uid);
+}
+
+/* The server's context is the services; admission needs only the uid, which they have. */
+static int daemon_on_admit(void *ctx, const struct rpc_peer *peer, struct err *err)
+{
+	struct services *services = ctx;
+	return daemon_admit(services->ctx, peer, err);
+}
+
+static void daemon_on_disconnect(void *ctx, const struct rpc_peer *peer)
+{
+	registry_connection_lost(((struct services *)ctx)->registry, peer->connection);
+}
+
+static void daemon_serve(struct daemon *d, int listen_fd)
+{
+	static const struct rpc_method *const tables[] = { svc_instances_methods, svc_channels_methods, svc_targets_methods, svc_daemon_methods, NULL };
+	struct rpc_server_config config = {
+		.base = d->base,
+		.tables = tables,
+		.admit = daemon_on_admit,
+		.on_disconnect = daemon_on_disconnect,
+		.ctx = &d->services,
+		.descriptors = wire_descriptors,
+		.descriptors_len = (size_t)(wire_descriptors_end - wire_descriptors),
+	};
+	d->server = rpc_server_new(&config, listen_fd);
+}
+
+static void daemon_on_listen(void *ctx, int listen_fd) { rpc_server_relisten(((struct daemon *)ctx)->server, listen_fd); }
+
+static void daemon_load_targets(struct daemon *d)
+{
+	struct err err = ERR_INIT;
+	d->services.targets = target_set_new();
+	if (target_set_load(d->services.targets, d->paths.targets_dir, &err) < 0)
+		log_error(NULL, "no targets: %s", err.msg);
+	for (size_t i = 0; i < target_set_error_count(d->services.targets); i++)
+		log_error(NULL, "%s", target_set_error(d->services.targets, i));
+}
+
+static void daemon_make_services(struct daemon *d)
+{
+	struct registry_config registry = {
+		.base = d->base, .shim = d->paths.shim, .state_dir = d->paths.state_dir, .uid = geteuid(), .owner = d->owner
+	};
+	d->services = (struct services){
+		.base = d->base,
+		.registry = registry_new(&registry),
+		.socket = d->paths.control_socket,
+		.state_dir = d->paths.state_dir,
+		.targets_dir = d->paths.targets_dir,
+		.log = d->log_path,
+		.uid = geteuid(),
+		.is_auto = d->options.is_auto,
+		.started_ns = clock_wall_ns(),
+		.on_shutdown = daemon_end,
+		.ctx = d,
+	};
+}
+
+static int daemon_start(struct daemon *d, struct err *err)
+{
+	int listen_fd;
+	struct control_config control = { .state_dir = d->paths.state_dir, .socket = d->paths.control_socket };
+	if (control_open(&control, &d->control, &listen_fd, err) < 0)
+		return -1;
+	daemon_raise_limits();
+	daemon_name_owner(d);
+	d->base = loop_new();
+	daemon_make_services(d);
+	daemon_load_targets(d);
+	registry_adopt(d->services.registry);
+	svc_instances_init(&d->services);
+	daemon_serve(d, listen_fd);
+	control_guard(d->control, d->base, daemon_on_listen, d);
+	d->signals[0] = loop_watch_signal(d->base, SIGTERM, daemon_end, d);
+	d->signals[1] = loop_watch_signal(d->base, SIGINT, daemon_end, d);
+	d->signals[2] = loop_watch_signal(d->base, SIGHUP, daemon_on_hangup, d);
+	daemon_guard_idle(d);
+	return 0;
+}
+
+static void daemon_stop(struct daemon *d)
+{
+	for (size_t i = 0; i < sizeof(d->signals) / sizeof(d->signals[0]); i++)
+		loop_watch_free(d->signals[i]);
+	rpc_server_free(d->server);
+	svc_instances_fini(&d->services);
+	control_close(d->control);
+	timer_free(d->idle_timer);
+	registry_free(d->services.registry);
+	target_set_free(d->services.targets);
+	loop_free(d->base);
+}
+
+int main(int argc, char **argv)
+{
+	static struct daemon d;
+	struct err err = ERR_INIT;
+	options_parse(&d.options, argc, argv);
+	signal(SIGPIPE, SIG_IGN);
+	umask(077);
+	daemon_close_inherited(d.options.ready_fd);
+	if (!d.options.foreground && !d.options.is_auto)
+		daemon_detach(&d.options);
+	if (daemon_choose_paths(&d, &err) < 0 || chdir("/") < 0 || daemon_start(&d, &err) < 0) {
+		control_close(d.control);
+		return daemon_fail(&d, &err);
+	}
+	log_info(NULL, "pwemud " PWEMU_VERSION " serves \"%s\", %zu instances, %zu run", d.paths.control_socket,
+		 registry_count(d.services.registry), registry_running(d.services.registry));
+	daemon_tell(&d.options, "ok\n");
+	loop_run(d.base);
+	daemon_stop(&d);
+	return 0;
+}
