@@ -131,8 +131,8 @@ static void stream_hand_over(struct rpc_stream *stream, const uint8_t *data, siz
 		return;
 	}
 	if (stream->ops->on_message != NULL)
-		stream->ops->on_message(stream, stream->ctx, reply);
-	if (!stream->keeps_reply || stream->ops->on_message == NULL)
+		stream->ops->on_message(stream, stream->ctx, reply); /* may end the stream by freeing the client */
+	if (!stream->keeps_reply)
 		protobuf_c_message_free_unpacked(reply, NULL);
 }
 

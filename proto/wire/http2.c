@@ -41,6 +41,28 @@ bool h2_rate_take(struct h2_rate *rate)
 
 /* ---------------------------------------------------------------- the end */
 
+/* One round: frames up to the high-water mark. Whether there was anything. */
+static bool session_produce(struct h2_session *session)
+{
+	bool has_produced = false;
+	while (io_queued(&session->io) < IO_HIGH_BYTES) {
+		const uint8_t *data;
+		size_t before = io_queued(&session->io);
+		ssize_t n = nghttp2_session_mem_send(session->ng, &data);
+		if (n < 0) {
+			session->is_ending = true;
+			break;
+		}
+		if (n > 0)
+			buf_require(evbuffer_add(session->io.out, data, (size_t)n) == 0);
+		if (io_queued(&session->io) != before)
+			has_produced = true;
+		if (n == 0)
+			break;
+	}
+	return has_produced;
+}
+
 void h2_session_end(struct h2_session *session, uint32_t error_code)
 {
 	if (session->is_ending || session->is_dead)
@@ -53,12 +75,9 @@ void h2_session_end(struct h2_session *session, uint32_t error_code)
 
 static void session_last_words(struct h2_session *session)
 {
-	const uint8_t *data;
 	if (session->io.is_blocked || session->io.is_write_broken)
 		return;
-	ssize_t n = nghttp2_session_mem_send(session->ng, &data);
-	if (n > 0)
-		buf_require(evbuffer_add(session->io.out, data, (size_t)n) == 0);
+	session_produce(session);
 	io_write(&session->io);
 }
 
@@ -164,28 +183,6 @@ static void session_on_stall(evutil_socket_t fd, short what, void *arg)
 		h2_session_end_now(session, NGHTTP2_ENHANCE_YOUR_CALM);
 	else
 		session_watch_stall(session);
-}
-
-/* One round: frames up to the high-water mark. Whether there was anything. */
-static bool session_produce(struct h2_session *session)
-{
-	bool has_produced = false;
-	while (io_queued(&session->io) < IO_HIGH_BYTES) {
-		const uint8_t *data;
-		size_t before = io_queued(&session->io);
-		ssize_t n = nghttp2_session_mem_send(session->ng, &data);
-		if (n < 0) {
-			session->is_ending = true;
-			break;
-		}
-		if (n > 0)
-			buf_require(evbuffer_add(session->io.out, data, (size_t)n) == 0);
-		if (io_queued(&session->io) != before)
-			has_produced = true;
-		if (n == 0)
-			break;
-	}
-	return has_produced;
 }
 
 static void session_flush(struct h2_session *session)

@@ -6,10 +6,12 @@
  * gets the first (for unary and server streams: the only) request message, decoded and checked for size. It either finishes
  * the call at once, or keeps it by rpc_call_adopt() with callbacks and a context of its own; then `on_end` is called exactly once,
  * after which the call must not be touched. A handler that neither finishes nor adopts has a bug (assert).
- * No callback is ever run from inside rpc_call_send/rpc_call_finish.
+ * No callback is ever run from inside rpc_call_send/rpc_call_finish: on_end follows from the loop, soon after the finish, while
+ * the answer may still be on its way. Callbacks and handlers may do anything to any call but must not free the server; only
+ * on_drained may. They must not run the event base either (rpc_client_unary does).
  *
  * Client side. One connection, any number of calls; the same callbacks, driven by the caller's event base. rpc_client_unary()
- * runs the loop until its reply is there.
+ * runs the loop until its reply is there. The client may be freed anywhere, also in its own callbacks.
  */
 #pragma once
 
@@ -66,7 +68,11 @@ const struct rpc_peer *rpc_call_peer(const struct rpc_call *call);
 const struct rpc_method *rpc_call_method(const struct rpc_call *call);
 void *rpc_call_server_ctx(const struct rpc_call *call); /* rpc_server_config.ctx */
 
-/* Queues a message. Always succeeds; a stream must stop when can_send says false (more than 256 KiB queued) and go on in on_writable. */
+/*
+ * Queues a message. Always succeeds; a stream must stop when can_send says false (more than 256 KiB queued, less when many streams
+ * of the connection are slow) and go on in on_writable, which is run once after can_send has said false. Messages of streams should
+ * be at most 32 KiB: then 128 paused streams stay below max_queued_bytes. After the end of a call it does nothing.
+ */
 void rpc_call_send(struct rpc_call *call, const ProtobufCMessage *reply);
 bool rpc_call_can_send(const struct rpc_call *call);
 
@@ -85,7 +91,8 @@ struct rpc_server_config {
 	struct event_base *base;
 	/* Method rows; several tables, each ended by a row with path NULL; the array ended by NULL. Must outlive the server. */
 	const struct rpc_method *const *tables;
-	/* Decides whether the peer may open a connection (called once after accept). NULL: everybody. */
+	/* Decides whether the peer may open a connection (called once after accept). A refused one is told why in answer to each
+	 * call and is closed after handshake_timeout_ms. NULL: everybody. */
 	int (*admit)(void *ctx, const struct rpc_peer *peer, struct err *err);
 	/* Decides whether the peer may call this method; called before handle. NULL: everything. */
 	int (*authorize)(void *ctx, const struct rpc_peer *peer, const struct rpc_method *method, struct err *err);
@@ -107,11 +114,12 @@ struct rpc_server_config {
 
 /* Starts serving on a listening socket, which it then owns. health and reflection are served beside the tables. */
 struct rpc_server *rpc_server_new(const struct rpc_server_config *config, int listen_fd);
-/* Stops accepting, sends GOAWAY; on_drained when the last connection is gone or after deadline_ms. */
+/* Stops accepting, sends GOAWAY, ends health watches; on_drained, from the loop, when the last connection is gone or after
+ * deadline_ms, when those that remain have been closed. Open calls go on until then: end those that would never end. */
 void rpc_server_drain(struct rpc_server *server, uint32_t deadline_ms, void (*on_drained)(void *ctx), void *ctx);
 /* Stops listening on the old socket and goes on with another (the control socket was made again). */
 void rpc_server_relisten(struct rpc_server *server, int listen_fd);
-void rpc_server_free(struct rpc_server *server); /* closes everything at once; on_end of each call is run */
+void rpc_server_free(struct rpc_server *server); /* closes everything at once; on_end of each call is run; not from callbacks */
 
 /* Ends the connection with this number (rpc_peer.connection), e.g. when a right was revoked. */
 void rpc_server_drop(struct rpc_server *server, uint64_t connection);
@@ -141,7 +149,7 @@ struct rpc_client *rpc_client_new(struct event_base *base, int fd, void (*on_clo
 void rpc_client_free(struct rpc_client *client); /* on_end of each open call is run with CANCELLED */
 bool rpc_client_is_closed(const struct rpc_client *client);
 
-/* Begins a call. timeout_ms 0: no deadline (streams only). `request` is the first message, NULL for none yet. */
+/* Begins a call. It is sent in the next turn of the loop; half-close it when `request` is all there is. timeout_ms 0: no deadline (streams only). `request` is the first message, NULL for none yet. */
 struct rpc_stream *rpc_client_call(struct rpc_client *client, const struct rpc_client_method *method, const ProtobufCMessage *request,
 				   uint32_t timeout_ms, const struct rpc_stream_ops *ops, void *ctx);
 void rpc_stream_send(struct rpc_stream *stream, const ProtobufCMessage *request);
@@ -151,6 +159,6 @@ void rpc_stream_cancel(struct rpc_stream *stream);       /* on_end follows with 
 void rpc_stream_pause_input(struct rpc_stream *stream);  /* stop giving back the window */
 void rpc_stream_resume_input(struct rpc_stream *stream);
 
-/* One request, one reply; runs the event base meanwhile. *reply is to be freed with protobuf_c_message_free_unpacked. */
+/* One request, one reply; runs the event base meanwhile, so never from a callback. *reply is to be freed with protobuf_c_message_free_unpacked. */
 int rpc_client_unary(struct rpc_client *client, const struct rpc_client_method *method, const ProtobufCMessage *request,
 		     uint32_t timeout_ms, ProtobufCMessage **reply, struct err *err) __attribute__((warn_unused_result));
