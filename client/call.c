@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "client/call.h"
+
+#include <event2/event.h>
+#include <stdlib.h>
+
+#include "client/conn.h"
+#include "pwemu/v1/channels.pb-c.h"
+#include "pwemu/v1/daemon.pb-c.h"
+#include "pwemu/v1/instances.pb-c.h"
+#include "pwemu/v1/targets.pb-c.h"
+#include "wire/mem.h"
+
+#define ROW(service, method, reply_type, timeout)                                                                                          \
+	{                                                                                                                                  \
+		{ "/pwemu.v1." service "/" method, &pwemu__v1__##reply_type##__descriptor }, timeout                                       \
+	}
+
+static const struct {
+	struct rpc_client_method method;
+	uint32_t timeout_ms;
+} rows[] = {
+	[CALL_INSTANCES_START] = ROW("Instances", "Start", instance, 60000),
+	[CALL_INSTANCES_STOP] = ROW("Instances", "Stop", instance, 15000),
+	[CALL_INSTANCES_PAUSE] = ROW("Instances", "Pause", instance, 10000),
+	[CALL_INSTANCES_RESUME] = ROW("Instances", "Resume", instance, 10000),
+	[CALL_INSTANCES_RESET] = ROW("Instances", "Reset", instance, 10000),
+	[CALL_INSTANCES_GET] = ROW("Instances", "Get", instance, 10000),
+	[CALL_INSTANCES_LIST] = ROW("Instances", "List", list_reply, 10000),
+	[CALL_INSTANCES_REMOVE] = ROW("Instances", "Remove", remove_reply, 20000),
+	[CALL_INSTANCES_WATCH] = ROW("Instances", "Watch", instance, 0),
+	[CALL_CHANNELS_READ] = ROW("Channels", "Read", read_reply, 0),
+	[CALL_CHANNELS_ATTACH] = ROW("Channels", "Attach", attach_reply, 0),
+	[CALL_TARGETS_LIST] = ROW("Targets", "List", list_targets_reply, 10000),
+	[CALL_TARGETS_GET] = ROW("Targets", "Get", target, 10000),
+	[CALL_DAEMON_INFO] = ROW("Daemon", "Info", info_reply, 10000),
+	[CALL_DAEMON_RELOAD] = ROW("Daemon", "Reload", reload_reply, 10000),
+	[CALL_DAEMON_SHUTDOWN] = ROW("Daemon", "Shutdown", shutdown_reply, 30000),
+};
+_Static_assert(sizeof(rows) / sizeof(rows[0]) == CALL_COUNT, "a row for every method");
+
+const struct rpc_client_method *call_method(enum call call)
+{
+	return &rows[call].method;
+}
+
+uint32_t call_timeout_ms(enum call call)
+{
+	return rows[call].timeout_ms;
+}
+
+int call_unary(struct conn *conn, enum call call, const ProtobufCMessage *request, uint32_t more_ms, ProtobufCMessage **reply,
+	       struct err *err)
+{
+	return rpc_client_unary(conn->client, &rows[call].method, request, rows[call].timeout_ms + more_ms, reply, err);
+}
+
+int call_repeatable(struct conn *conn, enum call call, const ProtobufCMessage *request, ProtobufCMessage **reply, struct err *err)
+{
+	if (call_unary(conn, call, request, 0, reply, err) == 0)
+		return 0;
+	if (err->code != ERR_UNAVAILABLE || !rpc_client_is_closed(conn->client))
+		return -1;
+	conn_close(conn);
+	return conn_open(conn, CONN_START, err) < 0 ? -1 : call_unary(conn, call, request, 0, reply, err);
+}
+
+/* ---------------------------------------------------------------- several at once */
+
+struct batch {
+	struct event_base *base;
+	size_t open;
+};
+
+struct batch_call {
+	struct batch *batch;
+	struct call_item *item;
+};
+
+ProtobufCMessage *call_copy(const ProtobufCMessage *message)
+{
+	size_t size = protobuf_c_message_get_packed_size(message);
+	uint8_t *bytes = xmalloc(size);
+	protobuf_c_message_pack(message, bytes);
+	ProtobufCMessage *copy = protobuf_c_message_unpack(message->descriptor, NULL, size, bytes);
+	free(bytes);
+	return copy;
+}
+
+static void on_reply(struct rpc_stream *stream, void *ctx, const ProtobufCMessage *reply)
+{
+	(void)stream;
+	struct batch_call *call = ctx;
+	if (call->item->reply == NULL)
+		call->item->reply = call_copy(reply);
+}
+
+static void on_reply_end(struct rpc_stream *stream, void *ctx, const struct err *status)
+{
+	(void)stream;
+	struct batch_call *call = ctx;
+	call->item->err = *status;
+	if (status->code == ERR_OK && call->item->reply == NULL)
+		err_set(&call->item->err, ERR_INTERNAL, "the daemon sent no answer");
+	if (--call->batch->open == 0)
+		event_base_loopbreak(call->batch->base);
+}
+
+unsigned call_many(struct conn *conn, enum call call, struct call_item *items, size_t count, uint32_t more_ms)
+{
+	static const struct rpc_stream_ops ops = { .on_message = on_reply, .on_end = on_reply_end };
+	struct batch batch = { .base = conn->base, .open = count };
+	struct batch_call *calls = xcalloc(count, sizeof(*calls));
+	for (size_t i = 0; i < count; i++) {
+		items[i].reply = NULL;
+		calls[i] = (struct batch_call){ &batch, &items[i] };
+		struct rpc_stream *stream = rpc_client_call(conn->client, &rows[call].method, items[i].request,
+							    rows[call].timeout_ms + more_ms, &ops, &calls[i]);
+		rpc_stream_half_close(stream);
+	}
+	while (batch.open > 0)
+		event_base_loop(conn->base, EVLOOP_NO_EXIT_ON_EMPTY);
+	free(calls);
+	unsigned failed = 0;
+	for (size_t i = 0; i < count; i++)
+		failed += items[i].err.code != ERR_OK;
+	return failed;
+}

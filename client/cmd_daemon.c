@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The daemon itself. None of these but `restart` and `reload` starts one. */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "client/call.h"
+#include "client/cli.h"
+#include "client/commands.h"
+#include "client/json.h"
+#include "client/out.h"
+#include "client/say.h"
+#include "client/tail.h"
+#include "pwemu/v1/daemon.pb-c.h"
+
+#define LEAVE_MS 10000
+
+static int get_info(struct cli *cli, Pwemu__V1__InfoReply **info, struct err *err)
+{
+	Pwemu__V1__InfoRequest request = PWEMU__V1__INFO_REQUEST__INIT;
+	ProtobufCMessage *reply = NULL;
+	if (call_unary(&cli->conn, CALL_DAEMON_INFO, &request.base, 0, &reply, err) < 0)
+		return -1;
+	*info = (Pwemu__V1__InfoReply *)reply;
+	return 0;
+}
+
+static void print_info(const Pwemu__V1__InfoReply *info)
+{
+	char since[32];
+	out_field("pid:", OUT_PLAIN, "%d", info->pid);
+	out_field("version:", OUT_PLAIN, "%s", info->version);
+	out_field("socket:", OUT_PLAIN, "%s", info->socket);
+	out_field("state:", OUT_PLAIN, "%s", info->state_dir);
+	out_field("targets:", OUT_PLAIN, "%s", info->targets_dir);
+	out_field("log:", OUT_PLAIN, "%s", info->log[0] != '\0' ? info->log : "stderr");
+	out_field("instances:", OUT_PLAIN, "%u, %u running", info->instances, info->running);
+	out_field("since:", OUT_PLAIN, "%s%s", out_time(info->started_ns, since, sizeof(since)),
+		  info->auto_started ? ", started by a client; ends when idle" : "");
+}
+
+int cmd_daemon_info(struct cli *cli)
+{
+	Pwemu__V1__InfoReply *info = NULL;
+	struct err err = ERR_INIT;
+	if (cli_connect(cli, CONN_EXISTING) < 0)
+		return EXIT_REFUSED;
+	if (get_info(cli, &info, &err) < 0)
+		return cli_refused(&err);
+	if (opt_is(&cli->opts, "output", "json"))
+		json_message(stdout, &info->base);
+	else
+		print_info(info);
+	pwemu__v1__info_reply__free_unpacked(info, NULL);
+	return EXIT_DONE;
+}
+
+/* A daemon closes its connections when it goes; the socket stops answering then. */
+static int wait_until_gone(struct cli *cli, pid_t pid)
+{
+	struct err err = ERR_INIT;
+	conn_close(&cli->conn);
+	for (int waited = 0; waited < LEAVE_MS; waited += 10) {
+		if (kill(pid, 0) < 0 && errno == ESRCH)
+			return 0;
+		if (conn_open(&cli->conn, CONN_EXISTING, &err) < 0 && pid <= 0)
+			return 0;
+		conn_close(&cli->conn);
+		poll(NULL, 0, 10);
+	}
+	say_error("the daemon (pid %d) has not ended within %d s", (int)pid, LEAVE_MS / 1000);
+	return -1;
+}
+
+static int shut_down(struct cli *cli, bool with_instances, uint32_t *left, struct err *err)
+{
+	Pwemu__V1__ShutdownRequest request = PWEMU__V1__SHUTDOWN_REQUEST__INIT;
+	ProtobufCMessage *reply = NULL;
+	request.with_instances = with_instances;
+	if (call_unary(&cli->conn, CALL_DAEMON_SHUTDOWN, &request.base, 0, &reply, err) < 0)
+		return -1;
+	*left = ((const Pwemu__V1__ShutdownReply *)reply)->left_running;
+	protobuf_c_message_free_unpacked(reply, NULL);
+	return 0;
+}
+
+static int stop_daemon(struct cli *cli, const Pwemu__V1__InfoReply *info, bool with_instances)
+{
+	uint32_t left = 0;
+	struct err err = ERR_INIT;
+	if (shut_down(cli, with_instances, &left, &err) < 0)
+		return cli_refused(&err);
+	if (wait_until_gone(cli, info->pid) < 0)
+		return EXIT_REFUSED;
+	if (left > 0)
+		say_note("%u instance%s on; the next daemon takes %s over", left, left == 1 ? " runs" : "s run", left == 1 ? "it" : "them");
+	return EXIT_DONE;
+}
+
+int cmd_daemon_stop(struct cli *cli)
+{
+	Pwemu__V1__InfoReply *info = NULL;
+	struct err err = ERR_INIT;
+	if (cli_connect(cli, CONN_EXISTING) < 0)
+		return EXIT_REFUSED;
+	if (get_info(cli, &info, &err) < 0)
+		return cli_refused(&err);
+	int code = stop_daemon(cli, info, opt_has(&cli->opts, "with-instances"));
+	pwemu__v1__info_reply__free_unpacked(info, NULL);
+	return code;
+}
+
+static int restart_daemon(struct cli *cli, const Pwemu__V1__InfoReply *info)
+{
+	uint32_t left = 0;
+	struct err err = ERR_INIT;
+	if (!info->auto_started || !cli->conn.is_private) {
+		say_error("the daemon (pid %d) was not started by pwemu: restart it the way it was started", info->pid);
+		return EXIT_REFUSED;
+	}
+	if (shut_down(cli, false, &left, &err) < 0)
+		return cli_refused(&err);
+	if (wait_until_gone(cli, info->pid) < 0)
+		return EXIT_REFUSED;
+	return conn_open(&cli->conn, CONN_START, &err) < 0 ? cli_refused(&err) : EXIT_DONE;
+}
+
+int cmd_daemon_restart(struct cli *cli)
+{
+	Pwemu__V1__InfoReply *info = NULL;
+	struct err err = ERR_INIT;
+	if (conn_init(&cli->conn, opt_text(&cli->opts, "host"), &err) < 0)
+		return cli_refused(&err);
+	if (conn_open(&cli->conn, CONN_EXISTING, &err) < 0) {
+		if (strcmp(err.reason, "no-daemon") != 0)
+			return cli_refused(&err);
+		return conn_open(&cli->conn, CONN_START, &err) < 0 ? cli_refused(&err) : EXIT_DONE;
+	}
+	if (get_info(cli, &info, &err) < 0)
+		return cli_refused(&err);
+	int code = restart_daemon(cli, info);
+	pwemu__v1__info_reply__free_unpacked(info, NULL);
+	return code;
+}
+
+int cmd_daemon_reload(struct cli *cli)
+{
+	Pwemu__V1__ReloadRequest request = PWEMU__V1__RELOAD_REQUEST__INIT;
+	ProtobufCMessage *message = NULL;
+	struct err err = ERR_INIT;
+	if (cli_connect(cli, CONN_START) < 0)
+		return EXIT_REFUSED;
+	if (call_unary(&cli->conn, CALL_DAEMON_RELOAD, &request.base, 0, &message, &err) < 0)
+		return cli_refused(&err);
+	const Pwemu__V1__ReloadReply *reply = (const Pwemu__V1__ReloadReply *)message;
+	size_t errors = reply->n_errors;
+	for (size_t i = 0; i < errors; i++)
+		say_error("%s", reply->errors[i]);
+	say_note("%u targets", reply->targets);
+	protobuf_c_message_free_unpacked(message, NULL);
+	return errors > 0 ? EXIT_REFUSED : EXIT_DONE;
+}
+
+/* Of a daemon that does not run any more the log is what one wants to see most. */
+static char *log_path(struct cli *cli, struct err *err)
+{
+	Pwemu__V1__InfoReply *info = NULL;
+	if (conn_init(&cli->conn, opt_text(&cli->opts, "host"), err) < 0)
+		return NULL;
+	if (conn_open(&cli->conn, CONN_EXISTING, err) < 0)
+		return cli->conn.is_private ? tail_daemon_log(&cli->conn.paths) : NULL;
+	if (get_info(cli, &info, err) < 0)
+		return NULL;
+	char *path = info->log[0] != '\0' ? strdup(info->log) : NULL;
+	if (path == NULL)
+		err_set(err, ERR_NOT_FOUND, "the daemon (pid %d) writes its log to its stderr", info->pid);
+	pwemu__v1__info_reply__free_unpacked(info, NULL);
+	return path;
+}
+
+int cmd_daemon_logs(struct cli *cli)
+{
+	struct err err = ERR_INIT;
+	char *path = log_path(cli, &err);
+	if (path == NULL)
+		return cli_refused(&err);
+	int result = tail_file(path, (size_t)opt_integer(&cli->opts, "lines", 0), &err);
+	free(path);
+	return result < 0 ? cli_refused(&err) : EXIT_DONE;
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
+#include "client/call.h"
+#include "client/cli.h"
+#include "client/commands.h"
+#include "client/json.h"
+#include "client/out.h"
+#include "client/show.h"
+
+static const char *const columns[] = { "NAME", "ID", "TARGET", "STATE", "PID", "BOOT", "PROJECT", "REASON" };
+#define COLUMN_COUNT (sizeof(columns) / sizeof(columns[0]))
+
+static void add_row(struct out_table *table, const Pwemu__V1__Instance *inst)
+{
+	out_cell(table, OUT_PLAIN, "%s", inst->name);
+	out_cell(table, OUT_DIM, "%s", inst->id);
+	out_cell(table, OUT_PLAIN, "%s", inst->target);
+	out_cell(table, show_state_colour(inst), "%s", show_state(inst));
+	if (inst->pid > 0)
+		out_cell(table, OUT_PLAIN, "%d", inst->pid);
+	else
+		out_cell(table, OUT_PLAIN, "-");
+	out_cell(table, OUT_PLAIN, "%u", inst->boot);
+	out_cell(table, OUT_PLAIN, "%s", inst->project);
+	out_cell(table, OUT_PLAIN, "%s", show_reason(inst));
+}
+
+static void print_list(const struct cli *cli, const Pwemu__V1__ListReply *reply)
+{
+	if (opt_is(&cli->opts, "output", "json")) {
+		json_array(stdout, (const ProtobufCMessage *const *)reply->instances, reply->n_instances);
+		return;
+	}
+	struct out_table *table = out_table_new(columns, COLUMN_COUNT);
+	for (size_t i = 0; i < reply->n_instances; i++)
+		add_row(table, reply->instances[i]);
+	out_table_print(table);
+}
+
+int cmd_ls(struct cli *cli)
+{
+	Pwemu__V1__ListRequest request = PWEMU__V1__LIST_REQUEST__INIT;
+	ProtobufCMessage *reply = NULL;
+	struct err err = ERR_INIT;
+	request.all = opt_has(&cli->opts, "all");
+	if (cli_connect(cli, CONN_NO_CHECK) < 0)
+		return EXIT_REFUSED;
+	if (call_repeatable(&cli->conn, CALL_INSTANCES_LIST, &request.base, &reply, &err) < 0)
+		return cli_refused(&err);
+	print_list(cli, (const Pwemu__V1__ListReply *)reply);
+	protobuf_c_message_free_unpacked(reply, NULL);
+	return EXIT_DONE;
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "client/cli.h"
+#include "client/commands.h"
+#include "client/machine.h"
+#include "client/say.h"
+#include "client/session.h"
+#include "client/term.h"
+
+static int run(struct cli *cli, const struct machine_files *files)
+{
+	struct machine machine;
+	struct err err = ERR_INIT;
+	int code = EXIT_TROUBLE;
+	if (machine_init(&machine, cli, cli->opts.args[0], files, true, &err) < 0) {
+		say_err(&err);
+	} else if (cli_connect(cli, CONN_START) == 0) {
+		struct session_config config = {
+			.request = &machine.request,
+			.channel = opt_text(&cli->opts, "channel"),
+			.interactive = term_is_interactive(),
+			.timeout_ms = opt_duration_ms(&cli->opts, "timeout", 0),
+			.result_file = opt_text(&cli->opts, "result"),
+			.remove = opt_has(&cli->opts, "rm"),
+		};
+		code = session_run(cli, &config);
+	}
+	machine_fini(&machine);
+	return code;
+}
+
+int cmd_run(struct cli *cli)
+{
+	const struct opts *o = &cli->opts;
+	struct machine_files files = {
+		.files = o->args + 1,
+		.count = o->arg_count - 1,
+		.firmware_args = o->rest,
+		.firmware_arg_count = o->rest_count,
+	};
+	if (files.count == 0 && o->rest_count > 0) { /* pwemu run TARGET -- FILE ARG...: a runner of cargo, CMake */
+		files.files = o->rest;
+		files.count = 1;
+		files.firmware_args++;
+		files.firmware_arg_count--;
+	}
+	if (files.count == 0)
+		return cli_usage(cli, "wants a FILE to run on %s", o->args[0]);
+	return run(cli, &files);
+}

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client/call.h"
+#include "client/cli.h"
+#include "client/commands.h"
+#include "client/json.h"
+#include "client/out.h"
+#include "client/say.h"
+#include "pwemu/v1/targets.pb-c.h"
+#include "wire/mem.h"
+
+static const char *const columns[] = { "NAME", "DESCRIPTION", "CPU", "UART", "CHANNELS" };
+#define COLUMN_COUNT (sizeof(columns) / sizeof(columns[0]))
+
+/* "serial0..serial4", or the names. Owned by the caller. */
+static char *channel_list(const Pwemu__V1__Target *target)
+{
+	char *list = xstrdup("");
+	if (target->n_channels > 3) {
+		free(list);
+		return xasprintf("%s ... %s", target->channels[0]->name, target->channels[target->n_channels - 1]->name);
+	}
+	for (size_t i = 0; i < target->n_channels; i++) {
+		char *longer = xasprintf("%s%s%s", list, i > 0 ? " " : "", target->channels[i]->name);
+		free(list);
+		list = longer;
+	}
+	return list;
+}
+
+static void print_table(const Pwemu__V1__ListTargetsReply *reply)
+{
+	struct out_table *table = out_table_new(columns, COLUMN_COUNT);
+	for (size_t i = 0; i < reply->n_targets; i++) {
+		const Pwemu__V1__Target *target = reply->targets[i];
+		char *channels = channel_list(target);
+		out_cell(table, OUT_PLAIN, "%s", target->name);
+		out_cell(table, OUT_PLAIN, "%s", target->description);
+		out_cell(table, OUT_PLAIN, "%s", target->architecture);
+		out_cell(table, OUT_PLAIN, "%s", target->uart);
+		out_cell(table, OUT_PLAIN, "%s", channels);
+		free(channels);
+	}
+	out_table_print(table);
+}
+
+static int list_targets(struct cli *cli)
+{
+	Pwemu__V1__ListTargetsRequest request = PWEMU__V1__LIST_TARGETS_REQUEST__INIT;
+	ProtobufCMessage *message = NULL;
+	struct err err = ERR_INIT;
+	if (call_repeatable(&cli->conn, CALL_TARGETS_LIST, &request.base, &message, &err) < 0)
+		return cli_refused(&err);
+	const Pwemu__V1__ListTargetsReply *reply = (const Pwemu__V1__ListTargetsReply *)message;
+	if (opt_is(&cli->opts, "output", "json"))
+		json_array(stdout, (const ProtobufCMessage *const *)reply->targets, reply->n_targets);
+	else
+		print_table(reply);
+	for (size_t i = 0; i < reply->n_errors; i++)
+		say_error("%s", reply->errors[i]);
+	protobuf_c_message_free_unpacked(message, NULL);
+	return EXIT_DONE;
+}
+
+static void print_words(const char *name, char *const *words, size_t count)
+{
+	if (count == 0)
+		return;
+	char *text = xstrdup("");
+	for (size_t i = 0; i < count; i++) {
+		char *longer = xasprintf("%s%s%s", text, i > 0 ? " " : "", words[i]);
+		free(text);
+		text = longer;
+	}
+	out_field(name, OUT_PLAIN, "%s", text);
+	free(text);
+}
+
+static void print_memory(const Pwemu__V1__Memory *memory)
+{
+	char size[32];
+	out_field("", OUT_PLAIN, "0x%08" PRIx64 "-0x%08" PRIx64 "  %s, %s%s", memory->address, memory->address + memory->size - 1,
+		  memory->name, out_bytes(memory->size, size, sizeof(size)), memory->boot ? "; a raw binary goes here" : "");
+}
+
+static void print_target(const Pwemu__V1__Target *target)
+{
+	out_field("name:", OUT_BOLD, "%s", target->name);
+	if (target->description[0] != '\0')
+		out_field("description:", OUT_PLAIN, "%s", target->description);
+	out_field("emulator:", OUT_PLAIN, "%s", target->emulator);
+	if (target->qemu != NULL) {
+		out_field("machine:", OUT_PLAIN, "%s (%s)", target->qemu->machine, target->qemu->executable);
+		print_words("arguments:", target->qemu->args, target->qemu->n_args);
+	}
+	out_field("cpu:", OUT_PLAIN, "%s", target->architecture[0] != '\0' ? target->architecture : "any");
+	if (target->uart[0] != '\0')
+		out_field("uart:", OUT_PLAIN, "%s", target->uart);
+	out_field("enter sends:", OUT_PLAIN, "%s", target->eol[0] != '\0' ? target->eol : "cr");
+	print_words("gdb:", target->gdb, target->n_gdb);
+	fputs(target->n_channels > 0 ? "channels:\n" : "", stdout);
+	for (size_t i = 0; i < target->n_channels; i++)
+		out_field("", OUT_PLAIN, "%s", target->channels[i]->name);
+	fputs(target->n_memory > 0 ? "memory:\n" : "", stdout);
+	for (size_t i = 0; i < target->n_memory; i++)
+		print_memory(target->memory[i]);
+	if (target->source[0] != '\0')
+		out_field("file:", OUT_PLAIN, "%s", target->source);
+}
+
+static int show_target(struct cli *cli)
+{
+	Pwemu__V1__GetTargetRequest request = PWEMU__V1__GET_TARGET_REQUEST__INIT;
+	ProtobufCMessage *message = NULL;
+	struct err err = ERR_INIT;
+	request.name = (char *)(uintptr_t)cli->opts.args[0];
+	if (call_repeatable(&cli->conn, CALL_TARGETS_GET, &request.base, &message, &err) < 0)
+		return cli_refused(&err);
+	if (opt_is(&cli->opts, "output", "json"))
+		json_message(stdout, message);
+	else
+		print_target((const Pwemu__V1__Target *)message);
+	protobuf_c_message_free_unpacked(message, NULL);
+	return EXIT_DONE;
+}
+
+int cmd_targets(struct cli *cli)
+{
+	if (cli_connect(cli, CONN_NO_CHECK) < 0)
+		return EXIT_REFUSED;
+	return cli->opts.arg_count > 0 ? show_target(cli) : list_targets(cli);
+}

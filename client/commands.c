@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "client/commands.h"
+
+#include <string.h>
+
+#include "config/nearest.h"
+
+#define MAX_COMMANDS 64
+
+/* clang-format off */
+const struct opt_spec global_options[] = {
+	OPT_MANY("instance", 'i', OPT_TEXT, "NAME", "the instance: a name, or the id that ls shows"),
+	OPT_ROW("working-dir", 'C', OPT_TEXT, "DIR", "the instance whose working directory this is ($PW_EMU_WDIR)"),
+	OPT_ALIAS("wdir", 'w', OPT_TEXT, "working-dir"),
+	OPT_ROW("host", 'H', OPT_TEXT, "ADDRESS", "the daemon: unix:/path/of/control.sock ($PWEMU_HOST)"),
+	OPT_ROW("quiet", 'q', OPT_FLAG, NULL, "say nothing but errors"),
+	OPT_ROW("verbose", 'v', OPT_FLAG, NULL, "say what is done"),
+	OPT_ROW("help", 'h', OPT_FLAG, NULL, "show help and exit"),
+	OPT_ROW("version", '\0', OPT_FLAG, NULL, "show the version and exit"),
+	OPT_END,
+};
+
+#define OPTION_OUTPUT  OPT_ROW("output", 'o', OPT_CHOICE, "table|json", "form of the output")
+#define OPTION_CHANNEL OPT_ROW("channel", 'n', OPT_TEXT, "NAME", "the channel; default: the first console")
+#define OPTIONS_MACHINE \
+	OPT_MANY("args", 'a', OPT_TEXT, "WORDS", "further arguments of the emulator, quoted as in a shell"), \
+	OPT_ROW("runner", 'r', OPT_TEXT, "EMULATOR", "emulator to use where the target has several"), \
+	OPT_ROW("pause", 'p', OPT_FLAG, NULL, "do not let the guest run yet (pwemu resume)"), \
+	OPT_ROW("debug", 'd', OPT_FLAG, NULL, "have the emulator report guest errors (channel emulator)"), \
+	OPT_ROW("semihosting", '\0', OPT_FLAG, NULL, "turn semihosting on"), \
+	OPT_MANY("set-env", '\0', OPT_PAIR, "NAME=VALUE", "environment variable of the emulator")
+
+static const struct opt_spec run_options[] = {
+	OPTIONS_MACHINE,
+	OPT_ROW("channel", 'n', OPT_TEXT, "NAME|all", "the channel to show; default: the first console"),
+	OPT_ROW("timeout", '\0', OPT_DURATION, "TIME", "end after this time, counted from the guest's start: 500ms, 2s, 5m"),
+	OPT_ROW("result", '\0', OPT_TEXT, "FILE", "write the verdict to FILE: a word, or JSON for a name in .json"),
+	OPT_ROW("rm", '\0', OPT_FLAG, NULL, "forget the instance and its logs afterwards"),
+	OPT_END,
+};
+
+static const struct opt_spec start_options[] = {
+	OPT_MANY("file", 'f', OPT_TEXT, "FILE[@ADDR]", "image to load; the first is what boots"),
+	OPTIONS_MACHINE,
+	OPT_ROW("foreground", 'F', OPT_FLAG, NULL, "stay and show the emulator's messages; end with the emulator's code"),
+	OPT_END,
+};
+
+static const struct opt_spec stop_options[] = {
+	OPT_ROW("all", '\0', OPT_FLAG, NULL, "all your running instances"),
+	OPT_ROW("grace", '\0', OPT_DURATION, "TIME", "time between SIGTERM and SIGKILL; default 5s"),
+	OPT_END,
+};
+
+static const struct opt_spec rm_options[] = {
+	OPT_ROW("force", '\0', OPT_FLAG, NULL, "stop it first if it runs"),
+	OPT_ROW("ended", '\0', OPT_FLAG, NULL, "all your ended instances"),
+	OPT_END,
+};
+
+static const struct opt_spec term_options[] = {
+	OPTION_CHANNEL,
+	OPT_ROW("from", '\0', OPT_POSITION, "POSITION", "0, boot, now, -4K (before the end) or an offset; default -4K"),
+	OPT_ROW("read-only", '\0', OPT_FLAG, NULL, "only look"),
+	OPT_ROW("steal", '\0', OPT_FLAG, NULL, "take the writer role from whoever has it"),
+	OPT_ROW("escape", '\0', OPT_KEY, "KEY", "the key that quits; default ctrl-]"),
+	OPT_ROW("eol", '\0', OPT_CHOICE, "cr|lf|crlf", "what Enter sends; default: the target's"),
+	OPT_END,
+};
+
+static const struct opt_spec logs_options[] = {
+	OPTION_CHANNEL,
+	OPT_ROW("follow", 'f', OPT_FLAG, NULL, "go on with what comes, until the instance has ended"),
+	OPT_ROW("from", '\0', OPT_POSITION, "POSITION", "0, boot, now, -4K (before the end) or an offset; default 0"),
+	OPT_ROW("boot", '\0', OPT_INTEGER, "N", "only boot N; 0 the current one, -1 the one before it"),
+	OPT_ROW("lines", '\0', OPT_NUMBER, "N", "only the last N lines"),
+	OPT_ROW("time", 't', OPT_MAY_CHOOSE, "boot", "when each line began; =boot: in seconds since its boot began"),
+	OPT_END,
+};
+
+static const struct opt_spec ls_options[] = {
+	OPT_ROW("all", 'a', OPT_FLAG, NULL, "also ended instances"),
+	OPTION_OUTPUT,
+	OPT_END,
+};
+
+static const struct opt_spec output_options[] = { OPTION_OUTPUT, OPT_END };
+
+static const struct opt_spec daemon_stop_options[] = {
+	OPT_ROW("with-instances", '\0', OPT_FLAG, NULL, "stop all instances first; otherwise they run on"),
+	OPT_END,
+};
+
+static const struct opt_spec daemon_logs_options[] = {
+	OPT_ROW("lines", '\0', OPT_NUMBER, "N", "only the last N lines"),
+	OPT_END,
+};
+
+static const struct opt_spec help_options[] = {
+	OPT_ROW("man", '\0', OPT_FLAG, NULL, "the manual page, for man(1)"),
+	OPT_ROW("bash", '\0', OPT_FLAG, NULL, "completion for bash"),
+	OPT_END,
+};
+/* clang-format on */
+
+static const char run_details[] =
+	"Starts the target with the images, shows its console, and ends with the guest's own exit code.\n"
+	"Without -i, -C or PW_EMU_WDIR the instance is a new one (run-<n>), so that parallel runs never meet.\n"
+	"Words after `--` are the firmware's command line and turn semihosting on; where no FILE was given before,\n"
+	"the first of them is FILE, so that `pwemu run TARGET --semihosting --` is a runner for cargo and CMake.\n"
+	"\n"
+	"Exit code: the guest's own; 124 timeout, 125 trouble of pwemu or the host, 126/127 the emulator is not\n"
+	"executable/not found, 128+n the emulator died of signal n (134: lockup) or pwemu got signal n.\n"
+	"On a terminal Ctrl+] ends it with 0. The last line on stderr is the verdict: passed, failed, guest-fault,\n"
+	"timeout, emulator-crash, emulator-error, pwemu-error, interrupted.";
+
+static const char start_details[] = "Returns when the emulator is ready. Name the instance with -i; it is `default` otherwise.\n"
+				    "With -F the exit codes are those of run.";
+
+static const char term_details[] =
+	"Keys go to the guest, Ctrl-C too. Ctrl+] quits, doubled it is sent; Ctrl+T opens a menu. Several terms may look at a\n"
+	"channel at once, one of them writes. Without a terminal, stdin goes to the guest and the output is unchanged.";
+
+const struct command commands[] = {
+	{ "run", "boot firmware, show its console, end with its exit code", "TARGET FILE[@ADDR]... [-- ARG...]", 1, ARGS_ANY, false, true,
+	  run_options, cmd_run, run_details },
+	{ "start", "start an instance and leave it running", "TARGET [-- ARG...]", 1, 1, false, true, start_options, cmd_start,
+	  start_details },
+	{ "stop", "stop instances", "", 0, 0, true, false, stop_options, cmd_stop, NULL },
+	{ "reset", "reset the board", "", 0, 0, true, false, NULL, cmd_reset, NULL },
+	{ "pause", "stop the guest, not the emulator", "", 0, 0, true, false, NULL, cmd_pause, NULL },
+	{ "resume", "let a paused guest run on", "", 0, 0, true, false, NULL, cmd_resume, NULL },
+	{ "rm", "forget ended instances and delete their logs", "", 0, 0, true, false, rm_options, cmd_rm, NULL },
+	{ "term", "terminal on a channel", "[CHANNEL]", 0, 1, false, false, term_options, cmd_term, term_details },
+	{ "logs", "what a channel has printed", "[CHANNEL]", 0, 1, false, false, logs_options, cmd_logs,
+	  "From the first byte of the first boot, unless told otherwise. The channel `emulator` has the emulator's own messages." },
+	{ "ls", "list instances", "", 0, 0, false, false, ls_options, cmd_ls, NULL },
+	{ "status", "show one instance", "", 0, 0, true, false, output_options, cmd_status, "Exit code 3: not running." },
+	{ "targets", "list what can be emulated, or show one target", "[NAME]", 0, 1, false, false, output_options, cmd_targets, NULL },
+	{ "daemon info", "show the daemon", "", 0, 0, false, false, output_options, cmd_daemon_info, NULL },
+	{ "daemon stop", "end the daemon; instances run on", "", 0, 0, false, false, daemon_stop_options, cmd_daemon_stop, NULL },
+	{ "daemon restart", "end the daemon and start it again; instances run on", "", 0, 0, false, false, NULL, cmd_daemon_restart, NULL },
+	{ "daemon reload", "have the daemon read its targets again", "", 0, 0, false, false, NULL, cmd_daemon_reload, NULL },
+	{ "daemon logs", "the daemon's log", "", 0, 0, false, false, daemon_logs_options, cmd_daemon_logs, NULL },
+	{ "help", "help for a command", "[COMMAND]", 0, 2, false, false, help_options, cmd_help, NULL },
+	{ .name = NULL },
+};
+
+static size_t group_length(const char *name)
+{
+	const char *blank = strchr(name, ' ');
+	return blank != NULL ? (size_t)(blank - name) : 0;
+}
+
+bool commands_is_group(const char *word)
+{
+	for (const struct command *c = commands; c->name != NULL; c++)
+		if (group_length(c->name) == strlen(word) && strncmp(c->name, word, strlen(word)) == 0)
+			return true;
+	return false;
+}
+
+const struct command *commands_find(int argc, char *const *argv, int *words)
+{
+	for (const struct command *c = commands; argc > 0 && c->name != NULL; c++) {
+		size_t group = group_length(c->name);
+		*words = group > 0 ? 2 : 1;
+		if (group == 0 && strcmp(c->name, argv[0]) == 0)
+			return c;
+		if (group > 0 && argc > 1 && strlen(argv[0]) == group && strncmp(c->name, argv[0], group) == 0 &&
+		    strcmp(c->name + group + 1, argv[1]) == 0)
+			return c;
+	}
+	return NULL;
+}
+
+const char *commands_hint(const char *word, char *buf, size_t size)
+{
+	const char *names[MAX_COMMANDS];
+	size_t count = 0;
+	for (const struct command *c = commands; c->name != NULL && count < MAX_COMMANDS; c++)
+		names[count++] = c->name;
+	return nearest_hint(word, names, count, buf, size);
+}

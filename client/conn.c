@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "client/conn.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "client/call.h"
+#include "client/say.h"
+#include "client/spawn.h"
+#include "wire/addr.h"
+#include "wire/rpc.h"
+
+static int set_socket(struct conn *conn, const char *path, struct err *err)
+{
+	if (snprintf(conn->socket, sizeof(conn->socket), "%s", path) >= (int)sizeof(conn->socket))
+		return err_set(err, ERR_INVALID_ARGUMENT, "path of the control socket: longer than %d bytes", PATHS_MAX - 1);
+	return 0;
+}
+
+static int set_host(struct conn *conn, const char *host, struct err *err)
+{
+	const char *path = strncmp(host, "unix:", 5) == 0 ? host + 5 : host;
+	if (path[0] != '/')
+		return err_set(err, ERR_INVALID_ARGUMENT, "host '%s': write unix:/path/of/control.sock", host);
+	return set_socket(conn, path, err);
+}
+
+static bool is_socket(const char *path)
+{
+	struct stat st;
+	return stat(path, &st) == 0 && S_ISSOCK(st.st_mode);
+}
+
+int conn_init(struct conn *conn, const char *host, struct err *err)
+{
+	memset(conn, 0, sizeof(*conn));
+	if (paths_init(&conn->paths, err) < 0)
+		return -1;
+	if (host == NULL)
+		host = getenv("PWEMU_HOST");
+	if (host != NULL && host[0] != '\0')
+		return set_host(conn, host, err);
+	if (is_socket(PATHS_SYSTEM_SOCKET))
+		return set_socket(conn, PATHS_SYSTEM_SOCKET, err);
+	conn->is_private = true;
+	return set_socket(conn, conn->paths.control_socket, err);
+}
+
+static bool is_absent(const struct err *err)
+{
+	return err->sys == ENOENT || err->sys == ECONNREFUSED || err->sys == ENOTDIR;
+}
+
+static int connect_socket(struct conn *conn, enum conn_mode mode, int *fd, struct err *err)
+{
+	if (addr_connect_unix(conn->socket, fd, err) == 0)
+		return 0;
+	if (conn->is_private && mode != CONN_EXISTING && is_absent(err))
+		return spawn_daemon(&conn->paths, fd, err);
+	if (!is_absent(err))
+		return -1;
+	int sys = err->sys;
+	err_sys(err, sys, "no daemon answers at %s", conn->socket);
+	err->code = ERR_UNAVAILABLE;
+	return err_reason(err, "no-daemon");
+}
+
+static int connect_client(struct conn *conn, enum conn_mode mode, struct err *err)
+{
+	int fd;
+	if (connect_socket(conn, mode, &fd, err) < 0)
+		return -1;
+	say_detail("connected to %s", conn->socket);
+	if (conn->base == NULL)
+		conn->base = event_base_new();
+	if (conn->base == NULL)
+		return err_set(err, ERR_INTERNAL, "no event loop can be made");
+	conn->client = rpc_client_new(conn->base, fd, NULL, NULL);
+	return 0;
+}
+
+static int ask(struct conn *conn, struct err *err)
+{
+	Pwemu__V1__InfoRequest request = PWEMU__V1__INFO_REQUEST__INIT;
+	ProtobufCMessage *reply = NULL;
+	if (call_unary(conn, CALL_DAEMON_INFO, &request.base, 0, &reply, err) < 0)
+		return -1;
+	protobuf_c_message_free_unpacked(reply, NULL);
+	return 0;
+}
+
+int conn_open(struct conn *conn, enum conn_mode mode, struct err *err)
+{
+	for (int round = 0;; round++) {
+		if (connect_client(conn, mode, err) < 0)
+			return -1;
+		if (mode != CONN_START || ask(conn, err) == 0)
+			return 0;
+		conn_close(conn);
+		if (err->code != ERR_UNAVAILABLE || round == 2)
+			return -1;
+	}
+}
+
+void conn_close(struct conn *conn)
+{
+	if (conn->client != NULL)
+		rpc_client_free(conn->client);
+	conn->client = NULL;
+}
+
+void conn_fini(struct conn *conn)
+{
+	conn_close(conn);
+	if (conn->base != NULL)
+		event_base_free(conn->base);
+	conn->base = NULL;
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The connection to the daemon: where it is, and starting the user's own when none answers.
+ *
+ * Looked for in this order: --host, $PWEMU_HOST, the whole-host daemon's socket if it exists, the user's socket. Only for the last a
+ * daemon is started. A daemon that is idle may leave while we connect: conn_open() returns after it has answered a first question.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include "config/paths.h"
+#include "pwemu/v1/daemon.pb-c.h"
+#include "wire/err.h"
+
+struct event_base;
+struct rpc_client;
+
+struct conn {
+	struct event_base *base;
+	struct rpc_client *client;
+	struct paths paths;
+	char socket[PATHS_MAX];
+	bool is_private; /* the user's own daemon: it may be started */
+};
+
+enum conn_mode {
+	CONN_START,    /* start the user's daemon when none answers */
+	CONN_EXISTING, /* never start one: UNAVAILABLE with the reason "no-daemon" */
+	CONN_NO_CHECK, /* as CONN_START, without the first question: for calls that may be repeated */
+};
+
+/* Fills in `conn` without touching anything. host may be NULL. */
+int conn_init(struct conn *conn, const char *host, struct err *err) __attribute__((warn_unused_result));
+int conn_open(struct conn *conn, enum conn_mode mode, struct err *err) __attribute__((warn_unused_result));
+/* Ends the connection and goes on without; conn_open may follow. */
+void conn_close(struct conn *conn);
+void conn_fini(struct conn *conn);

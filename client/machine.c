@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "client/machine.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "client/cli.h"
+#include "client/image.h"
+#include "client/ref.h"
+#include "wire/mem.h"
+
+static bool is_changed(const char *variable, const char *const *changes, size_t count)
+{
+	size_t len = strcspn(variable, "=") + 1;
+	for (size_t i = 0; i < count; i++)
+		if (strncmp(changes[i], variable, len) == 0)
+			return true;
+	return false;
+}
+
+void machine_environment(struct words *out, char *const *environment, const char *const *changes, size_t count)
+{
+	for (; *environment != NULL; environment++)
+		if (strchr(*environment, '=') != NULL && !is_changed(*environment, changes, count))
+			words_add(out, *environment);
+	for (size_t i = 0; i < count; i++)
+		if (!is_changed(changes[i], changes + i + 1, count - i - 1)) /* the last one wins */
+			words_add(out, changes[i]);
+}
+
+static void fill_environment(struct machine *machine, const struct cli *cli)
+{
+	size_t count = opt_count(&cli->opts, "set-env");
+	const char **changes = xcalloc(count, sizeof(*changes));
+	for (size_t i = 0; i < count; i++)
+		changes[i] = opt_nth(&cli->opts, "set-env", i);
+	machine_environment(&machine->variables, environ, changes, count);
+	free(changes);
+	mode_t mask = umask(077);
+	umask(mask);
+	machine->cwd = getcwd(NULL, 0);
+	machine->environment.variables = machine->variables.list;
+	machine->environment.n_variables = machine->variables.count;
+	machine->environment.umask = mask;
+	if (machine->cwd != NULL)
+		machine->environment.cwd = machine->cwd;
+	machine->request.environment = &machine->environment;
+}
+
+static int fill_images(struct machine *machine, const struct machine_files *files, struct err *err)
+{
+	machine->images = xcalloc(files->count, sizeof(*machine->images));
+	machine->image_list = xcalloc(files->count, sizeof(*machine->image_list));
+	for (size_t i = 0; i < files->count; i++) {
+		machine->image_list[i] = &machine->images[i];
+		machine->request.n_images = i;
+		if (image_from_argument(files->files[i], &machine->images[i], err) < 0)
+			return -1;
+	}
+	machine->request.n_images = files->count;
+	machine->request.images = machine->image_list;
+	return 0;
+}
+
+static int fill_args(struct machine *machine, const struct cli *cli, struct err *err)
+{
+	const char *text;
+	for (size_t i = 0; (text = opt_nth(&cli->opts, "args", i)) != NULL; i++)
+		if (words_split(&machine->args, text, err) < 0)
+			return err_prefix(err, "--args");
+	machine->request.args = machine->args.list;
+	machine->request.n_args = machine->args.count;
+	return 0;
+}
+
+static void fill_identity(struct machine *machine, const struct cli *cli, bool fresh)
+{
+	Pwemu__V1__StartRequest *request = &machine->request;
+	const char *name = opt_text(&cli->opts, "instance");
+	machine->project = ref_project();
+	machine->working_dir = ref_working_dir(cli);
+	request->project = machine->project;
+	request->fresh = fresh && name == NULL && machine->working_dir == NULL;
+	if (name != NULL)
+		request->name = (char *)(uintptr_t)name;
+	if (machine->working_dir == NULL)
+		machine->working_dir = ref_project_working_dir(request->fresh ? NULL : name != NULL ? name : "default");
+	if (machine->working_dir != NULL)
+		request->working_dir = machine->working_dir;
+}
+
+int machine_init(struct machine *machine, const struct cli *cli, const char *target, const struct machine_files *files, bool fresh,
+		 struct err *err)
+{
+	memset(machine, 0, sizeof(*machine));
+	pwemu__v1__start_request__init(&machine->request);
+	pwemu__v1__environment__init(&machine->environment);
+	Pwemu__V1__StartRequest *request = &machine->request;
+	const char *runner = opt_text(&cli->opts, "runner");
+	request->target_case = PWEMU__V1__START_REQUEST__TARGET_TARGET_NAME;
+	request->target_name = (char *)(uintptr_t)target;
+	if (runner != NULL)
+		request->runner = (char *)(uintptr_t)runner;
+	request->pause = opt_has(&cli->opts, "pause");
+	request->debug = opt_has(&cli->opts, "debug");
+	request->semihosting = opt_has(&cli->opts, "semihosting");
+	request->firmware_args = (char **)(uintptr_t)files->firmware_args;
+	request->n_firmware_args = files->firmware_arg_count;
+	fill_identity(machine, cli, fresh);
+	fill_environment(machine, cli);
+	return fill_args(machine, cli, err) < 0 || fill_images(machine, files, err) < 0 ? -1 : 0;
+}
+
+void machine_fini(struct machine *machine)
+{
+	for (size_t i = 0; i < machine->request.n_images; i++)
+		free(machine->images[i].path);
+	free(machine->images);
+	free(machine->image_list);
+	words_fini(&machine->variables);
+	words_fini(&machine->args);
+	free(machine->project);
+	free(machine->working_dir);
+	free(machine->cwd);
+}

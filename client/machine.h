@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The StartRequest that `run` and `start` make of their command line, and everything it points to. */
+#pragma once
+
+#include "client/words.h"
+#include "pwemu/v1/instances.pb-c.h"
+#include "wire/err.h"
+
+struct cli;
+
+struct machine {
+	Pwemu__V1__StartRequest request;
+	Pwemu__V1__Environment environment;
+	struct words variables, args;
+	Pwemu__V1__Image *images, **image_list;
+	char *project, *working_dir, *cwd;
+};
+
+struct machine_files {
+	const char *const *files; /* FILE[@ADDR] */
+	size_t count;
+	const char *const *firmware_args;
+	size_t firmware_arg_count;
+};
+
+/* fresh: an instance of its own, unless -i, -C or PW_EMU_WDIR names one. */
+int machine_init(struct machine *machine, const struct cli *cli, const char *target, const struct machine_files *files, bool fresh,
+		 struct err *err) __attribute__((warn_unused_result));
+void machine_fini(struct machine *machine); /* also after a failed machine_init */
+
+/* The environment of a process with `changes` ("NAME=value") made to it. */
+void machine_environment(struct words *out, char *const *environment, const char *const *changes, size_t count);

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "client/say.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "client/term.h"
+
+bool say_is_quiet;
+bool say_is_verbose;
+
+/* One write(2) for a line, so that lines of several processes do not mix. Nothing can be done when stderr is gone. */
+static void write_line(const char *prefix, const char *fmt, va_list ap)
+{
+	char line[ERR_MSG_MAX + 128];
+	int n = snprintf(line, sizeof(line) - 2, "%s", prefix);
+	int m = vsnprintf(line + n, sizeof(line) - 2 - (size_t)n, fmt, ap);
+	if (m < 0)
+		return;
+	size_t len = strlen(line);
+	for (size_t i = 0; i < len; i++)
+		if ((unsigned char)line[i] < 32 || line[i] == 127)
+			line[i] = line[i] == '\n' && i + 1 < len ? ' ' : '?';
+	if (term_is_raw())
+		line[len++] = '\r';
+	line[len++] = '\n';
+	ssize_t done = write(STDERR_FILENO, line, len);
+	(void)done;
+}
+
+void say_error(const char *fmt, ...)
+{
+	va_list ap;
+	va_start(ap, fmt);
+	write_line("pwemu: ", fmt, ap);
+	va_end(ap);
+}
+
+void say_err(const struct err *err)
+{
+	say_error("%s", err->msg);
+}
+
+void say_note(const char *fmt, ...)
+{
+	va_list ap;
+	va_start(ap, fmt);
+	if (!say_is_quiet)
+		write_line("pwemu: ", fmt, ap);
+	va_end(ap);
+}
+
+void say_detail(const char *fmt, ...)
+{
+	va_list ap;
+	va_start(ap, fmt);
+	if (say_is_verbose)
+		write_line("pwemu: ", fmt, ap);
+	va_end(ap);
+}
+
+void say_banner(const char *fmt, ...)
+{
+	va_list ap;
+	va_start(ap, fmt);
+	if (!say_is_quiet)
+		write_line("", fmt, ap);
+	va_end(ap);
+}

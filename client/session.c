@@ -1,0 +1,529 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The loop runs until the instance has ended and everything that its channels carried was written, or until that cannot happen any
+ * more. Whatever ends the run (signal, timeout, key, closed stdout, trouble) only sets a field and asks the daemon to stop the
+ * instance; the end itself always comes the same way, over the watch. The daemon stops the instance as well when we are killed.
+ */
+#include "client/session.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "client/call.h"
+#include "client/cli.h"
+#include "client/console.h"
+#include "client/drain.h"
+#include "client/feed.h"
+#include "client/mux.h"
+#include "client/say.h"
+#include "client/signals.h"
+#include "client/sink.h"
+#include "client/values.h"
+#include "client/verdict.h"
+#include "wire/mem.h"
+
+#define MAX_VIEWS    40
+#define QUIT_KEY     0x1d /* Ctrl+] */
+#define HURRY_GRACE  1    /* ms; a second signal */
+#define MANY_SIGNALS 3    /* the third one ends us at once */
+
+/* One channel that is shown. */
+struct view {
+	struct session *session;
+	struct feed *feed;
+	size_t mux_channel;
+	bool is_console; /* takes the input */
+};
+
+struct session {
+	struct cli *cli;
+	const struct session_config *config;
+	Pwemu__V1__Instance *inst; /* its latest state; NULL until started */
+	struct view views[MAX_VIEWS];
+	size_t view_count, open_views;
+	struct sink *sink;
+	struct mux *mux; /* with channel "all" */
+	struct console *console;
+	struct signals *signals;
+	struct event *timer;
+	struct rpc_stream *start, *watch, *stop; /* open calls */
+	struct err trouble;
+	int signal;
+	unsigned signal_count;
+	bool timed_out, quit, stopping, sink_broken;
+	bool finished; /* what still ends now must touch nothing */
+};
+
+/* ---------------------------------------------------------------- the end */
+
+static bool views_are_done(const struct session *s)
+{
+	/* Who interrupts us does not wait for a reader of stdout that does not read. */
+	bool abandoned = (s->signal != 0 || s->timed_out || s->sink_broken) && !sink_is_empty(s->sink);
+	return abandoned || (s->open_views == 0 && sink_is_empty(s->sink));
+}
+
+static void check_done(struct session *s)
+{
+	if (s->finished)
+		return;
+	bool over = s->start == NULL && s->watch == NULL && s->stop == NULL && views_are_done(s);
+	if (over || s->signal_count >= MANY_SIGNALS)
+		event_base_loopbreak(s->cli->conn.base);
+}
+
+static void on_stopped(struct rpc_stream *stream, void *ctx, const struct err *status)
+{
+	struct session *s = ctx;
+	if (s->stop == stream)
+		s->stop = NULL;
+	bool had_ended = strcmp(status->reason, "not-running") == 0;
+	if (status->code != ERR_OK && !had_ended && s->trouble.code == ERR_OK)
+		s->trouble = *status;
+	check_done(s);
+}
+
+static void ask_stop(struct session *s, uint32_t grace_ms)
+{
+	static const struct rpc_stream_ops ops = { .on_end = on_stopped };
+	s->stopping = true;
+	if (s->finished || s->inst == NULL ||
+	    s->watch == NULL) /* it is done when the start has been answered; or nothing is left to stop */
+		return;
+	Pwemu__V1__InstanceRef ref = PWEMU__V1__INSTANCE_REF__INIT;
+	Pwemu__V1__StopRequest request = PWEMU__V1__STOP_REQUEST__INIT;
+	ref.id = s->inst->id;
+	request.instance = &ref;
+	request.grace_ms = grace_ms;
+	s->stop = rpc_client_call(s->cli->conn.client, call_method(CALL_INSTANCES_STOP), &request.base,
+				  call_timeout_ms(CALL_INSTANCES_STOP), &ops, s);
+	rpc_stream_half_close(s->stop);
+}
+
+static void set_trouble(struct session *s, const struct err *err)
+{
+	if (s->trouble.code == ERR_OK)
+		s->trouble = *err;
+	if (!s->stopping)
+		ask_stop(s, 0);
+}
+
+static void on_signal(void *ctx, int number)
+{
+	struct session *s = ctx;
+	s->signal_count++;
+	if (s->signal == 0)
+		s->signal = number;
+	ask_stop(s, s->signal_count > 1 ? HURRY_GRACE : 0);
+	check_done(s);
+}
+
+static void on_quit(void *ctx)
+{
+	struct session *s = ctx;
+	s->quit = true;
+	if (!s->stopping)
+		ask_stop(s, 0);
+}
+
+static void on_timeout(evutil_socket_t fd, short what, void *ctx)
+{
+	(void)fd;
+	(void)what;
+	struct session *s = ctx;
+	s->timed_out = true;
+	if (!s->stopping)
+		ask_stop(s, 0);
+}
+
+/* ---------------------------------------------------------------- output */
+
+static void for_all_feeds(struct session *s, void (*act)(struct feed *feed))
+{
+	for (size_t i = 0; i < s->view_count; i++)
+		if (s->views[i].feed != NULL)
+			act(s->views[i].feed);
+}
+
+static void write_output(void *ctx, const char *bytes, size_t len)
+{
+	struct session *s = ctx;
+	sink_write(s->sink, bytes, len);
+	if (sink_is_full(s->sink))
+		for_all_feeds(s, feed_pause);
+}
+
+static void on_drained(void *ctx)
+{
+	struct session *s = ctx;
+	for_all_feeds(s, feed_resume);
+	check_done(s);
+}
+
+static void on_broken(void *ctx, int error)
+{
+	struct session *s = ctx;
+	struct err err = ERR_INIT;
+	s->sink_broken = true;
+	if (error == EPIPE && s->signal == 0)
+		s->signal = SIGPIPE;
+	else if (error != EPIPE)
+		err_sys(&err, error, "write to stdout");
+	if (err.code != ERR_OK)
+		set_trouble(s, &err);
+	else if (!s->stopping)
+		ask_stop(s, 0);
+	for_all_feeds(s, feed_resume);
+	check_done(s);
+}
+
+/* ---------------------------------------------------------------- channels */
+
+static void on_data(void *ctx, struct feed *feed, const Pwemu__V1__Data *data)
+{
+	(void)feed;
+	struct view *view = ctx;
+	struct session *s = view->session;
+	if (s->mux != NULL)
+		mux_write(s->mux, view->mux_channel, (const char *)data->bytes.data, data->bytes.len);
+	else
+		write_output(s, (const char *)data->bytes.data, data->bytes.len);
+}
+
+static void on_opened(void *ctx, struct feed *feed, const Pwemu__V1__AttachOpened *opened)
+{
+	(void)feed;
+	struct view *view = ctx;
+	if (view->is_console)
+		console_opened(view->session->console, opened);
+}
+
+static void on_writer(void *ctx, struct feed *feed, bool writer, const char *reason)
+{
+	(void)feed;
+	struct view *view = ctx;
+	if (view->is_console)
+		console_writer(view->session->console, writer, reason);
+}
+
+static void on_writable(void *ctx, struct feed *feed)
+{
+	(void)feed;
+	struct view *view = ctx;
+	if (view->is_console)
+		console_writable(view->session->console);
+}
+
+static void on_view_end(void *ctx, struct feed *feed, const struct err *status)
+{
+	struct view *view = ctx;
+	struct session *s = view->session;
+	if (view->is_console)
+		console_set_feed(s->console, NULL);
+	view->feed = NULL;
+	feed_free(feed);
+	if (--s->open_views == 0 && s->mux != NULL)
+		mux_finish(s->mux);
+	if (status->code != ERR_OK)
+		set_trouble(s, status);
+	check_done(s);
+}
+
+static void add_view(struct session *s, const char *channel, bool is_console)
+{
+	static const struct feed_ops ops = {
+		.on_data = on_data, .on_opened = on_opened, .on_writer = on_writer, .on_writable = on_writable, .on_end = on_view_end
+	};
+	if (s->view_count == MAX_VIEWS)
+		return;
+	struct view *view = &s->views[s->view_count++];
+	*view = (struct view){ .session = s, .is_console = is_console && s->console != NULL };
+	struct feed_config config = {
+		.instance_id = s->inst->id, .channel = channel, .attach = view->is_console, .write = true, .follow = true
+	};
+	config.from = (Pwemu__V1__Position)PWEMU__V1__POSITION__INIT;
+	config.from.at_case = PWEMU__V1__POSITION__AT_START;
+	config.from.start = 1;
+	if (s->mux != NULL)
+		view->mux_channel = mux_add(s->mux, channel);
+	s->open_views++;
+	view->feed = feed_new(&s->cli->conn, &config, &ops, view);
+	if (view->is_console)
+		console_set_feed(s->console, view->feed);
+}
+
+static bool is_kind(const Pwemu__V1__Channel *channel, const char *kind)
+{
+	return strcmp(channel->kind, kind) == 0;
+}
+
+static const char *channel_of_kind(const Pwemu__V1__Instance *inst, const char *kind)
+{
+	for (size_t i = 0; i < inst->n_channels; i++)
+		if (is_kind(inst->channels[i], kind))
+			return inst->channels[i]->name;
+	return NULL;
+}
+
+static void add_all_views(struct session *s)
+{
+	const Pwemu__V1__Instance *inst = s->inst;
+	for (size_t i = 0; i < inst->n_channels; i++) {
+		const Pwemu__V1__Channel *channel = inst->channels[i];
+		if (is_kind(channel, "serial") || (is_kind(channel, "semihosting") && inst->semihosting))
+			add_view(s, channel->name, strcmp(channel->name, inst->console) == 0);
+	}
+}
+
+static void add_views(struct session *s)
+{
+	const char *semihosting = s->inst->semihosting ? channel_of_kind(s->inst, "semihosting") : NULL;
+	const char *shown = s->config->channel;
+	if (s->mux != NULL) {
+		add_all_views(s);
+		return;
+	}
+	if (s->config->foreground)
+		shown = channel_of_kind(s->inst, "emulator");
+	else if (shown == NULL && s->inst->console[0] != '\0')
+		shown = s->inst->console;
+	else if (shown == NULL)
+		shown = semihosting;
+	if (shown != NULL)
+		add_view(s, shown, true);
+	if (semihosting != NULL && (shown == NULL || strcmp(shown, semihosting) != 0))
+		add_view(s, semihosting, false);
+}
+
+/* ---------------------------------------------------------------- start and watch */
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
+
+static void arm_timeout(struct session *s)
+{
+	if (s->config->timeout_ms == 0 || s->inst->started_ns == 0 || s->timer != NULL)
+		return;
+	uint64_t now = now_ns(), gone_ms = now > s->inst->started_ns ? (now - s->inst->started_ns) / 1000000 : 0;
+	uint64_t left = gone_ms < s->config->timeout_ms ? s->config->timeout_ms - gone_ms : 0;
+	struct timeval delay = { .tv_sec = (time_t)(left / 1000), .tv_usec = (suseconds_t)(left % 1000 * 1000) };
+	s->timer = evtimer_new(s->cli->conn.base, on_timeout, s);
+	evtimer_add(s->timer, &delay);
+}
+
+static void take_state(struct session *s, const ProtobufCMessage *state)
+{
+	if (s->inst != NULL)
+		pwemu__v1__instance__free_unpacked(s->inst, NULL);
+	s->inst = (Pwemu__V1__Instance *)call_copy(state);
+	arm_timeout(s);
+}
+
+static void on_state(struct rpc_stream *stream, void *ctx, const ProtobufCMessage *state)
+{
+	(void)stream;
+	take_state(ctx, state);
+}
+
+static void on_watch_end(struct rpc_stream *stream, void *ctx, const struct err *status)
+{
+	(void)stream;
+	struct session *s = ctx;
+	s->watch = NULL;
+	if (status->code != ERR_OK)
+		set_trouble(s, status);
+	check_done(s);
+}
+
+static void open_watch(struct session *s)
+{
+	static const struct rpc_stream_ops ops = { .on_message = on_state, .on_end = on_watch_end };
+	Pwemu__V1__InstanceRef ref = PWEMU__V1__INSTANCE_REF__INIT;
+	Pwemu__V1__WatchRequest request = PWEMU__V1__WATCH_REQUEST__INIT;
+	ref.id = s->inst->id;
+	request.instance = &ref;
+	s->watch = rpc_client_call(s->cli->conn.client, call_method(CALL_INSTANCES_WATCH), &request.base, 0, &ops, s);
+	rpc_stream_half_close(s->watch);
+}
+
+static int open_console(struct session *s, struct err *err)
+{
+	struct console_config config = { .interactive = s->config->interactive, .escape = QUIT_KEY, .on_quit = on_quit, .ctx = s };
+	if (s->config->foreground)
+		return 0;
+	if (console_new(s->cli, &config, &s->console, err) < 0)
+		return -1;
+	sink_set_terminal(s->sink, config.interactive);
+	return 0;
+}
+
+static void on_started(struct rpc_stream *stream, void *ctx, const ProtobufCMessage *state)
+{
+	(void)stream;
+	take_state(ctx, state);
+}
+
+static void on_start_end(struct rpc_stream *stream, void *ctx, const struct err *status)
+{
+	(void)stream;
+	struct session *s = ctx;
+	struct err err = ERR_INIT;
+	s->start = NULL;
+	if (status->code != ERR_OK || s->inst == NULL) {
+		err_set(&err, ERR_INTERNAL, "the daemon sent no answer");
+		set_trouble(s, status->code != ERR_OK ? status : &err);
+	} else if (s->finished) {
+		return;
+	} else if (open_console(s, &err) < 0) {
+		open_watch(s);
+		set_trouble(s, &err);
+	} else {
+		open_watch(s);
+		add_views(s);
+		if (s->stopping)
+			ask_stop(s, 0);
+	}
+	check_done(s);
+}
+
+static void begin(struct session *s)
+{
+	static const struct rpc_stream_ops start_ops = { .on_message = on_started, .on_end = on_start_end };
+	static const struct sink_ops sink_ops = { .on_drained = on_drained, .on_broken = on_broken };
+	struct event_base *base = s->cli->conn.base;
+	s->signals = signals_new(base, on_signal, s);
+	s->sink = sink_new(base, STDOUT_FILENO, &sink_ops, s);
+	if (s->config->channel != NULL && strcmp(s->config->channel, "all") == 0)
+		s->mux = mux_new(write_output, s);
+	s->config->request->no_wait = 1;
+	s->config->request->stop_on_disconnect = 1;
+	s->start = rpc_client_call(s->cli->conn.client, call_method(CALL_INSTANCES_START), &s->config->request->base,
+				   call_timeout_ms(CALL_INSTANCES_START), &start_ops, s);
+	rpc_stream_half_close(s->start);
+}
+
+/* ---------------------------------------------------------------- afterwards */
+
+static void judge(struct session *s, struct outcome *outcome)
+{
+	struct outcome_events events = {
+		.trouble = s->trouble.code != ERR_OK ? &s->trouble : NULL,
+		.signal = s->signal,
+		.timeout_ms = s->timed_out ? s->config->timeout_ms : 0,
+		.quit = s->quit ? value_key_name(QUIT_KEY) : NULL,
+	};
+	outcome_judge(outcome, s->inst, &events);
+}
+
+static void show_emulator_text(struct session *s, enum verdict verdict)
+{
+	bool wanted = verdict == VERDICT_GUEST_FAULT || verdict == VERDICT_EMULATOR_ERROR || verdict == VERDICT_EMULATOR_CRASH;
+	const char *channel = s->inst != NULL ? channel_of_kind(s->inst, "emulator") : NULL;
+	if (wanted && channel != NULL && !s->config->foreground)
+		drain_channel(&s->cli->conn, s->inst->id, channel, STDERR_FILENO);
+}
+
+static void say_verdict(const struct session *s, const struct outcome *outcome)
+{
+	const char *name = s->inst != NULL ? s->inst->name : NULL;
+	const char *verdict = verdict_name(outcome->verdict);
+	bool is_talk = outcome->verdict == VERDICT_PASSED || outcome->verdict == VERDICT_FAILED || outcome->verdict == VERDICT_INTERRUPTED;
+	if (name == NULL)
+		say_error("%s", outcome->message);
+	else if (is_talk)
+		say_note("%s: %s: %s", name, verdict, outcome->message);
+	else
+		say_error("%s: %s: %s", name, verdict, outcome->message);
+}
+
+static void remove_instance(struct session *s)
+{
+	Pwemu__V1__InstanceRef ref = PWEMU__V1__INSTANCE_REF__INIT;
+	Pwemu__V1__RemoveRequest request = PWEMU__V1__REMOVE_REQUEST__INIT;
+	ProtobufCMessage *reply = NULL;
+	struct err err = ERR_INIT;
+	ref.id = s->inst->id;
+	request.instance = &ref;
+	request.force = 1;
+	if (call_unary(&s->cli->conn, CALL_INSTANCES_REMOVE, &request.base, 0, &reply, &err) < 0)
+		say_note("remove %s: %s", s->inst->name, err.msg);
+	else
+		protobuf_c_message_free_unpacked(reply, NULL);
+}
+
+static bool is_json_name(const char *file)
+{
+	size_t len = strlen(file);
+	return len >= 5 && strcmp(file + len - 5, ".json") == 0;
+}
+
+static int write_result(const struct session *s, FILE *to, const struct outcome *outcome)
+{
+	outcome_write(to, outcome, s->inst, is_json_name(s->config->result_file));
+	if (fclose(to) == 0)
+		return outcome->exit_code;
+	say_error("write \"%s\": %s", s->config->result_file, strerror(errno));
+	return outcome->exit_code != 0 ? outcome->exit_code : EXIT_TROUBLE;
+}
+
+static void end(struct session *s)
+{
+	s->finished = true;
+	for (size_t i = 0; i < s->view_count; i++)
+		feed_free(s->views[i].feed);
+	console_free(s->console);
+	s->console = NULL;
+	s->view_count = 0;
+	sink_free(s->sink);
+	mux_free(s->mux);
+	signals_free(s->signals);
+	if (s->timer != NULL)
+		event_free(s->timer);
+}
+
+static int finish(struct session *s, FILE *result)
+{
+	struct outcome outcome;
+	bool left_in_haste = s->signal_count >= MANY_SIGNALS;
+	end(s);
+	judge(s, &outcome);
+	if (!left_in_haste && s->trouble.code == ERR_OK) {
+		show_emulator_text(s, outcome.verdict);
+		if (s->config->remove && s->inst != NULL)
+			remove_instance(s);
+	}
+	int code = result != NULL ? write_result(s, result, &outcome) : outcome.exit_code;
+	say_verdict(s, &outcome);
+	return code;
+}
+
+int session_run(struct cli *cli, const struct session_config *config)
+{
+	FILE *result = NULL;
+	/* Opened first: a run whose result cannot be written is not begun. */
+	if (config->result_file != NULL && (result = fopen(config->result_file, "we")) == NULL) {
+		say_error("open \"%s\": %s", config->result_file, strerror(errno));
+		return EXIT_TROUBLE;
+	}
+	struct session *s = xcalloc(1, sizeof(*s));
+	s->cli = cli;
+	s->config = config;
+	begin(s);
+	event_base_loop(cli->conn.base, EVLOOP_NO_EXIT_ON_EMPTY);
+	int code = finish(s, result);
+	conn_close(&cli->conn); /* ends what is open while the session is still there */
+	if (s->inst != NULL)
+		pwemu__v1__instance__free_unpacked(s->inst, NULL);
+	free(s);
+	return code;
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One run from start to verdict: starts an instance that ends with us, shows its channels, waits for its end, says what became of it.
+ * `run` and `start -F` are this with different channels.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "pwemu/v1/instances.pb-c.h"
+
+struct cli;
+
+struct session_config {
+	Pwemu__V1__StartRequest *request; /* no_wait and stop_on_disconnect are set here */
+	const char *channel;              /* shown and written; NULL: the console; "all": every one, with names before the lines */
+	bool foreground;                  /* show the emulator's messages instead of the console; no input */
+	bool interactive;                 /* raw terminal */
+	uint64_t timeout_ms;              /* from the guest's start; 0: none */
+	const char *result_file;          /* NULL: none */
+	bool remove;                      /* forget the instance afterwards */
+};
+
+/* Returns the exit code. The connection is open. */
+int session_run(struct cli *cli, const struct session_config *config);

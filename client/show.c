@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "client/show.h"
+
+#include "client/json.h"
+
+const char *show_state(const Pwemu__V1__Instance *inst)
+{
+	return json_enum_word(&pwemu__v1__state__descriptor, (int)inst->state);
+}
+
+enum out_colour show_state_colour(const Pwemu__V1__Instance *inst)
+{
+	switch (inst->state) {
+	case PWEMU__V1__STATE__STATE_RUNNING:
+		return OUT_GREEN;
+	case PWEMU__V1__STATE__STATE_FAILED:
+		return OUT_RED;
+	case PWEMU__V1__STATE__STATE_ENDED:
+		return OUT_DIM;
+	default:
+		return OUT_YELLOW;
+	}
+}
+
+bool show_is_running(const Pwemu__V1__Instance *inst)
+{
+	return inst->state != PWEMU__V1__STATE__STATE_ENDED && inst->state != PWEMU__V1__STATE__STATE_FAILED &&
+	       inst->state != PWEMU__V1__STATE__STATE_UNSPECIFIED;
+}
+
+const char *show_reason(const Pwemu__V1__Instance *inst)
+{
+	if (inst->reason[0] != '\0')
+		return inst->reason;
+	return inst->end != NULL ? inst->end->message : "";
+}

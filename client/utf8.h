@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Just enough of UTF-8: decoding, and how many columns of a terminal a text takes. No locale is loaded (that would cost start-up). */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Bytes of the character at `text` (`len` are readable), 0 when there is no valid one. */
+size_t utf8_decode(const char *text, size_t len, uint32_t *point);
+
+/* Columns of a text; an invalid byte counts as one. */
+size_t utf8_width(const char *text);

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "client/verdict.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include "client/cli.h"
+#include "client/json.h"
+
+static const char *const names[] = {
+	[VERDICT_PASSED] = "passed",
+	[VERDICT_FAILED] = "failed",
+	[VERDICT_GUEST_FAULT] = "guest-fault",
+	[VERDICT_TIMEOUT] = "timeout",
+	[VERDICT_EMULATOR_CRASH] = "emulator-crash",
+	[VERDICT_EMULATOR_ERROR] = "emulator-error",
+	[VERDICT_PWEMU_ERROR] = "pwemu-error",
+	[VERDICT_INTERRUPTED] = "interrupted",
+};
+_Static_assert(sizeof(names) / sizeof(names[0]) == VERDICT_COUNT, "a name for every verdict");
+
+const char *verdict_name(enum verdict verdict)
+{
+	return names[verdict];
+}
+
+static void set(struct outcome *out, enum verdict verdict, int code, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+static void set(struct outcome *out, enum verdict verdict, int code, const char *fmt, ...)
+{
+	va_list ap;
+	va_start(ap, fmt);
+	out->verdict = verdict;
+	out->exit_code = code;
+	vsnprintf(out->message, sizeof(out->message), fmt, ap);
+	va_end(ap);
+}
+
+static const char *end_message(const Pwemu__V1__Instance *inst, const char *fallback)
+{
+	return inst->end->message[0] != '\0' ? inst->end->message : inst->reason[0] != '\0' ? inst->reason : fallback;
+}
+
+/* The emulator that could not be executed, or refused to work. */
+static void judge_bad_config(struct outcome *out, const Pwemu__V1__Instance *inst)
+{
+	int code = EXIT_TROUBLE;
+	if (inst->end->exec_errno == ENOENT)
+		code = EXIT_NOT_FOUND;
+	else if (inst->end->exec_errno != 0)
+		code = EXIT_NOT_EXECUTABLE;
+	set(out, VERDICT_EMULATOR_ERROR, code, "%s", end_message(inst, "the emulator refused to start"));
+}
+
+static int signal_code(const Pwemu__V1__End *end, int fallback)
+{
+	return EXIT_SIGNAL + (end->signal > 0 ? end->signal : fallback);
+}
+
+static void judge_end(struct outcome *out, const Pwemu__V1__Instance *inst)
+{
+	const Pwemu__V1__End *end = inst->end;
+	switch (end->cause) {
+	case PWEMU__V1__END_CAUSE__END_CAUSE_FINISHED:
+	case PWEMU__V1__END_CAUSE__END_CAUSE_GUEST_RESET:
+		set(out, end->code == 0 ? VERDICT_PASSED : VERDICT_FAILED, end->code & 0xff, "%s", end_message(inst, "the guest finished"));
+		break;
+	case PWEMU__V1__END_CAUSE__END_CAUSE_GUEST_FAULT:
+		set(out, VERDICT_GUEST_FAULT, signal_code(end, SIGABRT), "%s", end_message(inst, "the guest locked up"));
+		break;
+	case PWEMU__V1__END_CAUSE__END_CAUSE_BAD_CONFIG:
+		judge_bad_config(out, inst);
+		break;
+	case PWEMU__V1__END_CAUSE__END_CAUSE_CRASHED:
+		set(out, VERDICT_EMULATOR_CRASH, signal_code(end, SIGABRT), "%s", end_message(inst, "the emulator crashed"));
+		break;
+	case PWEMU__V1__END_CAUSE__END_CAUSE_KILLED:
+		set(out, end->signal > 0 ? VERDICT_EMULATOR_CRASH : VERDICT_INTERRUPTED, signal_code(end, SIGTERM), "%s",
+		    end_message(inst, "somebody killed the emulator"));
+		break;
+	case PWEMU__V1__END_CAUSE__END_CAUSE_STOPPED:
+		set(out, VERDICT_INTERRUPTED, EXIT_SIGNAL + SIGTERM, "%s", end_message(inst, "somebody stopped it"));
+		break;
+	case PWEMU__V1__END_CAUSE__END_CAUSE_GDB:
+		set(out, VERDICT_INTERRUPTED, EXIT_SIGNAL + SIGKILL, "%s", end_message(inst, "a debugger ended it"));
+		break;
+	default:
+		set(out, VERDICT_EMULATOR_ERROR, EXIT_TROUBLE, "%s", end_message(inst, "the emulator ended, nobody knows why"));
+	}
+}
+
+/* Did it end before we asked it to? Then its own end counts. */
+static int ended_by_itself(const Pwemu__V1__Instance *inst)
+{
+	return inst != NULL && inst->end != NULL && inst->end->cause != PWEMU__V1__END_CAUSE__END_CAUSE_STOPPED &&
+	       inst->end->cause != PWEMU__V1__END_CAUSE__END_CAUSE_UNSPECIFIED;
+}
+
+void outcome_judge(struct outcome *out, const Pwemu__V1__Instance *inst, const struct outcome_events *events)
+{
+	if (events->trouble != NULL)
+		set(out, VERDICT_PWEMU_ERROR, EXIT_TROUBLE, "%s", events->trouble->msg);
+	else if (events->signal == SIGPIPE)
+		set(out, VERDICT_INTERRUPTED, EXIT_SIGNAL + SIGPIPE, "stdout was closed");
+	else if (events->signal > 0)
+		set(out, VERDICT_INTERRUPTED, EXIT_SIGNAL + events->signal, "signal %d (%s)", events->signal, strsignal(events->signal));
+	else if (events->timeout_ms > 0 && !ended_by_itself(inst))
+		set(out, VERDICT_TIMEOUT, EXIT_TIMED_OUT, "still running after %g s", (double)events->timeout_ms / 1000);
+	else if (events->quit != NULL)
+		set(out, VERDICT_INTERRUPTED, EXIT_DONE, "ended with %s", events->quit);
+	else if (inst != NULL && inst->end != NULL)
+		judge_end(out, inst);
+	else
+		set(out, VERDICT_PWEMU_ERROR, EXIT_TROUBLE, "%s",
+		    inst != NULL && inst->reason[0] != '\0' ? inst->reason : "it did not start");
+}
+
+static void write_pair(FILE *to, const char *key, const char *text)
+{
+	fprintf(to, "  \"%s\": ", key);
+	json_string(to, text, strlen(text));
+	fputs(",\n", to);
+}
+
+void outcome_write(FILE *to, const struct outcome *outcome, const Pwemu__V1__Instance *inst, int as_json)
+{
+	if (!as_json) {
+		fprintf(to, "%s\n", verdict_name(outcome->verdict));
+		return;
+	}
+	fputs("{\n", to);
+	write_pair(to, "verdict", verdict_name(outcome->verdict));
+	write_pair(to, "message", outcome->message);
+	write_pair(to, "instance", inst != NULL ? inst->name : "");
+	write_pair(to, "id", inst != NULL ? inst->id : "");
+	write_pair(to, "target", inst != NULL ? inst->target : "");
+	fprintf(to, "  \"exit_code\": %d\n}\n", outcome->exit_code);
+}
