@@ -296,7 +296,7 @@ static int daemon_choose_paths(struct daemon *d, struct err *err)
 		snprintf(d->paths.targets_dir, sizeof(d->paths.targets_dir), "%s", o->targets_dir);
 	if (!o->foreground)
 		snprintf(d->log_path, sizeof(d->log_path), "%s/pwemud.log", d->paths.state_dir);
-	return log_open(o->foreground ? NULL : d->log_path, o->level, err);
+	return log_setup(o->foreground ? NULL : d->log_path, o->level, err);
 }
 
 static void daemon_raise_limits(void)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-# Tests: included by the makefile.
-
-# ---------------------------------------------------------------- unit (cmocka): one program per tests/unit/test_*.c
+# Tests: included by the makefile. The parts bring their own rules.mk.
 
 UNIT_BIN := $(UNIT_C:tests/unit/%.c=$(B)/tests/unit/%)
+BATS := $(sort $(wildcard tests/integration/*.bats))
+PYTEST := $(sort $(wildcard tests/python/test_*.py tests/python/*/test_*.py))
 
 $(B)/tests/unit/%: $(B)/obj/tests/unit/%.o $(B)/libdaemon.a $(B)/libclient.a $(B)/libconfig.a $(B)/libwire.a
 	@mkdir -p $(@D)
@@ -11,6 +11,24 @@ $(B)/tests/unit/%: $(B)/obj/tests/unit/%.o $(B)/libdaemon.a $(B)/libclient.a $(B
 	$(Q)$(LINK) -o $@ $^ -lcmocka $(call lib,$(MODULES)) -ldl
 .PRECIOUS: $(B)/obj/tests/unit/%.o
 
-unit: all $(UNIT_BIN)
-.PHONY: unit
 -include $(wildcard tests/*/rules.mk)
+
+# What the suites find in their environment: the build under test, and sanitizers that fail loudly.
+TEST_ENV = PWEMU_BUILD='$(abspath $(B))' PWEMU_FIRMWARE='$(abspath build/firmware)' \
+	ASAN_OPTIONS=detect_leaks=1:abort_on_error=0:exitcode=99 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
+
+TEST_PARTS = all $(UNIT_BIN) firmware $(TEST_EXTRA)
+
+check: deps-test
+	@$(MAKE) --no-print-directory -j2 test-parts
+	@$(TEST_ENV) tests/run $(UNIT_BIN) $(BATS) $(PYTEST)
+
+test-parts: $(TEST_PARTS)
+check-unit: test-parts
+	@$(TEST_ENV) tests/run $(UNIT_BIN)
+check-integration: test-parts
+	@$(TEST_ENV) tests/run $(BATS)
+check-python: test-parts
+	@$(TEST_ENV) tests/run $(PYTEST)
+
+.PHONY: check test-parts check-unit check-integration check-python

@@ -45,7 +45,7 @@ static int log_open_file(const char *path, struct err *err)
 	return 0;
 }
 
-int log_open(const char *path, enum log_level level, struct err *err)
+int log_setup(const char *path, enum log_level level, struct err *err)
 {
 	log_state.level = level;
 	if (path == NULL)
@@ -95,7 +95,7 @@ static void log_clean(char *text)
 			*p = ' ';
 }
 
-void log_write(enum log_level level, const struct log_scope *scope, const char *fmt, ...)
+void log_message(enum log_level level, const struct log_scope *scope, const char *fmt, ...)
 {
 	if (level > log_state.level)
 		return;

@@ -17,12 +17,12 @@ struct log_scope {
 };
 
 /* Where and how much. path NULL: stderr. Returns -1 when the file cannot be opened; then the old place stays. */
-int log_open(const char *path, enum log_level level, struct err *err) __attribute__((warn_unused_result));
+int log_setup(const char *path, enum log_level level, struct err *err) __attribute__((warn_unused_result));
 int log_level_parse(const char *word, enum log_level *out);
 
-void log_write(enum log_level level, const struct log_scope *scope, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+void log_message(enum log_level level, const struct log_scope *scope, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
-#define log_error(scope, ...) log_write(LOG_LEVEL_ERROR, scope, __VA_ARGS__)
-#define log_warn(scope, ...)  log_write(LOG_LEVEL_WARNING, scope, __VA_ARGS__)
-#define log_info(scope, ...)  log_write(LOG_LEVEL_INFO, scope, __VA_ARGS__)
-#define log_debug(scope, ...) log_write(LOG_LEVEL_DEBUG, scope, __VA_ARGS__)
+#define log_error(scope, ...) log_message(LOG_LEVEL_ERROR, scope, __VA_ARGS__)
+#define log_warn(scope, ...)  log_message(LOG_LEVEL_WARNING, scope, __VA_ARGS__)
+#define log_info(scope, ...)  log_message(LOG_LEVEL_INFO, scope, __VA_ARGS__)
+#define log_debug(scope, ...) log_message(LOG_LEVEL_DEBUG, scope, __VA_ARGS__)

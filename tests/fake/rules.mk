@@ -41,3 +41,5 @@ check-python-wire: $(B)/tests/fake/wire_server $(WIRE_PY_DONE)
 	PWEMU_BUILD=$(abspath $(B)) PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m unittest discover -v -s tests/python/wire
 
 .PHONY: check-python-wire
+
+TEST_EXTRA += $(B)/tests/fake/wire_server $(WIRE_PY_DONE)

@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: Apache-2.0
+# make lint: formatting, layers, headers that compile alone, clang-tidy, banned functions, shell scripts.
+
+LINT_C := $(sort $(WIRE_C) $(CONFIG_C) $(DAEMON_C) $(CLIENT_C) $(SHIM_SRC) daemon/main.c client/main.c)
+LINT_H := $(wildcard proto/wire/*.h config/*.h daemon/*.h daemon/*/*.h client/*.h)
+LINT_TESTS := $(wildcard tests/unit/*.[ch] tests/fake/*.[ch])
+LINT_SH := packaging/apt-install packaging/missing .ci/run $(wildcard tests/lint/*.sh tests/bench/*.sh)
+LINT_BANNED := \b(strcpy|strcat|sprintf|vsprintf|gets|atoi|atol|sscanf|alloca|strtok)[[:space:]]*\(
+
+lint: deps-lint lint-format lint-layers lint-banned lint-headers lint-shell lint-tidy
+	@echo 'lint: clean'
+
+lint-format:
+	@clang-format --dry-run -Werror $(LINT_C) $(LINT_H) $(LINT_TESTS)
+
+lint-layers:
+	@tests/lint/layers
+
+lint-banned:
+	@! grep -nE '$(LINT_BANNED)' $(LINT_C) $(LINT_H) || { echo 'lint: unbounded functions, see above' >&2; exit 1; }
+
+lint-headers: $(PB_H)
+	@for header in $(LINT_H); do \
+		printf '#include "%s"\n' "$$header" | $(CC) $(BASE_CFLAGS) -MM -MF /dev/null -fsyntax-only -x c - || exit 1; done
+
+lint-shell:
+	@shellcheck $(LINT_SH)
+	@bats_files='$(wildcard tests/integration/*.bats)'; [ -z "$$bats_files" ] || shellcheck -s bash -e SC1091,SC2030,SC2031,SC2154 $$bats_files
+
+lint-tidy: $(PB_H)
+	@printf '%s\n' $(LINT_C) | xargs -P 2 -n 8 sh -c 'clang-tidy --quiet "$$@" -- $(filter-out -MMD -MP,$(BASE_CFLAGS)) 2>/dev/null' tidy
+
+.PHONY: lint lint-format lint-layers lint-banned lint-headers lint-shell lint-tidy
