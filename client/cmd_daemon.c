@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The daemon itself. None of these but `restart` and `reload` starts one. */
-#include <errno.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <unistd.h>
 
 #include "client/call.h"
@@ -59,19 +58,16 @@ int cmd_daemon_info(struct cli *cli)
 	return EXIT_DONE;
 }
 
-/* A daemon closes its connections when it goes; the socket stops answering then. */
-static int wait_until_gone(struct cli *cli, pid_t pid)
+/* By pidfd: it ends also where nobody reaps. Without one (another pid namespace) the closed connection has to do. */
+static int wait_until_gone(struct cli *cli, int pidfd, pid_t pid)
 {
-	struct err err = ERR_INIT;
+	struct pollfd poll_fd = { .fd = pidfd, .events = POLLIN };
 	conn_close(&cli->conn);
-	for (int waited = 0; waited < LEAVE_MS; waited += 10) {
-		if (kill(pid, 0) < 0 && errno == ESRCH)
-			return 0;
-		if (conn_open(&cli->conn, CONN_EXISTING, &err) < 0 && pid <= 0)
-			return 0;
-		conn_close(&cli->conn);
-		poll(NULL, 0, 10);
-	}
+	int n = pidfd < 0 ? 1 : poll(&poll_fd, 1, LEAVE_MS);
+	if (pidfd >= 0)
+		close(pidfd);
+	if (n != 0)
+		return 0;
 	say_error("the daemon (pid %d) has not ended within %d s", (int)pid, LEAVE_MS / 1000);
 	return -1;
 }
@@ -92,9 +88,10 @@ static int stop_daemon(struct cli *cli, const Pwemu__V1__InfoReply *info, bool w
 {
 	uint32_t left = 0;
 	struct err err = ERR_INIT;
+	int pidfd = pidfd_open(info->pid, 0);
 	if (shut_down(cli, with_instances, &left, &err) < 0)
 		return cli_refused(&err);
-	if (wait_until_gone(cli, info->pid) < 0)
+	if (wait_until_gone(cli, pidfd, info->pid) < 0)
 		return EXIT_REFUSED;
 	if (left > 0)
 		say_note("%u instance%s on; the next daemon takes %s over", left, left == 1 ? " runs" : "s run", left == 1 ? "it" : "them");
@@ -122,9 +119,10 @@ static int restart_daemon(struct cli *cli, const Pwemu__V1__InfoReply *info)
 		say_error("the daemon (pid %d) was not started by pwemu: restart it the way it was started", info->pid);
 		return EXIT_REFUSED;
 	}
+	int pidfd = pidfd_open(info->pid, 0);
 	if (shut_down(cli, false, &left, &err) < 0)
 		return cli_refused(&err);
-	if (wait_until_gone(cli, info->pid) < 0)
+	if (wait_until_gone(cli, pidfd, info->pid) < 0)
 		return EXIT_REFUSED;
 	return conn_open(&cli->conn, CONN_START, &err) < 0 ? cli_refused(&err) : EXIT_DONE;
 }
