@@ -30,35 +30,55 @@ static bool rule_quit(const struct driver_death *d) { return strcmp(d->shutdown_
 static bool rule_crashed(const struct driver_death *d) { return d->end->signal != 0; }
 static bool rule_reset(const struct driver_death *d) { return strcmp(d->shutdown_reason, "guest-reset") == 0; }
 
-/* A guest that is quick ends before QEMU answers; then semihosting was on, and QEMU had nothing to say. */
+/* The line in which QEMU says what it does not like: "qemu-system-arm: …" that is no mere warning; "" if there is none. */
+static void error_line(const struct driver_death *death, char *out, size_t size)
+{
+	out[0] = '\0';
+	for (const char *line = death->text; *line != '\0'; line += strcspn(line, "\n"), line += *line == '\n') {
+		text_first_line(line, out, size);
+		bool is_ours = strncmp(out, "qemu-", 5) == 0 || strstr(out, "error while loading shared libraries") != NULL;
+		if (is_ours && strstr(out, ": warning: ") == NULL && strstr(out, ": info: ") == NULL)
+			return;
+	}
+	out[0] = '\0';
+}
+
+/* Before QEMU ever answered: a guest that is quick may have ended by then, but QEMU itself does not refuse without a word. */
 static bool rule_bad_config(const struct driver_death *d)
 {
-	return !d->was_ready && d->end->code != 0 && (!d->semihosting || strstr(d->text, "qemu-system-") != NULL);
+	char line[160];
+	error_line(d, line, sizeof(line));
+	return !d->was_ready && d->end->code != 0 && line[0] != '\0';
 }
 
 static bool rule_finished(const struct driver_death *d) { return d->end->code >= 0; }
 
-/* Program counter of a lockup's register dump ("R15=000000a4"); false when there is none. */
-static bool lockup_pc(const char *text, uint32_t *pc)
+/* A register of a lockup's dump ("R15=000000a4"); false when there is none. */
+static bool lockup_register(const char *text, const char *name, uint32_t *value)
 {
-	const char *at = strstr(text, "R15=");
+	const char *at = strstr(text, name);
 	if (at == NULL)
 		return false;
 	char *end;
-	unsigned long value = strtoul(at + 4, &end, 16);
-	*pc = (uint32_t)value;
-	return end != at + 4;
+	at += strlen(name);
+	*value = (uint32_t)strtoul(at, &end, 16);
+	return end != at;
 }
 
+/*
+ * Whether the fault was a semihosting call that nobody served. The dump is taken when the HardFault handler fails, so the program
+ * counter seldom is at the `bkpt 0xab` any more; but r0 still has the operation, and the firmware has such calls.
+ */
 static bool is_semihosting_call(const struct driver_death *death)
 {
-	uint32_t pc;
-	if (death->semihosting || !lockup_pc(death->text, &pc))
+	uint32_t pc, operation;
+	if (death->semihosting || death->semihosting_call_count == 0)
 		return false;
-	for (size_t i = 0; i < death->semihosting_call_count; i++)
-		if (death->semihosting_calls[i] == pc)
-			return true;
-	return false;
+	if (lockup_register(death->text, "R15=", &pc))
+		for (size_t i = 0; i < death->semihosting_call_count; i++)
+			if (death->semihosting_calls[i] == pc)
+				return true;
+	return lockup_register(death->text, "R00=", &operation) && ((operation >= 0x01 && operation <= 0x20) || operation == 0x30 || operation == 0x31);
 }
 
 static void describe_fault(const struct driver_death *death, char *out, size_t size)
@@ -78,7 +98,7 @@ static void describe_config(const struct driver_death *death, char *out, size_t 
 		snprintf(out, size, "the emulator could not be executed: %s: %s", death->end->exec_what, strerror(death->end->exec_errno));
 		return;
 	}
-	text_first_line(death->text, line, sizeof(line));
+	error_line(death, line, sizeof(line));
 	snprintf(out, size, "the emulator refused to start (exit code %d): %s", death->end->code,
 		 line[0] != '\0' ? line : "it printed no reason");
 }

@@ -326,7 +326,7 @@ struct instance *instance_restore(const struct instance_env *env, const char *ow
 	if (inst->driver == NULL || instance_open_logs(inst, &err) < 0) {
 		log_error(&inst->scope, "cannot be adopted: %s", err.msg);
 		inst->state = INST_FAILED;
-		snprintf(inst->reason, sizeof(inst->reason), "%s", err.msg);
+		snprintf(inst->reason, sizeof(inst->reason), "%.255s", err.msg);
 	}
 	if (!instance_is_over(inst))
 		instance_after_adoption(inst);

@@ -171,8 +171,8 @@ static bool store_is_complete(const Pwemu__V1__Record *record)
 
 Pwemu__V1__Record *store_load(const char *path, struct err *err)
 {
-	char *text;
-	size_t len;
+	char *text = NULL;
+	size_t len = 0;
 	if (store_read_file(path, &text, &len, err) < 0)
 		return NULL;
 	Pwemu__V1__Record *record = store_decode(text, len);
