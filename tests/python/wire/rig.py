@@ -44,6 +44,7 @@ class Server:
         self.process = subprocess.Popen([SERVER, self.path] + arguments, stdout=subprocess.PIPE)
         assert self.process.stdout.readline() == b"ready\n"
         self.channels = []
+        self.raws = []
 
     def channel(self, *options):
         # an own subchannel pool: each channel is a connection of its own
@@ -55,7 +56,8 @@ class Server:
         return wire_test_pb2_grpc.WireStub(self.channel(*options))
 
     def raw(self, **settings):
-        return Raw(self.path, **settings)
+        self.raws.append(Raw(self.path, **settings))
+        return self.raws[-1]
 
     def status(self, key):
         with open("/proc/%d/status" % self.process.pid) as lines:
@@ -79,8 +81,8 @@ class Server:
         self.process.send_signal(signal.SIGTERM)
 
     def close(self):
-        for channel in self.channels:
-            channel.close()
+        for client in self.channels + self.raws:
+            client.close()
         if self.process.poll() is None:
             self.terminate()
             try:
