@@ -109,6 +109,15 @@ $(G)/descriptors.o: $(G)/pwemu.protoset
 
 include tests/rules.mk
 
+# ---------------------------------------------------------------- demo
+
+DEMO_ELF := build/firmware/lm3s6965evb/demo.elf
+
+demo: deps-demo
+	@$(MAKE) --no-print-directory -s all $(DEMO_ELF)
+	@echo '$$ pwemu run qemu-lm3s6965evb $(DEMO_ELF) --semihosting'
+	@$(B)/bin/pwemu run qemu-lm3s6965evb $(DEMO_ELF) --semihosting </dev/null
+
 # ---------------------------------------------------------------- install, clean
 
 install: all
@@ -135,5 +144,5 @@ help:
 	@echo 'deps       install the packages for building; deps-test: those for the tests'
 	@echo 'Variables: CC CFLAGS LDFLAGS WERROR=1 SANITIZE=address,undefined PREFIX DESTDIR'
 
-.PHONY: all install uninstall clean help
+.PHONY: all demo install uninstall clean help
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
