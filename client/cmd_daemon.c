@@ -10,7 +10,7 @@
 #include "client/call.h"
 #include "client/cli.h"
 #include "client/commands.h"
-#include "client/json.h"
+#include "client/tojson.h"
 #include "client/out.h"
 #include "client/say.h"
 #include "client/tail.h"
@@ -51,7 +51,7 @@ int cmd_daemon_info(struct cli *cli)
 	if (get_info(cli, &info, &err) < 0)
 		return cli_refused(&err);
 	if (opt_is(&cli->opts, "output", "json"))
-		json_message(stdout, &info->base);
+		tojson_message(stdout, &info->base);
 	else
 		print_info(info);
 	pwemu__v1__info_reply__free_unpacked(info, NULL);

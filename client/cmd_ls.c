@@ -4,7 +4,7 @@
 #include "client/call.h"
 #include "client/cli.h"
 #include "client/commands.h"
-#include "client/json.h"
+#include "client/tojson.h"
 #include "client/out.h"
 #include "client/show.h"
 
@@ -29,7 +29,7 @@ static void add_row(struct out_table *table, const Pwemu__V1__Instance *inst)
 static void print_list(const struct cli *cli, const Pwemu__V1__ListReply *reply)
 {
 	if (opt_is(&cli->opts, "output", "json")) {
-		json_array(stdout, (const ProtobufCMessage *const *)reply->instances, reply->n_instances);
+		tojson_array(stdout, (const ProtobufCMessage *const *)reply->instances, reply->n_instances);
 		return;
 	}
 	struct out_table *table = out_table_new(columns, COLUMN_COUNT);

@@ -5,7 +5,7 @@
 
 #include "client/cli.h"
 #include "client/commands.h"
-#include "client/json.h"
+#include "client/tojson.h"
 #include "client/out.h"
 #include "client/ref.h"
 #include "client/say.h"
@@ -74,9 +74,9 @@ static void print_found(const struct cli *cli, const struct found *found)
 	const ProtobufCMessage *const *messages = (const ProtobufCMessage *const *)found->list;
 	bool as_json = opt_is(&cli->opts, "output", "json");
 	if (as_json && ref_count(cli) > 1)
-		json_array(stdout, messages, found->count);
+		tojson_array(stdout, messages, found->count);
 	else if (as_json && found->count > 0)
-		json_message(stdout, messages[0]);
+		tojson_message(stdout, messages[0]);
 	for (size_t i = 0; !as_json && i < found->count; i++) {
 		if (i > 0)
 			putchar('\n');

@@ -7,7 +7,7 @@
 #include "client/call.h"
 #include "client/cli.h"
 #include "client/commands.h"
-#include "client/json.h"
+#include "client/tojson.h"
 #include "client/out.h"
 #include "client/say.h"
 #include "pwemu/v1/targets.pb-c.h"
@@ -57,7 +57,7 @@ static int list_targets(struct cli *cli)
 		return cli_refused(&err);
 	const Pwemu__V1__ListTargetsReply *reply = (const Pwemu__V1__ListTargetsReply *)message;
 	if (opt_is(&cli->opts, "output", "json"))
-		json_array(stdout, (const ProtobufCMessage *const *)reply->targets, reply->n_targets);
+		tojson_array(stdout, (const ProtobufCMessage *const *)reply->targets, reply->n_targets);
 	else
 		print_table(reply);
 	for (size_t i = 0; i < reply->n_errors; i++)
@@ -121,7 +121,7 @@ static int show_target(struct cli *cli)
 	if (call_repeatable(&cli->conn, CALL_TARGETS_GET, &request.base, &message, &err) < 0)
 		return cli_refused(&err);
 	if (opt_is(&cli->opts, "output", "json"))
-		json_message(stdout, message);
+		tojson_message(stdout, message);
 	else
 		print_target((const Pwemu__V1__Target *)message);
 	protobuf_c_message_free_unpacked(message, NULL);

@@ -8,7 +8,7 @@
 
 #include "client/call.h"
 #include "client/cli.h"
-#include "client/json.h"
+#include "client/tojson.h"
 #include "client/keys.h"
 #include "client/say.h"
 #include "client/stdin.h"
@@ -81,7 +81,7 @@ static void toggle_pause(struct console *console, const Pwemu__V1__Instance *ins
 static void show_info(struct console *console, const Pwemu__V1__Instance *inst)
 {
 	say_banner("--- %s (%s) · %s · %s, pid %d, boot %u · %s: %llu bytes so far · %s ---", inst->name, inst->id, inst->target,
-		   json_enum_word(&pwemu__v1__state__descriptor, (int)inst->state), inst->pid, inst->boot, console->channel,
+		   tojson_word(&pwemu__v1__state__descriptor, (int)inst->state), inst->pid, inst->boot, console->channel,
 		   (unsigned long long)feed_offset(console->feed), feed_is_writer(console->feed) ? "you write" : "read-only");
 }
 

@@ -24,7 +24,8 @@ static void format_option(const struct opt_spec *spec, char *text, size_t size)
 	snprintf(text, size, "%s--%s%s%s%s", letter, spec->name, before, spec->type == OPT_FLAG ? "" : spec->arg, after);
 }
 
-static void show_options(FILE *to, const struct opt_spec *options)
+/* `once`: of what may be repeated in general this command takes one. */
+static void show_options(FILE *to, const struct opt_spec *options, bool once)
 {
 	for (; options != NULL && options->name != NULL; options++) {
 		char text[128];
@@ -35,7 +36,7 @@ static void show_options(FILE *to, const struct opt_spec *options)
 			fprintf(to, "  %s\n  %*s%s", text, OPTION_COLUMN, "", options->help);
 		else
 			fprintf(to, "  %-*s%s", OPTION_COLUMN, text, options->help);
-		fputs(options->repeat ? "; may be repeated\n" : "\n", to);
+		fputs(options->repeat && !once ? "; may be repeated\n" : "\n", to);
 	}
 }
 
@@ -58,7 +59,7 @@ void help_overview(FILE *to)
 	      to);
 	show_commands(to, NULL);
 	fputs("\nOptions, before or after the command:\n", to);
-	show_options(to, global_options);
+	show_options(to, global_options, true);
 	fputs("\n`pwemu help COMMAND` says more.\n", to);
 }
 
@@ -70,10 +71,10 @@ int help_command(FILE *to, const struct command *command)
 		fprintf(to, "\n%s\n", command->details);
 	if (command->options != NULL) {
 		fputs("\nOptions:\n", to);
-		show_options(to, command->options);
+		show_options(to, command->options, false);
 	}
 	fputs("\nOptions of every command:\n", to);
-	show_options(to, global_options);
+	show_options(to, global_options, !command->many_instances);
 	return EXIT_DONE;
 }
 

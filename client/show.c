@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "client/show.h"
 
-#include "client/json.h"
+#include "client/tojson.h"
 
 const char *show_state(const Pwemu__V1__Instance *inst)
 {
-	return json_enum_word(&pwemu__v1__state__descriptor, (int)inst->state);
+	return tojson_word(&pwemu__v1__state__descriptor, (int)inst->state);
 }
 
 enum out_colour show_state_colour(const Pwemu__V1__Instance *inst)

@@ -165,7 +165,7 @@ static int spawn_locked(const struct paths *paths, int lock, int *fd, struct err
 		return result < 0 ? -1 : 0;
 	say_detail("starting %s", paths->daemon);
 	if (start_daemon(paths, err) < 0)
-		return err_prefix(err, "start the daemon %s", paths->daemon);
+		return err_prefix(err, "start the daemon");
 	return addr_connect_unix(paths->control_socket, fd, err);
 }
 

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "client/cli.h"
-#include "client/json.h"
+#include "client/tojson.h"
 
 static const char *const names[] = {
 	[VERDICT_PASSED] = "passed",
@@ -119,7 +119,7 @@ void outcome_judge(struct outcome *out, const Pwemu__V1__Instance *inst, const s
 static void write_pair(FILE *to, const char *key, const char *text)
 {
 	fprintf(to, "  \"%s\": ", key);
-	json_string(to, text, strlen(text));
+	tojson_string(to, text, strlen(text));
 	fputs(",\n", to);
 }
 

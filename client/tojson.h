@@ -9,12 +9,12 @@
 #include <protobuf-c/protobuf-c.h>
 #include <stdio.h>
 
-void json_message(FILE *to, const ProtobufCMessage *message);                     /* with a line end */
-void json_array(FILE *to, const ProtobufCMessage *const *messages, size_t count); /* with a line end */
+void tojson_message(FILE *to, const ProtobufCMessage *message);                     /* with a line end */
+void tojson_array(FILE *to, const ProtobufCMessage *const *messages, size_t count); /* with a line end */
 
 /* One string with its quotes. What is no valid UTF-8 is written as U+DC80..U+DCFF escapes (Python's surrogateescape), so that the
  * output is JSON and the bytes can be had back. */
-void json_string(FILE *to, const char *text, size_t len);
+void tojson_string(FILE *to, const char *text, size_t len);
 
 /* "running" for STATE_RUNNING; "unknown-7" for a number that this program does not know. Static storage. */
-const char *json_enum_word(const ProtobufCEnumDescriptor *type, int value);
+const char *tojson_word(const ProtobufCEnumDescriptor *type, int value);

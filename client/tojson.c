@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "client/json.h"
+#include "client/tojson.h"
 
 #include <ctype.h>
 #include <inttypes.h>
@@ -15,7 +15,7 @@ static void indent(FILE *to, int depth)
 	fprintf(to, "\n%*s", depth * 2, "");
 }
 
-void json_string(FILE *to, const char *text, size_t len)
+void tojson_string(FILE *to, const char *text, size_t len)
 {
 	fputc('"', to);
 	for (size_t i = 0; i < len;) {
@@ -67,7 +67,7 @@ static size_t enum_prefix(const ProtobufCEnumDescriptor *type, const char *name)
 	return name[at] == '_' ? at + 1 : 0;
 }
 
-const char *json_enum_word(const ProtobufCEnumDescriptor *type, int value)
+const char *tojson_word(const ProtobufCEnumDescriptor *type, int value)
 {
 	static char word[64];
 	const ProtobufCEnumValue *found = protobuf_c_enum_descriptor_get_value(type, value);
@@ -119,11 +119,11 @@ static void write_value(FILE *to, const ProtobufCFieldDescriptor *field, const v
 		fputs(*(const protobuf_c_boolean *)value ? "true" : "false", to);
 		break;
 	case PROTOBUF_C_TYPE_ENUM:
-		fprintf(to, "\"%s\"", json_enum_word(field->descriptor, *(const int *)value));
+		fprintf(to, "\"%s\"", tojson_word(field->descriptor, *(const int *)value));
 		break;
 	case PROTOBUF_C_TYPE_STRING:
 		text = *(char *const *)value;
-		json_string(to, text != NULL ? text : "", text != NULL ? strlen(text) : 0);
+		tojson_string(to, text != NULL ? text : "", text != NULL ? strlen(text) : 0);
 		break;
 	case PROTOBUF_C_TYPE_BYTES:
 		write_base64(to, value);
@@ -213,13 +213,13 @@ static void write_message(FILE *to, const ProtobufCMessage *message, int depth)
 	fputc('}', to);
 }
 
-void json_message(FILE *to, const ProtobufCMessage *message)
+void tojson_message(FILE *to, const ProtobufCMessage *message)
 {
 	write_message(to, message, 0);
 	fputc('\n', to);
 }
 
-void json_array(FILE *to, const ProtobufCMessage *const *messages, size_t count)
+void tojson_array(FILE *to, const ProtobufCMessage *const *messages, size_t count)
 {
 	fputc('[', to);
 	for (size_t i = 0; i < count; i++) {
