@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a target may contain, whoever wrote it. Names end up in file names and in the emulator's arguments, so their form is strict. */
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "config/nearest.h"
+#include "config/target.h"
+
+#define NAME_MAX_BYTES 64
+#define TEXT_MAX_BYTES 1024
+#define PATH_MAX_BYTES 4095
+#define ARGS_MAX       256
+#define ARG_MAX_BYTES  4096
+#define MEMORY_MAX     64
+#define CHANNELS_MAX   32
+#define SERIALS        16
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+static const char *const architectures[] = { "arm", "aarch64", "riscv32", "riscv64", "avr" };
+static const char *const eols[] = { "cr", "lf", "crlf" };
+static const char *const loads[] = { "kernel", "bios", "loader" };
+/* Channels that every instance has by itself. */
+static const char *const reserved[] = { "emulator", "semihosting", "gdb", "qmp", "monitor", "all" };
+
+static int invalid(struct err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static int invalid(struct err *err, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	err_vset(err, ERR_INVALID_ARGUMENT, fmt, ap);
+	va_end(ap);
+	return err_reason(err, "invalid-target");
+}
+
+/* A name that can be a file name and a word of an option: no leading dot or dash. */
+static int check_name(const char *what, const char *name, struct err *err)
+{
+	static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.+-";
+	size_t len = strlen(name);
+
+	if (len == 0)
+		return invalid(err, "%s is empty", what);
+	if (len > NAME_MAX_BYTES)
+		return invalid(err, "%s \"%.20s...\" is longer than %d bytes", what, name, NAME_MAX_BYTES);
+	if (strspn(name, allowed) != len || name[0] == '.' || name[0] == '-')
+		return invalid(err, "%s \"%s\" must be of letters, digits and _ . + -, not beginning with . or -", what, name);
+	return 0;
+}
+
+static int check_text(const char *what, const char *text, size_t max, struct err *err)
+{
+	if (strlen(text) > max)
+		return invalid(err, "%s is longer than %zu bytes", what, max);
+	for (; *text; text++)
+		if ((unsigned char)*text < ' ' || *text == 0x7f)
+			return invalid(err, "%s has a control character", what);
+	return 0;
+}
+
+static int check_word(const char *what, const char *word, const char *const *words, size_t count, struct err *err)
+{
+	char hint[128];
+
+	if (word[0] == '\0')
+		return 0;
+	for (size_t i = 0; i < count; i++)
+		if (strcmp(word, words[i]) == 0)
+			return 0;
+	nearest_hint(word, words, count, hint, sizeof(hint));
+	return invalid(err, "%s \"%.40s\" is unknown%s", what, word, hint);
+}
+
+static int check_args(const char *what, char *const *args, size_t count, struct err *err)
+{
+	if (count > ARGS_MAX)
+		return invalid(err, "%s: more than %d", what, ARGS_MAX);
+	for (size_t i = 0; i < count; i++)
+		if (strlen(args[i]) > ARG_MAX_BYTES)
+			return invalid(err, "%s: entry %zu is longer than %d bytes", what, i, ARG_MAX_BYTES);
+	return 0;
+}
+
+static int check_memory(const Pwemu__V1__Target *target, struct err *err)
+{
+	if (target->n_memory > MEMORY_MAX)
+		return invalid(err, "more than %d memory ranges", MEMORY_MAX);
+	for (size_t i = 0; i < target->n_memory; i++) {
+		const Pwemu__V1__Memory *range = target->memory[i];
+
+		if (check_text("name of a memory range", range->name, NAME_MAX_BYTES, err) < 0)
+			return -1;
+		if (range->size == 0)
+			return invalid(err, "memory range \"%s\" has no size", range->name);
+		if (range->address > UINT64_MAX - range->size)
+			return invalid(err, "memory range \"%s\" goes beyond the last address", range->name);
+	}
+	return 0;
+}
+
+/* The N of "serialN"; -1: another device; -2: a serial port that no board has. */
+static int serial_number(const char *id)
+{
+	const char *digits = id + strlen("serial");
+	size_t len;
+
+	if (strncmp(id, "serial", strlen("serial")) != 0)
+		return -1;
+	len = strlen(digits);
+	if (len == 0 || strspn(digits, "0123456789") != len)
+		return -1;
+	if (len > 2 || (len == 2 && digits[0] == '0'))
+		return -2;
+	int number = len == 1 ? digits[0] - '0' : (digits[0] - '0') * 10 + digits[1] - '0';
+	return number < SERIALS ? number : -2;
+}
+
+static int check_channel(const Pwemu__V1__Target *target, size_t index, struct err *err)
+{
+	const Pwemu__V1__ChannelSpec *channel = target->channels[index];
+
+	if (check_name("channel name", channel->name, err) < 0 || check_name("channel id", channel->id, err) < 0)
+		return -1;
+	for (size_t i = 0; i < COUNT(reserved); i++)
+		if (strcmp(channel->name, reserved[i]) == 0)
+			return invalid(err, "channel name \"%s\" is reserved", channel->name);
+	if (serial_number(channel->id) == -2)
+		return invalid(err, "channel \"%s\": id \"%s\" must be serial0 to serial%d", channel->name, channel->id, SERIALS - 1);
+	for (size_t i = 0; i < index; i++) {
+		if (strcmp(target->channels[i]->name, channel->name) == 0)
+			return invalid(err, "two channels are named \"%s\"", channel->name);
+		if (strcmp(target->channels[i]->id, channel->id) == 0)
+			return invalid(err, "channels \"%s\" and \"%s\" have the same id \"%s\"", target->channels[i]->name, channel->name,
+				       channel->id);
+	}
+	return 0;
+}
+
+static int check_qemu(const Pwemu__V1__QemuTarget *qemu, struct err *err)
+{
+	if (qemu->executable[0] == '\0' || qemu->machine[0] == '\0')
+		return invalid(err, "qemu: \"%s\" is missing", qemu->executable[0] ? "machine" : "executable");
+	if (check_text("qemu: executable", qemu->executable, PATH_MAX_BYTES, err) < 0 ||
+	    check_text("qemu: machine", qemu->machine, TEXT_MAX_BYTES, err) < 0 ||
+	    check_args("qemu: args", qemu->args, qemu->n_args, err) < 0)
+		return -1;
+	return check_word("qemu: load", qemu->load, loads, COUNT(loads), err);
+}
+
+int target_validate(const Pwemu__V1__Target *target, struct err *err)
+{
+	if (check_name("target name", target->name, err) < 0 || check_text("description", target->description, TEXT_MAX_BYTES, err) < 0 ||
+	    check_word("architecture", target->architecture, architectures, COUNT(architectures), err) < 0 ||
+	    check_text("cpu", target->cpu, NAME_MAX_BYTES, err) < 0 || check_text("uart", target->uart, NAME_MAX_BYTES, err) < 0 ||
+	    check_word("eol", target->eol, eols, COUNT(eols), err) < 0 || check_args("gdb", target->gdb, target->n_gdb, err) < 0 ||
+	    check_text("source", target->source, PATH_MAX_BYTES, err) < 0 || check_memory(target, err) < 0)
+		return -1;
+	if (target->n_channels > CHANNELS_MAX)
+		return invalid(err, "more than %d channels", CHANNELS_MAX);
+	for (size_t i = 0; i < target->n_channels; i++)
+		if (check_channel(target, i, err) < 0)
+			return -1;
+	if (strcmp(target->emulator, "qemu") != 0)
+		return invalid(err, "emulator \"%.40s\" is unknown; there is \"qemu\"", target->emulator);
+	if (!target->qemu)
+		return invalid(err, "\"qemu\" is missing");
+	return check_qemu(target->qemu, err);
+}
