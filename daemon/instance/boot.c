@@ -70,9 +70,10 @@ static void boot_pass(struct boot *b, int fd, int child_fd)
 /* Opened for reading and writing: no end of file, no waiting for the other side. */
 static int boot_open_fifo(int run_dir, const char *file, int *fd, struct err *err)
 {
-	*fd = openat(run_dir, file, O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
-	if (*fd < 0)
+	int fifo = openat(run_dir, file, O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
+	if (fifo < 0)
 		return err_sys(err, errno, "open FIFO \"%s\"", file);
+	*fd = fifo;
 	return 0;
 }
 
@@ -114,19 +115,32 @@ static int boot_make_end(struct boot *b, const char *name, const char *suffix, c
 	return boot_open_fifo(b->run_dir, file, hub_fd, err);
 }
 
+/* The hub's two ends of a channel's FIFOs, -1: not there. */
+struct boot_ends {
+	int out, in;
+};
+
+/* For the hub that did not take them. Returns -1. */
+static int boot_close_ends(const struct boot_ends *ends)
+{
+	if (ends->out >= 0)
+		close(ends->out);
+	if (ends->in >= 0)
+		close(ends->in);
+	return -1;
+}
+
 static int boot_make_channel(struct boot *b, const struct plan_channel *row, struct err *err)
 {
 	struct instance *inst = b->inst;
 	struct instance_channel *channel = channels_find(inst, row->name);
-	int out = -1, in = -1;
+	struct boot_ends ends = { -1, -1 };
 	if (channels_open(inst, channel, err) < 0 ||
-	    boot_make_end(b, row->name, ".out", (const int[2]){ row->out_child_fd, row->out_child_fd2 }, &out, err) < 0)
-		return -1;
-	if (row->has_input && boot_make_end(b, row->name, ".in", (const int[2]){ row->in_child_fd, -1 }, &in, err) < 0) {
-		close(out);
-		return -1;
-	}
-	return hub_begin_boot(channel->hub, inst->boot, true, out, in, err);
+	    boot_make_end(b, row->name, ".out", (const int[2]){ row->out_child_fd, row->out_child_fd2 }, &ends.out, err) < 0 ||
+	    (row->has_input && boot_make_end(b, row->name, ".in", (const int[2]){ row->in_child_fd, -1 }, &ends.in, err) < 0) ||
+	    hub_begin_boot(channel->hub, inst->boot, true, ends.out, ends.in, err) < 0)
+		return boot_close_ends(&ends);
+	return 0;
 }
 
 static int boot_make_socket(struct boot *b, const struct plan_socket *row, struct err *err)
@@ -338,17 +352,15 @@ int boot_begin(struct instance *inst, struct err *err)
 
 static int boot_resume_channel(struct boot *b, struct instance_channel *channel, struct err *err)
 {
-	char file[PLAN_NAME_MAX + 8];
-	int out, in = -1;
-	snprintf(file, sizeof(file), "%s.out", channel->name);
-	if (channels_open(b->inst, channel, err) < 0 || boot_open_fifo(b->run_dir, file, &out, err) < 0)
-		return -1;
-	snprintf(file, sizeof(file), "%s.in", channel->name);
-	if (channel->has_input && boot_open_fifo(b->run_dir, file, &in, err) < 0) {
-		close(out);
-		return -1;
-	}
-	return hub_resume_boot(channel->hub, b->inst->boot, out, in, err);
+	char out[PLAN_NAME_MAX + 8], in[PLAN_NAME_MAX + 8];
+	struct boot_ends ends = { -1, -1 };
+	snprintf(out, sizeof(out), "%s.out", channel->name);
+	snprintf(in, sizeof(in), "%s.in", channel->name);
+	if (channels_open(b->inst, channel, err) < 0 || boot_open_fifo(b->run_dir, out, &ends.out, err) < 0 ||
+	    (channel->has_input && boot_open_fifo(b->run_dir, in, &ends.in, err) < 0) ||
+	    hub_resume_boot(channel->hub, b->inst->boot, ends.out, ends.in, err) < 0)
+		return boot_close_ends(&ends);
+	return 0;
 }
 
 /* Drains first; a channel that cannot be resumed must not cost the emulator its life. */
