@@ -183,7 +183,10 @@ static void read_exec_error(struct shim *shim)
 	struct shim_exec_error error = { 0 };
 	if (shim->sync < 0)
 		return;
-	if (recv(shim->sync, &error, sizeof(error), MSG_DONTWAIT) == (ssize_t)sizeof(error)) {
+	ssize_t n = recv(shim->sync, &error, sizeof(error), MSG_DONTWAIT);
+	if (n < 0 && errno == ECONNRESET) /* it left without having read the byte; its words come after that news */
+		n = recv(shim->sync, &error, sizeof(error), MSG_DONTWAIT);
+	if (n == (ssize_t)sizeof(error)) {
 		error.what[sizeof(error.what) - 1] = '\0';
 		shim->exec_error = error;
 	}
