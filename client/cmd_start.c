@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "client/call.h"
 #include "client/cli.h"
 #include "client/commands.h"
 #include "client/drain.h"
 #include "client/machine.h"
+#include "client/ref.h"
 #include "client/say.h"
 #include "client/session.h"
 #include "client/show.h"
 #include "wire/mem.h"
-
-#include <unistd.h>
 
 static bool went_well(const Pwemu__V1__Instance *inst)
 {
@@ -38,12 +39,26 @@ static int report(struct cli *cli, const Pwemu__V1__Instance *inst)
 	return EXIT_REFUSED;
 }
 
+/* The emulator's own words are the best explanation. */
+static void show_refusal(struct cli *cli)
+{
+	Pwemu__V1__Instance *inst = NULL;
+	struct err err = ERR_INIT;
+	if (ref_get(cli, 0, &inst, &err) < 0)
+		return;
+	drain_channel(&cli->conn, inst->id, "emulator", STDERR_FILENO);
+	pwemu__v1__instance__free_unpacked(inst, NULL);
+}
+
 static int start(struct cli *cli, struct machine *machine)
 {
 	ProtobufCMessage *reply = NULL;
 	struct err err = ERR_INIT;
-	if (call_unary(&cli->conn, CALL_INSTANCES_START, &machine->request.base, 0, &reply, &err) < 0)
+	if (call_unary(&cli->conn, CALL_INSTANCES_START, &machine->request.base, 0, &reply, &err) < 0) {
+		if (strcmp(err.reason, "emulator-refused") == 0)
+			show_refusal(cli);
 		return cli_refused(&err);
+	}
 	int code = report(cli, (const Pwemu__V1__Instance *)reply);
 	protobuf_c_message_free_unpacked(reply, NULL);
 	return code;

@@ -97,10 +97,30 @@ static int ended_by_itself(const Pwemu__V1__Instance *inst)
 	       inst->end->cause != PWEMU__V1__END_CAUSE__END_CAUSE_UNSPECIFIED;
 }
 
+/* What the daemon says of a start that was refused; everything else is trouble of ours. */
+static void judge_trouble(struct outcome *out, const struct err *trouble)
+{
+	static const struct {
+		const char *reason;
+		int exit_code;
+	} emulator[] = {
+		{ "emulator-not-found", EXIT_NOT_FOUND },
+		{ "emulator-not-executable", EXIT_NOT_EXECUTABLE },
+		{ "emulator-refused", EXIT_TROUBLE },
+	};
+	set(out, VERDICT_PWEMU_ERROR, EXIT_TROUBLE, "%s", trouble->msg);
+	for (size_t i = 0; i < sizeof(emulator) / sizeof(emulator[0]); i++) {
+		if (strcmp(trouble->reason, emulator[i].reason) == 0) {
+			out->verdict = VERDICT_EMULATOR_ERROR;
+			out->exit_code = emulator[i].exit_code;
+		}
+	}
+}
+
 void outcome_judge(struct outcome *out, const Pwemu__V1__Instance *inst, const struct outcome_events *events)
 {
 	if (events->trouble != NULL)
-		set(out, VERDICT_PWEMU_ERROR, EXIT_TROUBLE, "%s", events->trouble->msg);
+		judge_trouble(out, events->trouble);
 	else if (events->signal == SIGPIPE)
 		set(out, VERDICT_INTERRUPTED, EXIT_SIGNAL + SIGPIPE, "stdout was closed");
 	else if (events->signal > 0)

@@ -1,0 +1,109 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# How a client finds, starts, ends and loses the daemon.
+
+load helpers
+
+daemon_pid() { pwemu daemon info -o json | json 'j["pid"]'; }
+
+@test "ten clients at once start one daemon" {
+	pids=()
+	for i in 0 1 2 3 4 5 6 7 8 9; do
+		pwemu ls -o json >"$T/ls$i" 2>"$T/err$i" 3>&- &
+		pids+=($!)
+	done
+	for i in 0 1 2 3 4 5 6 7 8 9; do
+		wait "${pids[i]}" || no "client $i: $(cat "$T/err$i")"
+		[ "$(cat "$T/ls$i")" = "[]" ]
+	done
+	count=0
+	for pid in $(processes_of_test); do
+		[[ $(readlink "/proc/$pid/exe") == */pwemud ]] && count=$((count + 1))
+	done
+	[ "$count" = 1 ]
+}
+
+@test "the daemon keeps nothing of ours: pipes see their end, cwd is /" {
+	x=$(timeout -s KILL "$DEADLINE" pwemu ls -o json)
+	[ "$x" = "[]" ]
+	timeout -s KILL "$DEADLINE" bash -c 'exec 7>"$0"; pwemu ls 2>&1 | cat' "$T/kept" >/dev/null
+	pid=$(daemon_pid)
+	[ "$(readlink "/proc/$pid/cwd")" = / ]
+	for fd in "/proc/$pid/fd/"*; do
+		[[ $(readlink "$fd") != "$T/kept" ]]
+	done
+	[ "$(ps -o sid= -p "$pid" | tr -d ' ')" != "$(ps -o sid= -p $$ | tr -d ' ')" ]
+}
+
+@test "env -i in /" {
+	cd /
+	limited env -i PWEMU_TEST="$T" XDG_RUNTIME_DIR="$XDG_RUNTIME_DIR" XDG_STATE_HOME="$XDG_STATE_HOME" "$BUILD/bin/pwemu" ls
+	[ "$status" = 0 ]
+}
+
+@test "HOME that cannot be written" {
+	unset XDG_STATE_HOME
+	HOME=/proc/nowhere limited pwemu ls -o json
+	[ "$output" = "[]" ] || no "$stderr"
+	HOME=/proc/nowhere limited pwemu daemon stop
+	[ "$status" = 0 ]
+}
+
+@test "a daemon that cannot start says why" {
+	: >"$XDG_RUNTIME_DIR/pwemu"
+	limited pwemu ls
+	[ "$status" = 1 ]
+	contains "$stderr" "$XDG_RUNTIME_DIR/pwemu"
+	[ "$(wc -l <"$T/err")" = 1 ]
+}
+
+@test "info, stop, restart, reload, logs" {
+	limited pwemu ls
+	limited pwemu daemon info
+	[ "$status" = 0 ]
+	contains "$output" control.sock
+	pid=$(daemon_pid)
+	[ "$(pwemu daemon info -o json | json 'j["socket"]')" = "$XDG_RUNTIME_DIR/pwemu/control.sock" ]
+	[ -n "$(pwemu daemon info -o json | json 'j["version"]')" ]
+	limited pwemu daemon reload
+	[ "$status" = 0 ]
+	limited pwemu daemon logs
+	[ "$status" = 0 ]
+	[ -n "$output" ]
+	[ "$(pwemu daemon logs --lines 1 | wc -l)" = 1 ]
+	limited pwemu daemon restart
+	[ "$status" = 0 ]
+	[ "$(daemon_pid)" != "$pid" ]
+	limited pwemu daemon stop
+	[ "$status" = 0 ]
+	limited pwemu daemon info
+	[ "$status" = 1 ]
+	limited pwemu daemon logs
+	[ "$status" = 0 ]
+}
+
+@test "instances outlive daemon stop, and it says so" {
+	pwemu -q start "$BOARD" -f "$FW/slow.elf" -i a
+	emulator=$(pwemu status -i a -o json | json 'j["pid"]')
+	limited pwemu daemon stop
+	[ "$status" = 0 ]
+	contains "$stderr" "1 instance"
+	kill -0 "$emulator"
+	[ "$(pwemu status -i a -o json | json 'j["pid"]')" = "$emulator" ]
+	limited pwemu daemon stop --with-instances
+	[ "$status" = 0 ]
+	gone() { ! kill -0 "$emulator" 2>/dev/null; }
+	wait_until "$DEADLINE" gone
+}
+
+@test "run when the daemon is killed: 125, one line that says so" {
+	pwemu run "$BOARD" "$FW/hello.elf" --result verdict >"$T/out" 2>"$T/err" </dev/null 3>&- &
+	pid=$!
+	wait_until "$DEADLINE" file_has "$T/out" hello
+	kill -KILL "$(daemon_pid)"
+	status=0
+	wait "$pid" || status=$?
+	[ "$status" = 125 ]
+	[ "$(cat verdict)" = pwemu-error ]
+	contains "$(cat "$T/err")" daemon
+}
