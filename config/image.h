@@ -5,7 +5,6 @@
  */
 #pragma once
 
-#include <stdbool.h>
 #include <stdint.h>
 
 #include "pwemu/v1/targets.pb-c.h"
@@ -22,12 +21,10 @@ struct image_expect {
 
 struct image_info {
 	enum image_kind kind;
-	bool has_address;   /* false only for a raw binary without an address for a board whose memory is not known */
-	bool address_given; /* the caller asked for this address */
-	uint64_t address;   /* lowest address that is loaded */
-	uint64_t end;       /* highest address that is loaded, plus one */
-	uint64_t size;      /* bytes that are loaded, gaps not counted */
-	uint64_t entry;     /* ELF: the entry point; hex: the start address record, 0 if none; bin: 0 */
+	uint64_t address; /* lowest address that is loaded */
+	uint64_t end;     /* highest address that is loaded, plus one */
+	uint64_t size;    /* bytes that are loaded, gaps not counted */
+	uint64_t entry;   /* ELF: the entry point; hex: the start address record, 0 if none; bin: 0 */
 };
 
 /* "ELF", "Intel hex", "raw binary" */
@@ -36,7 +33,8 @@ const char *image_kind_name(enum image_kind kind);
 /*
  * Opens, classifies and checks one file. `address` is the load address the user gave for a raw binary, NULL for none; `expect` may be
  * NULL. Files the client sees otherwise (another mount namespace) give the reason "image-mismatch", all else that is wrong with
- * a file "invalid-image". `out` is untouched on failure. Blocks as long as reading the file blocks.
+ * a file "invalid-image". A target without memory ranges is not range-checked. `out` is untouched on failure. Blocks as long as reading the
+ * file blocks.
  */
 int image_check(const char *path, const Pwemu__V1__Target *target, const uint64_t *address, const struct image_expect *expect,
 		struct image_info *out, struct err *err) __attribute__((warn_unused_result));
