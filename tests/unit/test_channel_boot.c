@@ -336,7 +336,7 @@ static void test_full_file_system(void **state)
 	(void)state;
 	char dir[] = "/tmp/pwemu-full-XXXXXX";
 	assert_non_null(mkdtemp(dir));
-	if (unshare(CLONE_NEWNS) != 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+	if (unshare(CLONE_NEWNS) != 0 || mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) != 0 ||
 	    mount("tmpfs", dir, "tmpfs", 0, "size=64k") != 0) {
 		rmdir(dir);
 		print_message("test_full_file_system: mount is not allowed here\n");

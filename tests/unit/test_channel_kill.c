@@ -22,13 +22,13 @@ static void line_of(uint64_t i, char *out)
 		out[at] = (char)('0' + i % 10);
 }
 
-/* Prints in odd pieces, down to one byte, until its stdin-like pipe `stop` is closed; finishes its line. */
-static void generator(int fifo, int stop)
+/* Prints in odd pieces, down to one byte, until the other end of `stop` is closed; finishes its line. */
+static void generator(struct fixture *f, int stop)
 {
+	int fifo = openat(f->dir, "out", O_RDWR | O_CLOEXEC); /* blocks when it is full, as an emulator does */
 	unsigned seed = 12345;
 	char line[LINE];
 	struct pollfd ended = { .fd = stop, .events = POLLIN };
-	fcntl(fifo, F_SETFL, 0); /* its own open file: waits when the FIFO is full, as an emulator does */
 	for (uint64_t i = 0;; i++) {
 		if (i % 64 == 0 && poll(&ended, 1, 0) != 0)
 			_exit(0);
@@ -132,7 +132,7 @@ static void test_killed_at_any_moment(void **state)
 	pid_t guest = fork_child();
 	if (guest == 0) {
 		close(stop[1]);
-		generator(fifo, stop[0]);
+		generator(f, stop[0]);
 	}
 	close(stop[0]);
 	for (int i = 0; i < KILLS; i++) {
