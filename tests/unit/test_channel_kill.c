@@ -6,13 +6,14 @@
  */
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
 #include "test_channel.h"
 
-enum { KILLS = 200, KILL_MAX_US = 4000, LINE = 16 };
+enum { KILLS = 150, KILL_MAX_US = 4000, BACKLOG = 32768, LINE = 16 };
 
 /* Line i of the sequence. */
 static void line_of(uint64_t i, char *out)
@@ -22,24 +23,24 @@ static void line_of(uint64_t i, char *out)
 		out[at] = (char)('0' + i % 10);
 }
 
-/* Prints in odd pieces, down to one byte, until the other end of `stop` is closed; finishes its line. */
+/* Prints in odd pieces, down to one byte, until the other end of `stop` is closed; finishes its block. */
 static void generator(struct fixture *f, int stop)
 {
 	int fifo = openat(f->dir, "out", O_RDWR | O_CLOEXEC); /* blocks when it is full, as an emulator does */
 	unsigned seed = 12345;
-	char line[LINE];
+	char block[LINE * 256];
 	struct pollfd ended = { .fd = stop, .events = POLLIN };
-	for (uint64_t i = 0;; i++) {
-		if (i % 64 == 0 && poll(&ended, 1, 0) != 0)
-			_exit(0);
-		line_of(i, line);
-		size_t piece = 1 + (size_t)rand_r(&seed) % LINE;
-		for (size_t at = 0; at < LINE; at += piece) {
-			size_t len = at + piece < LINE ? piece : LINE - at;
-			if (write(fifo, line + at, len) != (ssize_t)len)
+	for (uint64_t i = 0; poll(&ended, 1, 0) == 0; i += sizeof(block) / LINE) {
+		for (size_t at = 0; at < sizeof(block); at += LINE)
+			line_of(i + at / LINE, block + at);
+		for (size_t at = 0, len; at < sizeof(block); at += len) {
+			size_t piece = (size_t)rand_r(&seed) % (rand_r(&seed) % 8 == 0 ? 2 : 600) + 1;
+			len = at + piece < sizeof(block) ? piece : sizeof(block) - at;
+			if (write(fifo, block + at, len) != (ssize_t)len)
 				_exit(1);
 		}
 	}
+	_exit(0);
 }
 
 /* What a daemon does with a channel, in a process of its own; `ready` is closed when the hub runs. */
@@ -104,6 +105,30 @@ static uint64_t log_size(struct fixture *f)
 	return (uint64_t)st.st_size;
 }
 
+/* Ends at the moment to kill: at any time, or right in the middle of moving, when bytes have left the FIFO or come to the log. */
+static void await_moment(struct fixture *f, int kind, unsigned *seed)
+{
+	uint64_t until_ms = test_now_ms() + 50, size = log_size(f);
+	int unread = fifo_unread(f->guest_out);
+	if (kind == 0) {
+		struct timespec moment = { 0, (long)(rand_r(seed) % KILL_MAX_US) * 1000 };
+		nanosleep(&moment, NULL); /* the moment is what is being tested */
+	} else if (kind == 1) {
+		while (fifo_unread(f->guest_out) >= unread && test_now_ms() < until_ms)
+			;
+	} else {
+		while (log_size(f) == size && test_now_ms() < until_ms)
+			;
+	}
+}
+
+static void await_backlog(struct fixture *f)
+{
+	for (uint64_t until_ms = test_now_ms() + DEADLINE_MS; fifo_unread(f->guest_out) < BACKLOG; sched_yield())
+		if (test_now_ms() > until_ms)
+			fail_msg("the generator does not print");
+}
+
 static void check_log(struct fixture *f)
 {
 	uint64_t size = log_size(f);
@@ -128,6 +153,7 @@ static void test_killed_at_any_moment(void **state)
 	unsigned seed = (unsigned)time(NULL), moved = 0;
 	print_message("seed %u\n", seed);
 	fixture_close(f);
+	(void)fcntl(f->guest_out, F_SETPIPE_SZ, 1024 * 1024); /* long moves can be cut in the middle */
 	assert_int_equal(pipe2(stop, O_CLOEXEC), 0);
 	pid_t guest = fork_child();
 	if (guest == 0) {
@@ -136,10 +162,10 @@ static void test_killed_at_any_moment(void **state)
 	}
 	close(stop[0]);
 	for (int i = 0; i < KILLS; i++) {
+		await_backlog(f);
 		uint64_t before = i > 0 ? log_size(f) : 0;
 		pid_t pid = start_drainer(f, i > 0);
-		struct timespec moment = { 0, (long)(rand_r(&seed) % KILL_MAX_US) * 1000 };
-		nanosleep(&moment, NULL); /* the moment is what is being tested */
+		await_moment(f, i % 3, &seed);
 		end_child(pid, SIGKILL);
 		moved += log_size(f) > before ? 1 : 0;
 	}
