@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "proc_fixture.h"
+
+#include "loop/helper.h"
+
+struct outcome {
+	int done, fds;
+	char reply[256];
+	size_t len;
+	struct err err;
+	bool failed;
+	int fd;
+	struct helper *cancel_in_call;
+};
+
+static void outcome_on_done(void *ctx, const void *reply, size_t len, const struct err *err)
+{
+	struct outcome *outcome = ctx;
+	outcome->done++;
+	outcome->len = len;
+	outcome->failed = err != NULL;
+	if (err != NULL)
+		outcome->err = *err;
+	if (reply != NULL)
+		memcpy(outcome->reply, reply, len < sizeof(outcome->reply) ? len : sizeof(outcome->reply));
+	helper_cancel(outcome->cancel_in_call);
+}
+
+static void outcome_on_fd(void *ctx, int fd)
+{
+	struct outcome *outcome = ctx;
+	outcome->fds++;
+	outcome->fd = fd;
+}
+
+static struct helper *run(struct fixture *f, struct helper_spec spec, struct outcome *outcome)
+{
+	struct err err = ERR_INIT;
+	struct helper *helper = NULL;
+	*outcome = (struct outcome){ .fd = -1 };
+	spec.name = "test";
+	spec.on_done = outcome_on_done;
+	spec.on_fd = outcome_on_fd;
+	spec.ctx = outcome;
+	if (spec.max_reply == 0)
+		spec.max_reply = 1 << 20;
+	if (spec.deadline_ms == 0)
+		spec.deadline_ms = DEADLINE_MS;
+	assert_int_equal(helper_run(f->base, &spec, &helper, &err), 0);
+	return helper;
+}
+
+/* What was left behind is reaped: nothing is waited for any more. */
+static void drain(struct fixture *f)
+{
+	event_base_dispatch(f->base);
+}
+
+static void write_fully(int fd, const void *data, size_t len)
+{
+	for (const char *at = data; len > 0;) {
+		ssize_t n = write(fd, at, len);
+		if (n <= 0)
+			_exit(9);
+		at += n;
+		len -= (size_t)n;
+	}
+}
+
+static void work_echo(void *arg, int reply_fd)
+{
+	write_fully(reply_fd, arg, strlen(arg));
+}
+
+static void replies(void **state)
+{
+	struct outcome outcome;
+	char word[] = "hello";
+	run(*state, (struct helper_spec){ .uid = (uid_t)-1, .work = work_echo, .arg = word }, &outcome);
+	assert_int_equal(outcome.done, 0);
+	run_until(*state, &outcome.done, 1);
+	assert_false(outcome.failed);
+	assert_int_equal(outcome.len, 5);
+	assert_string_equal(outcome.reply, "hello");
+	drain(*state);
+}
+
+static void work_big(void *arg, int reply_fd)
+{
+	size_t len = *(const size_t *)arg;
+	char *data = calloc(1, len);
+	memset(data, 'b', len);
+	write_fully(reply_fd, data, len);
+	free(data);
+}
+
+static void bounded_reply(void **state)
+{
+	struct outcome outcome;
+	size_t len = 3000000;
+	run(*state, (struct helper_spec){ .uid = (uid_t)-1, .work = work_big, .arg = &len, .max_reply = len }, &outcome);
+	run_until(*state, &outcome.done, 1);
+	assert_false(outcome.failed);
+	assert_int_equal(outcome.len, len);
+	run(*state, (struct helper_spec){ .uid = (uid_t)-1, .work = work_big, .arg = &len, .max_reply = len - 1 }, &outcome);
+	run_until(*state, &outcome.done, 1);
+	assert_true(outcome.failed);
+	assert_int_equal(outcome.err.code, ERR_RESOURCE_EXHAUSTED);
+	drain(*state);
+	assert_int_equal(outcome.done, 1);
+}
+
+static void work_hang(void *arg, int reply_fd)
+{
+	(void)arg;
+	(void)reply_fd;
+	signal(SIGTERM, SIG_IGN);
+	for (;;)
+		pause();
+}
+
+static void deadline(void **state)
+{
+	struct outcome outcome;
+	run(*state, (struct helper_spec){ .uid = (uid_t)-1, .work = work_hang, .deadline_ms = 50 }, &outcome);
+	run_until(*state, &outcome.done, 1);
+	assert_int_equal(outcome.err.code, ERR_DEADLINE_EXCEEDED);
+	drain(*state);
+	assert_int_equal(outcome.done, 1);
+}
+
+static void cancelled(void **state)
+{
+	struct outcome outcome;
+	struct helper *helper = run(*state, (struct helper_spec){ .uid = (uid_t)-1, .work = work_hang }, &outcome);
+	helper_cancel(helper);
+	drain(*state);
+	assert_int_equal(outcome.done, 0);
+	helper_cancel(NULL);
+}
+
+static void work_die(void *arg, int reply_fd)
+{
+	const int *how = arg;
+	write_fully(reply_fd, "partial", 7);
+	if (*how < 0)
+		kill(getpid(), -*how);
+	_exit(*how);
+}
+
+static void death(void **state)
+{
+	struct outcome outcome;
+	int how = 3;
+	run(*state, (struct helper_spec){ .uid = (uid_t)-1, .work = work_die, .arg = &how }, &outcome);
+	run_until(*state, &outcome.done, 1);
+	assert_int_equal(outcome.err.code, ERR_INTERNAL);
+	assert_string_equal(outcome.err.msg, "test exited with 3");
+	assert_int_equal(outcome.len, 0); /* no half reply */
+	how = -SIGKILL;
+	run(*state, (struct helper_spec){ .uid = (uid_t)-1, .work = work_die, .arg = &how }, &outcome);
+	run_until(*state, &outcome.done, 1);
+	assert_int_equal(outcome.err.code, ERR_INTERNAL);
+	assert_string_equal(outcome.err.msg, "test died of signal 9");
+	drain(*state);
+}
+
+static void work_look(void *arg, int reply_fd)
+{
+	(void)arg;
+	struct sigaction pipe_action;
+	sigset_t blocked;
+	sigaction(SIGPIPE, NULL, &pipe_action);
+	sigprocmask(SIG_BLOCK, NULL, &blocked);
+	DIR *dir = opendir("/proc/self/fd");
+	const struct dirent *entry;
+	while ((entry = readdir(dir)) != NULL) {
+		long fd = strtol(entry->d_name, NULL, 10);
+		if (fd > 2 && fd != dirfd(dir) && fd != reply_fd)
+			dprintf(reply_fd, "fd %ld ", fd);
+	}
+	closedir(dir);
+	dprintf(reply_fd, "pipe %d blocked %d uid %d gid %d", pipe_action.sa_handler == SIG_IGN, sigismember(&blocked, SIGTERM),
+		(int)getuid(), (int)getgid());
+}
+
+static void surroundings(void **state)
+{
+	struct outcome outcome;
+	char wanted[128];
+	int kept = fcntl(0, F_DUPFD_CLOEXEC, 100), other = fcntl(0, F_DUPFD_CLOEXEC, 50);
+	uid_t uid = geteuid() == 0 ? 1234 : geteuid();
+	gid_t gid = geteuid() == 0 ? 1235 : getegid();
+	struct helper_spec spec = { .uid = uid, .gid = gid, .work = work_look, .keep_fds = &kept, .keep_count = 1 };
+	run(*state, spec, &outcome);
+	run_until(*state, &outcome.done, 1);
+	snprintf(wanted, sizeof(wanted), "fd 100 pipe 0 blocked 0 uid %d gid %d", (int)uid, (int)gid);
+	assert_string_equal(outcome.reply, wanted);
+	close(kept);
+	close(other);
+	drain(*state);
+}
+
+static void work_pass(void *arg, int reply_fd)
+{
+	(void)arg;
+	int fd = open("/dev/zero", O_RDONLY | O_CLOEXEC);
+	write_fully(reply_fd, "before", 6);
+	if (fd < 0 || !helper_send_fd(reply_fd, fd))
+		_exit(8);
+	write_fully(reply_fd, "after", 5);
+}
+
+static void passes_a_descriptor(void **state)
+{
+	struct outcome outcome;
+	char byte = 1;
+	run(*state, (struct helper_spec){ .uid = (uid_t)-1, .work = work_pass }, &outcome);
+	run_until(*state, &outcome.done, 1);
+	assert_false(outcome.failed);
+	assert_string_equal(outcome.reply, "beforeafter");
+	assert_int_equal(outcome.fds, 1);
+	assert_int_equal(fcntl(outcome.fd, F_GETFD), FD_CLOEXEC);
+	assert_int_equal(read(outcome.fd, &byte, 1), 1);
+	assert_int_equal(byte, 0);
+	close(outcome.fd);
+	drain(*state);
+}
+
+/* A grandchild that keeps the reply open delays nothing. */
+static void work_fork(void *arg, int reply_fd)
+{
+	write_fully(reply_fd, "done", 4);
+	pid_t pid = fork();
+	if (pid == 0)
+		for (;;)
+			pause();
+	*(volatile int *)arg = 0;
+	dprintf(reply_fd, " %d", (int)pid);
+}
+
+static void grandchild(void **state)
+{
+	struct outcome outcome;
+	int unused;
+	run(*state, (struct helper_spec){ .uid = (uid_t)-1, .work = work_fork, .arg = &unused }, &outcome);
+	run_until(*state, &outcome.done, 1);
+	assert_false(outcome.failed);
+	pid_t pid = (pid_t)strtol(outcome.reply + 5, NULL, 10);
+	assert_true(pid > 1);
+	kill(pid, SIGKILL);
+	drain(*state);
+}
+
+/* on_done may cancel the very helper it is about. */
+static void cancel_in_its_callback(void **state)
+{
+	struct outcome outcome;
+	char word[] = "x";
+	struct helper *helper = run(*state, (struct helper_spec){ .uid = (uid_t)-1, .work = work_echo, .arg = word }, &outcome);
+	outcome.cancel_in_call = helper;
+	run_until(*state, &outcome.done, 1);
+	drain(*state);
+	assert_int_equal(outcome.done, 1);
+}
+
+static void many(void **state)
+{
+	struct fixture *f = *state;
+	struct outcome outcomes[40];
+	char words[40][16];
+	for (int i = 0; i < 40; i++) {
+		snprintf(words[i], sizeof(words[i]), "w%d", i);
+		run(f, (struct helper_spec){ .uid = (uid_t)-1, .work = work_echo, .arg = words[i] }, &outcomes[i]);
+	}
+	drain(f);
+	for (int i = 0; i < 40; i++) {
+		assert_int_equal(outcomes[i].done, 1);
+		assert_string_equal(outcomes[i].reply, words[i]);
+	}
+}
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, fixture_setup, fixture_teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(replies),
+		TEST(bounded_reply),
+		TEST(deadline),
+		TEST(cancelled),
+		TEST(death),
+		TEST(surroundings),
+		TEST(passes_a_descriptor),
+		TEST(grandchild),
+		TEST(cancel_in_its_callback),
+		TEST(many),
+	};
+	return cmocka_run_group_tests_name("helper", tests, NULL, NULL);
+}
