@@ -6,16 +6,18 @@
 
 #include "wire/mem.h"
 
-#define HELD_MAX 4096 /* a longer unfinished line is shown in pieces */
-#define NOBODY   ((size_t)-1)
+#define LINE_MAX_HELD  4096        /* MUX_NAMED: a longer unfinished line is shown in pieces */
+#define PLAIN_MAX_HELD (64 * 1024) /* MUX_PLAIN: more does not wait */
+#define NOBODY         ((size_t)-1)
 
 struct mux_channel {
 	char *name;
-	char *held; /* an unfinished line that waits */
-	size_t held_len;
+	char *held; /* what waits */
+	size_t held_len, held_size;
 };
 
 struct mux {
+	enum mux_kind kind;
 	void (*write)(void *ctx, const char *bytes, size_t len);
 	void *ctx;
 	struct mux_channel *channels;
@@ -23,9 +25,10 @@ struct mux {
 	size_t shown; /* channel whose unfinished line is on the output */
 };
 
-struct mux *mux_new(void (*write)(void *ctx, const char *bytes, size_t len), void *ctx)
+struct mux *mux_new(enum mux_kind kind, void (*write)(void *ctx, const char *bytes, size_t len), void *ctx)
 {
 	struct mux *mux = xcalloc(1, sizeof(*mux));
+	mux->kind = kind;
 	mux->write = write;
 	mux->ctx = ctx;
 	mux->shown = NOBODY;
@@ -47,9 +50,21 @@ void mux_free(struct mux *mux)
 size_t mux_add(struct mux *mux, const char *name)
 {
 	mux->channels = xrealloc(mux->channels, mux->count + 1, sizeof(*mux->channels));
-	mux->channels[mux->count] = (struct mux_channel){ .name = xasprintf("%s: ", name), .held = xmalloc(HELD_MAX) };
+	mux->channels[mux->count] = (struct mux_channel){ .name = xasprintf("%s: ", name), .held = NULL };
 	return mux->count++;
 }
+
+static void hold(struct mux_channel *c, const char *bytes, size_t len)
+{
+	if (c->held_len + len > c->held_size) {
+		c->held_size = (c->held_len + len) * 2;
+		c->held = xrealloc(c->held, c->held_size, 1);
+	}
+	memcpy(c->held + c->held_len, bytes, len);
+	c->held_len += len;
+}
+
+/* ---------------------------------------------------------------- MUX_NAMED */
 
 static void begin_line(struct mux *mux, size_t channel)
 {
@@ -59,7 +74,8 @@ static void begin_line(struct mux *mux, size_t channel)
 		mux->write(mux->ctx, "\n", 1);
 	struct mux_channel *c = &mux->channels[channel];
 	mux->write(mux->ctx, c->name, strlen(c->name));
-	mux->write(mux->ctx, c->held, c->held_len);
+	if (c->held_len > 0)
+		mux->write(mux->ctx, c->held, c->held_len);
 	c->held_len = 0;
 	mux->shown = channel;
 }
@@ -86,16 +102,15 @@ static void write_line(struct mux *mux, size_t channel, const char *bytes, size_
 static void write_rest(struct mux *mux, size_t channel, const char *bytes, size_t len)
 {
 	struct mux_channel *c = &mux->channels[channel];
-	if (mux->shown != channel && mux->shown != NOBODY && c->held_len + len <= HELD_MAX) {
-		memcpy(c->held + c->held_len, bytes, len);
-		c->held_len += len;
+	if (mux->shown != channel && mux->shown != NOBODY && c->held_len + len <= LINE_MAX_HELD) {
+		hold(c, bytes, len);
 		return;
 	}
 	begin_line(mux, channel);
 	mux->write(mux->ctx, bytes, len);
 }
 
-void mux_write(struct mux *mux, size_t channel, const char *bytes, size_t len)
+static void write_named(struct mux *mux, size_t channel, const char *bytes, size_t len)
 {
 	while (len > 0) {
 		const char *newline = memchr(bytes, '\n', len);
@@ -109,9 +124,67 @@ void mux_write(struct mux *mux, size_t channel, const char *bytes, size_t len)
 	}
 }
 
+/* ---------------------------------------------------------------- MUX_PLAIN */
+
+static void show(struct mux *mux, size_t channel, const char *bytes, size_t len)
+{
+	mux->write(mux->ctx, bytes, len);
+	mux->shown = bytes[len - 1] == '\n' ? NOBODY : channel;
+}
+
+static void show_held(struct mux *mux, bool only_whole)
+{
+	for (size_t i = 0; i < mux->count && !(only_whole && mux->shown != NOBODY); i++) {
+		struct mux_channel *c = &mux->channels[i];
+		if (c->held_len > 0)
+			show(mux, i, c->held, c->held_len);
+		c->held_len = 0;
+	}
+}
+
+static void write_plain(struct mux *mux, size_t channel, const char *bytes, size_t len)
+{
+	struct mux_channel *c = &mux->channels[channel];
+	if (mux->shown != NOBODY && mux->shown != channel) {
+		hold(c, bytes, len);
+		if (c->held_len > PLAIN_MAX_HELD)
+			show_held(mux, false);
+		return;
+	}
+	show(mux, channel, bytes, len);
+	show_held(mux, true);
+}
+
+/* ---------------------------------------------------------------- both */
+
+void mux_write(struct mux *mux, size_t channel, const char *bytes, size_t len)
+{
+	if (len == 0)
+		return;
+	if (mux->kind == MUX_NAMED)
+		write_named(mux, channel, bytes, len);
+	else
+		write_plain(mux, channel, bytes, len);
+}
+
+bool mux_is_holding(const struct mux *mux)
+{
+	for (size_t i = 0; i < mux->count; i++)
+		if (mux->channels[i].held_len > 0)
+			return true;
+	return false;
+}
+
+void mux_release(struct mux *mux)
+{
+	if (mux->kind == MUX_PLAIN)
+		show_held(mux, false);
+}
+
 void mux_finish(struct mux *mux)
 {
-	while (mux->shown != NOBODY) {
+	mux_release(mux);
+	while (mux->kind == MUX_NAMED && mux->shown != NOBODY) {
 		mux->write(mux->ctx, "\n", 1);
 		end_line(mux);
 	}

@@ -122,7 +122,7 @@ void out_field(const char *name, enum out_colour colour, const char *fmt, ...)
 	va_start(ap, fmt);
 	char *text = format_text(fmt, ap);
 	va_end(ap);
-	printf("%s:%*s", name, (int)(FIELD_WIDTH - utf8_width(name)), "");
+	printf("%s%*s", name, (int)(FIELD_WIDTH - utf8_width(name)), "");
 	print_text(colour, text);
 	putchar('\n');
 	free(text);

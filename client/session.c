@@ -29,6 +29,7 @@
 #include "wire/mem.h"
 
 #define MAX_VIEWS    40
+#define MUX_WAIT_MS  20
 #define QUIT_KEY     0x1d /* Ctrl+] */
 #define HURRY_GRACE  1    /* ms; a second signal */
 #define MANY_SIGNALS 3    /* the third one ends us at once */
@@ -48,7 +49,8 @@ struct session {
 	struct view views[MAX_VIEWS];
 	size_t view_count, open_views;
 	struct sink *sink;
-	struct mux *mux; /* with channel "all" */
+	struct mux *mux;
+	struct event *mux_timer; /* what waits in it is shown soon */
 	struct console *console;
 	struct signals *signals;
 	struct event *timer;
@@ -188,12 +190,19 @@ static void on_broken(void *ctx, int error)
 static void on_data(void *ctx, struct feed *feed, const Pwemu__V1__Data *data)
 {
 	(void)feed;
+	static const struct timeval wait = { .tv_usec = MUX_WAIT_MS * 1000 };
 	struct view *view = ctx;
 	struct session *s = view->session;
-	if (s->mux != NULL)
-		mux_write(s->mux, view->mux_channel, (const char *)data->bytes.data, data->bytes.len);
-	else
-		write_output(s, (const char *)data->bytes.data, data->bytes.len);
+	mux_write(s->mux, view->mux_channel, (const char *)data->bytes.data, data->bytes.len);
+	if (mux_is_holding(s->mux) && !evtimer_pending(s->mux_timer, NULL))
+		evtimer_add(s->mux_timer, &wait);
+}
+
+static void on_mux_timer(evutil_socket_t fd, short what, void *ctx)
+{
+	(void)fd;
+	(void)what;
+	mux_release(((struct session *)ctx)->mux);
 }
 
 static void on_opened(void *ctx, struct feed *feed, const Pwemu__V1__AttachOpened *opened)
@@ -228,7 +237,7 @@ static void on_view_end(void *ctx, struct feed *feed, const struct err *status)
 		console_set_feed(s->console, NULL);
 	view->feed = NULL;
 	feed_free(feed);
-	if (--s->open_views == 0 && s->mux != NULL)
+	if (--s->open_views == 0)
 		mux_finish(s->mux);
 	if (status->code != ERR_OK)
 		set_trouble(s, status);
@@ -250,8 +259,7 @@ static void add_view(struct session *s, const char *channel, bool is_console)
 	config.from = (Pwemu__V1__Position)PWEMU__V1__POSITION__INIT;
 	config.from.at_case = PWEMU__V1__POSITION__AT_START;
 	config.from.start = 1;
-	if (s->mux != NULL)
-		view->mux_channel = mux_add(s->mux, channel);
+	view->mux_channel = mux_add(s->mux, channel);
 	s->open_views++;
 	view->feed = feed_new(&s->cli->conn, &config, &ops, view);
 	if (view->is_console)
@@ -271,6 +279,11 @@ static const char *channel_of_kind(const Pwemu__V1__Instance *inst, const char *
 	return NULL;
 }
 
+static bool shows_all(const struct session *s)
+{
+	return s->config->channel != NULL && strcmp(s->config->channel, "all") == 0;
+}
+
 static void add_all_views(struct session *s)
 {
 	const Pwemu__V1__Instance *inst = s->inst;
@@ -285,7 +298,7 @@ static void add_views(struct session *s)
 {
 	const char *semihosting = s->inst->semihosting ? channel_of_kind(s->inst, "semihosting") : NULL;
 	const char *shown = s->config->channel;
-	if (s->mux != NULL) {
+	if (shows_all(s)) {
 		add_all_views(s);
 		return;
 	}
@@ -403,8 +416,8 @@ static void begin(struct session *s)
 	struct event_base *base = s->cli->conn.base;
 	s->signals = signals_new(base, on_signal, s);
 	s->sink = sink_new(base, STDOUT_FILENO, &sink_ops, s);
-	if (s->config->channel != NULL && strcmp(s->config->channel, "all") == 0)
-		s->mux = mux_new(write_output, s);
+	s->mux = mux_new(shows_all(s) ? MUX_NAMED : MUX_PLAIN, write_output, s);
+	s->mux_timer = evtimer_new(base, on_mux_timer, s);
 	s->config->request->no_wait = 1;
 	s->config->request->stop_on_disconnect = 1;
 	s->start = rpc_client_call(s->cli->conn.client, call_method(CALL_INSTANCES_START), &s->config->request->base,
@@ -485,6 +498,7 @@ static void end(struct session *s)
 	s->console = NULL;
 	s->view_count = 0;
 	sink_free(s->sink);
+	event_free(s->mux_timer);
 	mux_free(s->mux);
 	signals_free(s->signals);
 	if (s->timer != NULL)

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Plain files and /dev/null cannot be polled by epoll; they are always ready, so their event is made active by hand. */
+/* epoll takes no plain files and no /dev/null; they are always ready, so their event is made active by hand. */
 #include "client/stdin.h"
 
 #include <errno.h>
 #include <event2/event.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
 #include <unistd.h>
 
 #include "wire/mem.h"
@@ -52,19 +53,24 @@ static void on_readable(evutil_socket_t fd, short what, void *ctx)
 	reader->ops->on_bytes(reader->ctx, bytes, (size_t)n);
 }
 
+/* Asked of an epoll of our own, since libevent complains on stderr. */
+static bool can_be_polled(int fd)
+{
+	struct epoll_event event = { .events = EPOLLIN };
+	int epoll = epoll_create1(EPOLL_CLOEXEC);
+	bool can = epoll < 0 || epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) == 0;
+	if (epoll >= 0)
+		close(epoll);
+	return can;
+}
+
 struct stdin_reader *stdin_new(struct event_base *base, const struct stdin_ops *ops, void *ctx)
 {
 	struct stdin_reader *reader = xcalloc(1, sizeof(*reader));
 	reader->ops = ops;
 	reader->ctx = ctx;
-	reader->event = event_new(base, STDIN_FILENO, EV_READ, on_readable, reader);
-	if (event_add(reader->event, NULL) == 0) {
-		event_del(reader->event);
-		return reader;
-	}
-	event_free(reader->event);
-	reader->always_ready = true;
-	reader->event = event_new(base, -1, 0, on_readable, reader);
+	reader->always_ready = !can_be_polled(STDIN_FILENO);
+	reader->event = event_new(base, reader->always_ready ? -1 : STDIN_FILENO, reader->always_ready ? 0 : EV_READ, on_readable, reader);
 	return reader;
 }
 

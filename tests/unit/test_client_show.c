@@ -46,7 +46,7 @@ static void put(struct mux *mux, size_t channel, const char *text)
 static void test_mux(void **state)
 {
 	(void)state;
-	struct mux *mux = mux_new(show, NULL);
+	struct mux *mux = mux_new(MUX_NAMED, show, NULL);
 	size_t a = mux_add(mux, "a"), b = mux_add(mux, "b");
 	put(mux, a, "one\ntwo\n");
 	put(mux, a, "prompt> "); /* seen at once */
@@ -63,7 +63,7 @@ static void test_mux(void **state)
 static void test_mux_finish(void **state)
 {
 	(void)state;
-	struct mux *mux = mux_new(show, NULL);
+	struct mux *mux = mux_new(MUX_NAMED, show, NULL);
 	size_t a = mux_add(mux, "a"), b = mux_add(mux, "b");
 	put(mux, a, "1");
 	put(mux, b, "2");
@@ -77,12 +77,35 @@ static void test_mux_long_line(void **state)
 	(void)state;
 	static char line[5001];
 	memset(line, 'x', 5000);
-	struct mux *mux = mux_new(show, NULL);
+	struct mux *mux = mux_new(MUX_NAMED, show, NULL);
 	size_t a = mux_add(mux, "a"), b = mux_add(mux, "b");
 	put(mux, a, "1");
 	put(mux, b, line); /* too long to wait */
 	mux_finish(mux);
 	assert_int_equal(strlen(shown), strlen("a: 1\nb: \n") + 5000);
+	mux_free(mux);
+}
+
+static void test_mux_plain(void **state)
+{
+	(void)state;
+	struct mux *mux = mux_new(MUX_PLAIN, show, NULL);
+	size_t a = mux_add(mux, "a"), b = mux_add(mux, "b");
+	put(mux, a, "h");
+	put(mux, b, "other\nthi");
+	assert_true(mux_is_holding(mux));
+	put(mux, a, "ello\n"); /* complete: b's turn, and its line is the unfinished one now */
+	assert_string_equal(shown, "hello\nother\nthi");
+	assert_false(mux_is_holding(mux));
+	put(mux, a, "x\n");
+	assert_string_equal(shown, "hello\nother\nthi");
+	mux_release(mux); /* it took too long */
+	assert_string_equal(shown, "hello\nother\nthix\n");
+	put(mux, b, "s\n");
+	put(mux, a, "$ ");
+	put(mux, b, "end");
+	mux_finish(mux);
+	assert_string_equal(shown, "hello\nother\nthix\ns\n$ end");
 	mux_free(mux);
 }
 
@@ -290,6 +313,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(test_mux, clear),
 		cmocka_unit_test_setup(test_mux_finish, clear),
+		cmocka_unit_test_setup(test_mux_plain, clear),
 		cmocka_unit_test_setup(test_mux_long_line, clear),
 		cmocka_unit_test_setup(test_stamp, clear),
 		cmocka_unit_test(test_last_lines),

@@ -1,0 +1,48 @@
+# completion of pwemu for bash, made by `pwemu help --bash`
+_pwemu() {
+	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} command= words= word skip= count=0
+	for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
+		if [ -n "$skip" ]; then skip=; continue; fi
+		case $word in
+		-i|-C|-w|-H|--instance|--working-dir|--host) skip=1 ;;
+		-*) ;;
+		*) if [ "$command" = daemon ]; then command="daemon $word"; elif [ -z "$command" ]; then command=$word; else count=$((count+1)); fi ;;
+		esac
+	done
+	case $prev in
+	-i|--instance) mapfile -t COMPREPLY < <(compgen -W "$(pwemu ls -a 2>/dev/null | awk 'NR > 1 { print $1 }')" -- "$cur"); return ;;
+	-C|-w|--working-dir) mapfile -t COMPREPLY < <(compgen -d -- "$cur"); return ;;
+	-f|--file|--result) mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
+	-o|--output) mapfile -t COMPREPLY < <(compgen -W 'table json' -- "$cur"); return ;;
+	esac
+	case $command in
+	'run') words=' --args --runner --pause --debug --semihosting --set-env --channel --timeout --result --rm' ;;
+	'start') words=' --file --args --runner --pause --debug --semihosting --set-env --foreground' ;;
+	'stop') words=' --all --grace' ;;
+	'reset') words='' ;;
+	'pause') words='' ;;
+	'resume') words='' ;;
+	'rm') words=' --force --ended' ;;
+	'term') words=' --channel --from --read-only --steal --escape --eol' ;;
+	'logs') words=' --channel --follow --from --boot --lines --time' ;;
+	'ls') words=' --all --output' ;;
+	'status') words=' --output' ;;
+	'targets') words=' --output' ;;
+	'daemon info') words=' --output' ;;
+	'daemon stop') words=' --with-instances' ;;
+	'daemon restart') words='' ;;
+	'daemon reload') words='' ;;
+	'daemon logs') words=' --lines' ;;
+	'help') words=' --man --bash' ;;
+	'') words=' run start stop reset pause resume rm term logs ls status targets daemon daemon daemon daemon daemon help' ;;
+	daemon) words='info stop restart reload logs' ;;
+	esac
+	if [[ $cur == -* ]]; then words+=' --instance --working-dir --host --quiet --verbose --help --version'
+	elif [[ $command == run || $command == start || $command == targets ]] && [ $count = 0 ]; then
+		words=$(pwemu targets 2>/dev/null | awk 'NR > 1 { print $1 }')
+	elif [ "$command" = run ]; then
+		mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return
+	fi
+	mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
+}
+complete -o filenames -F _pwemu pwemu
