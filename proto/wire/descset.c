@@ -101,7 +101,7 @@ static const char *name_after(const char *name, struct descset_slice part)
 	name += part.len;
 	if (*name == '\0')
 		return name;
-	return *name == '.' ? name + 1 : NULL;
+	return name[0] == '.' && name[1] != '\0' ? name + 1 : NULL;
 }
 
 /* ---------------------------------------------------------------- files */

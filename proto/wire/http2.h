@@ -51,6 +51,7 @@ struct h2_stream {
 	bool in_ignored; /* input is dropped */
 	bool wants_writable;
 	bool is_over_mark;
+	bool is_reset; /* RST_STREAM is submitted */
 	bool closed;
 	bool done;
 };

@@ -169,10 +169,12 @@ void h2_stream_end_output(struct h2_stream *stream)
 	stream_kick(stream);
 }
 
+/* Once: for a request still in nghttp2's queue the first reset drops it, a second would be sent, for a stream the peer has not seen. */
 void h2_stream_reset(struct h2_stream *stream, uint32_t error_code)
 {
-	if (stream->closed || stream->session->ng == NULL)
+	if (stream->closed || stream->is_reset || stream->session->ng == NULL)
 		return;
+	stream->is_reset = true;
 	nghttp2_submit_rst_stream(stream->session->ng, NGHTTP2_FLAG_NONE, stream->id, error_code);
 	h2_session_schedule(stream->session);
 }

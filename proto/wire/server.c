@@ -11,8 +11,9 @@
 
 #include "wire/mem.h"
 
-#define ACCEPTS_PER_TURN 16
-#define ACCEPT_PAUSE_MS  200 /* when the process has no fd left */
+#define ACCEPTS_PER_TURN     16
+#define ACCEPTS_BEFORE_CLOSE 1024
+#define ACCEPT_PAUSE_MS      200 /* when the process has no fd left */
 
 static struct timeval server_delay(uint32_t ms)
 {
@@ -169,12 +170,11 @@ static void server_on_again(evutil_socket_t fd, short what, void *arg)
 		event_add(&server->accept, NULL);
 }
 
-static void server_on_accept(evutil_socket_t listen_fd, short what, void *arg)
+/* Takes up to `max` connections. */
+static void server_accept(struct rpc_server *server, int max)
 {
-	struct rpc_server *server = arg;
-	(void)what;
-	for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
-		int fd = accept4(listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	for (int i = 0; i < max; i++) {
+		int fd = accept4(server->listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd < 0 && (errno == EINTR || errno == ECONNABORTED))
 			continue;
 		if (fd < 0) {
@@ -187,6 +187,13 @@ static void server_on_accept(evutil_socket_t listen_fd, short what, void *arg)
 		else
 			conn_new(server, fd);
 	}
+}
+
+static void server_on_accept(evutil_socket_t listen_fd, short what, void *arg)
+{
+	(void)listen_fd;
+	(void)what;
+	server_accept(arg, ACCEPTS_PER_TURN);
 }
 
 static void server_listen(struct rpc_server *server, int fd)
@@ -208,6 +215,8 @@ static void server_stop_listening(struct rpc_server *server)
 
 void rpc_server_relisten(struct rpc_server *server, int listen_fd)
 {
+	if (server->listen_fd >= 0)
+		server_accept(server, ACCEPTS_BEFORE_CLOSE); /* who waits in the old queue would be reset */
 	server_stop_listening(server);
 	if (server->is_draining)
 		close(listen_fd);

@@ -27,7 +27,21 @@ typedef Grpc__Reflection__V1__ErrorResponse note;
 
 extern const char wire_descriptors[], wire_descriptors_end[];
 
+struct fixture;
+
+/* What a stream brought. Part of the fixture: teardown ends streams that a failed test left. */
+struct seen {
+	struct fixture *fx;
+	unsigned messages;
+	size_t bytes;
+	int32_t last;
+	bool is_ended;
+	bool is_writable;
+	struct err status;
+};
+
 struct fixture {
+	struct seen seen[2];
 	struct event_base *base;
 	struct rpc_server *server;
 	struct rpc_client *client;
@@ -172,6 +186,21 @@ static void svc_chat(struct rpc_call *call, const ProtobufCMessage *request)
 	chat_answer(call, request);
 }
 
+static void dropping_on_message(struct rpc_call *call, void *ctx, const ProtobufCMessage *request)
+{
+	struct fixture *fx = ctx;
+	rpc_server_drop(fx->server, rpc_call_peer(call)->connection);
+	rpc_call_send(call, request);
+}
+
+/* The second message ends the connection while its handler is on the stack. */
+static void svc_drop(struct rpc_call *call, const ProtobufCMessage *request)
+{
+	static const struct rpc_call_ops ops = { .on_message = dropping_on_message, .on_end = on_end };
+	(void)request;
+	rpc_call_adopt(call, &ops, fixture_of(call));
+}
+
 #define METHOD(name_, kind_, handle_)                                                                                                      \
 	{                                                                                                                                  \
 		.path = "/test.Wire/" name_, .kind = kind_, .request = NOTE_DESC, .reply = NOTE_DESC, .request_max_bytes = NOTE_MAX,       \
@@ -179,13 +208,10 @@ static void svc_chat(struct rpc_call *call, const ProtobufCMessage *request)
 	}
 
 static const struct rpc_method methods[] = {
-	METHOD("Echo", RPC_UNARY, svc_echo),
-	METHOD("Fail", RPC_UNARY, svc_fail),
-	METHOD("Hold", RPC_UNARY, svc_hold),
-	METHOD("Count", RPC_SERVER_STREAM, svc_count),
-	METHOD("Chat", RPC_BIDI, svc_chat),
-	METHOD("Forbidden", RPC_UNARY, svc_echo),
-	{ .path = NULL },
+	METHOD("Echo", RPC_UNARY, svc_echo),      METHOD("Fail", RPC_UNARY, svc_fail),
+	METHOD("Hold", RPC_UNARY, svc_hold),      METHOD("Count", RPC_SERVER_STREAM, svc_count),
+	METHOD("Chat", RPC_BIDI, svc_chat),       METHOD("Drop", RPC_BIDI, svc_drop),
+	METHOD("Forbidden", RPC_UNARY, svc_echo), { .path = NULL },
 };
 
 static const struct rpc_client_method echo = { "/test.Wire/Echo", NOTE_DESC };
@@ -193,6 +219,7 @@ static const struct rpc_client_method fail = { "/test.Wire/Fail", NOTE_DESC };
 static const struct rpc_client_method hold = { "/test.Wire/Hold", NOTE_DESC };
 static const struct rpc_client_method count = { "/test.Wire/Count", NOTE_DESC };
 static const struct rpc_client_method chat = { "/test.Wire/Chat", NOTE_DESC };
+static const struct rpc_client_method drop = { "/test.Wire/Drop", NOTE_DESC };
 static const struct rpc_client_method forbidden = { "/test.Wire/Forbidden", NOTE_DESC };
 
 /* ---------------------------------------------------------------- fixture */
@@ -251,6 +278,7 @@ static int setup(void **state)
 	};
 	struct err err = ERR_INIT;
 	int fd;
+	fx->seen[0].fx = fx->seen[1].fx = fx;
 	fx->base = config.base = event_base_new();
 	snprintf(fx->dir, sizeof(fx->dir), "/tmp/wire-XXXXXX");
 	assert_non_null(mkdtemp(fx->dir));
@@ -291,17 +319,6 @@ static void note_free(note *n)
 {
 	protobuf_c_message_free_unpacked(&n->base, NULL);
 }
-
-/* What a stream brought. */
-struct seen {
-	struct fixture *fx;
-	unsigned messages;
-	size_t bytes;
-	int32_t last;
-	bool is_ended;
-	bool is_writable;
-	struct err status;
-};
 
 static void seen_on_message(struct rpc_stream *stream, void *ctx, const ProtobufCMessage *reply)
 {
@@ -359,31 +376,418 @@ static void test_error(void **state)
 static void test_server_stream(void **state)
 {
 	struct fixture *fx = *state;
-	struct seen seen = { .fx = fx };
+	struct seen *seen = &fx->seen[0];
 	note request = NOTE_INIT;
 	request.error_code = 1000;
 	fx->stream_bytes = 10000;
-	struct rpc_stream *stream = rpc_client_call(fx->client, &count, &request.base, 0, &seen_ops, &seen);
+	struct rpc_stream *stream = rpc_client_call(fx->client, &count, &request.base, 0, &seen_ops, seen);
 	rpc_stream_half_close(stream);
-	wait_for(fx, seen.is_ended);
-	assert_int_equal(seen.status.code, ERR_OK);
-	assert_int_equal(seen.messages, 1000);
-	assert_int_equal(seen.bytes, 10000 * 1000);
-	assert_int_equal(seen.last, 1);
+	wait_for(fx, seen->is_ended);
+	assert_int_equal(seen->status.code, ERR_OK);
+	assert_int_equal(seen->messages, 1000);
+	assert_int_equal(seen->bytes, 10000 * 1000);
+	assert_int_equal(seen->last, 1);
 	assert_true(fx->max_unsent < 100);
 	wait_for(fx, fx->ends == 1);
 }
 
+static void test_peer_and_rights(void **state)
+{
+	struct fixture *fx = *state;
+	struct err err = ERR_INIT;
+	note *reply = NULL;
+	assert_int_equal(unary(fx, &forbidden, 0, "", 0, &reply, &err), -1);
+	assert_int_equal(err.code, ERR_PERMISSION_DENIED);
+	assert_string_equal(err.msg, "not you");
+}
+
+static void test_large_unary(void **state)
+{
+	struct fixture *fx = *state;
+	struct err err = ERR_INIT;
+	note *reply = NULL;
+	char *text = xmalloc(NOTE_MAX);
+	memset(text, 'a', NOTE_MAX);
+	text[NOTE_MAX - 100] = '\0';
+	assert_int_equal(unary(fx, &echo, 1, text, TIMEOUT_MS, &reply, &err), 0);
+	assert_string_equal(reply->error_message, text);
+	note_free(reply);
+	free(text);
+}
+
+static void test_oversize(void **state)
+{
+	struct fixture *fx = *state;
+	struct err err = ERR_INIT;
+	note *reply = NULL;
+	char *text = xmalloc(4 * NOTE_MAX);
+	memset(text, 'a', 4 * NOTE_MAX);
+	text[4 * NOTE_MAX - 1] = '\0';
+	assert_int_equal(unary(fx, &echo, 1, text, TIMEOUT_MS, &reply, &err), -1);
+	assert_int_equal(err.code, ERR_RESOURCE_EXHAUSTED);
+	free(text);
+	assert_int_equal(unary(fx, &echo, 1, "next", TIMEOUT_MS, &reply, &err), 0);
+	note_free(reply);
+}
+
+/* A message of another type: its field 1 is a message where a number is expected. */
+static void test_undecodable(void **state)
+{
+	struct fixture *fx = *state;
+	struct err err = ERR_INIT;
+	Grpc__Reflection__V1__ServiceResponse service = GRPC__REFLECTION__V1__SERVICE_RESPONSE__INIT;
+	Grpc__Reflection__V1__ServiceResponse *services[] = { &service };
+	Grpc__Reflection__V1__ListServiceResponse wrong = GRPC__REFLECTION__V1__LIST_SERVICE_RESPONSE__INIT;
+	ProtobufCMessage *reply;
+	service.name = (char *)(uintptr_t) "x";
+	wrong.n_service = 1;
+	wrong.service = services;
+	assert_int_equal(rpc_client_unary(fx->client, &echo, &wrong.base, TIMEOUT_MS, &reply, &err), -1);
+	assert_int_equal(err.code, ERR_INVALID_ARGUMENT);
+	const struct rpc_client_method misread = { "/test.Wire/Echo", &grpc__reflection__v1__list_service_response__descriptor };
+	note request = NOTE_INIT;
+	request.error_code = 5;
+	assert_int_equal(rpc_client_unary(fx->client, &misread, &request.base, TIMEOUT_MS, &reply, &err), -1);
+	assert_int_equal(err.code, ERR_INTERNAL);
+}
+
+static void test_unknown_method(void **state)
+{
+	static const struct rpc_client_method nothing = { "/test.Wire/Nothing", NOTE_DESC };
+	struct fixture *fx = *state;
+	struct err err = ERR_INIT;
+	note *reply = NULL;
+	assert_int_equal(unary(fx, &nothing, 0, "", 0, &reply, &err), -1);
+	assert_int_equal(err.code, ERR_UNIMPLEMENTED);
+	assert_non_null(strstr(err.msg, "/test.Wire/Nothing"));
+}
+
+static void test_wrong_number_of_messages(void **state)
+{
+	struct fixture *fx = *state;
+	struct seen *none = &fx->seen[0], *two = &fx->seen[1];
+	note request = NOTE_INIT;
+	rpc_stream_half_close(rpc_client_call(fx->client, &echo, NULL, 0, &seen_ops, none));
+	struct rpc_stream *stream = rpc_client_call(fx->client, &echo, &request.base, 0, &seen_ops, two);
+	request.error_message = (char *)(uintptr_t) "second";
+	rpc_stream_send(stream, &request.base);
+	rpc_stream_half_close(stream);
+	wait_for(fx, none->is_ended && two->is_ended);
+	assert_int_equal(none->status.code, ERR_INVALID_ARGUMENT);
+	assert_int_equal(two->status.code, ERR_INVALID_ARGUMENT);
+	assert_int_equal(two->messages, 0);
+}
+
+/* ---------------------------------------------------------------- streams */
+
+static void chat_push(struct rpc_stream *stream, int number, char *text)
+{
+	note request = NOTE_INIT;
+	request.error_code = number;
+	request.error_message = text;
+	rpc_stream_send(stream, &request.base);
+}
+
+/* A reader that stops: the writer is stopped by the windows, and all arrives when it goes on. */
+static void test_bidi_flow_control(void **state)
+{
+	struct fixture *fx = *state;
+	struct seen *seen = &fx->seen[0];
+	char text[10001];
+	int sent = 0;
+	memset(text, 'b', sizeof(text));
+	text[sizeof(text) - 1] = '\0';
+	struct rpc_stream *stream = rpc_client_call(fx->client, &chat, NULL, 0, &seen_ops, seen);
+	rpc_stream_pause_input(stream);
+	for (int quiet = 0; quiet < 20; quiet++) { /* turns of the loop in which nothing moves any more */
+		for (; sent < 1000 && rpc_stream_can_send(stream); quiet = 0)
+			chat_push(stream, sent++, text);
+		event_base_loop(fx->base, EVLOOP_NONBLOCK);
+	}
+	assert_true(sent > 20 && sent < 300);
+	assert_int_equal(seen->messages, 0);
+	rpc_stream_resume_input(stream);
+	while (sent < 1000) {
+		wait_for(fx, rpc_stream_can_send(stream));
+		chat_push(stream, sent++, text);
+	}
+	rpc_stream_half_close(stream);
+	wait_for(fx, seen->is_ended);
+	assert_int_equal(seen->status.code, ERR_OK);
+	assert_int_equal(seen->messages, 1000);
+	assert_int_equal(seen->last, 999);
+	assert_true(seen->is_writable);
+	wait_for(fx, fx->ends == 1);
+}
+
+/* What had arrived before the good end of a paused stream is still delivered; the end comes after it. */
+static void test_paused_until_after_the_end(void **state)
+{
+	struct fixture *fx = *state;
+	struct seen *seen = &fx->seen[0];
+	note request = NOTE_INIT;
+	request.error_code = 3;
+	fx->stream_bytes = 10;
+	struct rpc_stream *stream = rpc_client_call(fx->client, &count, &request.base, 0, &seen_ops, seen);
+	rpc_stream_pause_input(stream);
+	rpc_stream_half_close(stream);
+	wait_for(fx, fx->ends == 1);
+	rpc_server_free(fx->server);
+	fx->server = NULL;
+	wait_for(fx, rpc_client_is_closed(fx->client));
+	assert_int_equal(seen->messages, 0);
+	assert_false(seen->is_ended);
+	rpc_stream_resume_input(stream);
+	wait_for(fx, seen->is_ended);
+	assert_int_equal(seen->messages, 3);
+	assert_int_equal(seen->status.code, ERR_OK);
+	wait_for(fx, fx->closed == 1);
+}
+
+static void test_many_small_messages(void **state)
+{
+	struct fixture *fx = *state;
+	struct seen *seen = &fx->seen[0];
+	note request = NOTE_INIT;
+	request.error_code = 200000;
+	fx->stream_bytes = 1;
+	rpc_stream_half_close(rpc_client_call(fx->client, &count, &request.base, 0, &seen_ops, seen));
+	wait_for(fx, seen->is_ended);
+	assert_int_equal(seen->messages, 200000);
+}
+
+/* ---------------------------------------------------------------- ends */
+
+static int is_timer(const struct event_base *base, const struct event *event, void *ctx)
+{
+	(void)base;
+	(void)ctx;
+	return event_pending(event, EV_TIMEOUT, NULL);
+}
+
+static void test_deadline(void **state)
+{
+	struct fixture *fx = *state;
+	struct err err = ERR_INIT;
+	note *reply = NULL;
+	assert_int_equal(unary(fx, &hold, 0, "", 50, &reply, &err), -1);
+	assert_int_equal(err.code, ERR_DEADLINE_EXCEEDED);
+	wait_for(fx, fx->ends == 1);
+}
+
+static void test_cancel(void **state)
+{
+	struct fixture *fx = *state;
+	struct seen *seen = &fx->seen[0];
+	note request = NOTE_INIT;
+	struct rpc_stream *stream = rpc_client_call(fx->client, &hold, &request.base, 0, &seen_ops, seen);
+	rpc_stream_half_close(stream);
+	wait_for(fx, fx->held != NULL);
+	rpc_stream_cancel(stream);
+	assert_false(seen->is_ended); /* from the loop, not from here */
+	wait_for(fx, seen->is_ended && fx->ends == 1);
+	assert_int_equal(seen->status.code, ERR_CANCELLED);
+}
+
+static void test_cancel_before_sent(void **state)
+{
+	struct fixture *fx = *state;
+	struct seen *seen = &fx->seen[0];
+	note request = NOTE_INIT;
+	struct err err = ERR_INIT;
+	note *reply = NULL;
+	rpc_stream_cancel(rpc_client_call(fx->client, &hold, &request.base, 0, &seen_ops, seen));
+	wait_for(fx, seen->is_ended);
+	assert_int_equal(seen->status.code, ERR_CANCELLED);
+	assert_int_equal(unary(fx, &echo, 0, "", 0, &reply, &err), 0);
+	note_free(reply);
+}
+
+/* Answered later, from somewhere else; after that the server's end comes by itself. */
+static void test_answer_later(void **state)
+{
+	struct fixture *fx = *state;
+	struct seen *seen = &fx->seen[0];
+	note request = NOTE_INIT, late = NOTE_INIT;
+	late.error_code = 77;
+	rpc_stream_half_close(rpc_client_call(fx->client, &hold, &request.base, 0, &seen_ops, seen));
+	wait_for(fx, fx->held != NULL);
+	struct rpc_call *call = fx->held;
+	rpc_call_reply(call, &late.base);
+	assert_int_equal(fx->ends, 0);    /* no callback from inside */
+	rpc_call_send(call, &late.base); /* nothing any more */
+	wait_for(fx, seen->is_ended && fx->ends == 1);
+	assert_int_equal(seen->messages, 1);
+	assert_int_equal(seen->last, 77);
+}
+
+static void test_server_gone(void **state)
+{
+	struct fixture *fx = *state;
+	struct seen *seen = &fx->seen[0];
+	struct err err = ERR_INIT;
+	note request = NOTE_INIT, *reply = NULL;
+	rpc_stream_half_close(rpc_client_call(fx->client, &hold, &request.base, 0, &seen_ops, seen));
+	wait_for(fx, fx->held != NULL);
+	rpc_server_free(fx->server);
+	fx->server = NULL;
+	assert_int_equal(fx->ends, 1);
+	assert_int_equal(fx->disconnects, 1);
+	wait_for(fx, fx->closed == 1);
+	assert_true(seen->is_ended);
+	assert_int_equal(seen->status.code, ERR_UNAVAILABLE);
+	assert_string_equal(seen->status.reason, "disconnected");
+	assert_int_equal(unary(fx, &echo, 0, "", 0, &reply, &err), -1);
+	assert_int_equal(err.code, ERR_UNAVAILABLE);
+}
+
+static void test_client_gone(void **state)
+{
+	struct fixture *fx = *state;
+	struct seen *seen = &fx->seen[0];
+	note request = NOTE_INIT;
+	rpc_client_call(fx->client, &chat, &request.base, 0, &seen_ops, seen);
+	wait_for(fx, seen->messages == 1);
+	rpc_client_free(fx->client);
+	fx->client = NULL;
+	assert_true(seen->is_ended);
+	assert_int_equal(seen->status.code, ERR_CANCELLED);
+	wait_for(fx, fx->ends == 1 && fx->disconnects == 1);
+}
+
+static void freeing_on_message(struct rpc_stream *stream, void *ctx, const ProtobufCMessage *reply)
+{
+	struct seen *seen = ctx;
+	seen_on_message(stream, ctx, reply);
+	rpc_client_free(seen->fx->client);
+	seen->fx->client = NULL;
+	assert_true(seen->is_ended);
+}
+
+static void test_client_freed_in_callback(void **state)
+{
+	static const struct rpc_stream_ops ops = { .on_message = freeing_on_message, .on_end = seen_on_end };
+	struct fixture *fx = *state;
+	struct seen *seen = &fx->seen[0];
+	note request = NOTE_INIT;
+	request.error_code = 100;
+	rpc_stream_half_close(rpc_client_call(fx->client, &count, &request.base, 0, &ops, seen));
+	wait_for(fx, seen->is_ended);
+	assert_int_equal(seen->messages, 1);
+	wait_for(fx, fx->disconnects == 1);
+	assert_int_equal(fx->closed, 0);
+}
+
+static void test_dropped_in_handler(void **state)
+{
+	struct fixture *fx = *state;
+	struct seen *seen = &fx->seen[0];
+	note request = NOTE_INIT;
+	struct rpc_stream *stream = rpc_client_call(fx->client, &drop, &request.base, 0, &seen_ops, seen);
+	rpc_stream_send(stream, &request.base);
+	rpc_stream_send(stream, &request.base);
+	wait_for(fx, seen->is_ended && fx->closed == 1);
+	assert_int_equal(seen->status.code, ERR_UNAVAILABLE);
+	assert_int_equal(fx->ends, 1);
+	assert_int_equal(fx->disconnects, 1);
+}
+
+static void test_drain(void **state)
+{
+	struct fixture *fx = *state;
+	struct seen *seen = &fx->seen[0], *late = &fx->seen[1];
+	struct err err = ERR_INIT;
+	note request = NOTE_INIT;
+	int fd;
+	rpc_stream_half_close(rpc_client_call(fx->client, &hold, &request.base, 0, &seen_ops, seen));
+	wait_for(fx, fx->held != NULL);
+	rpc_server_drain(fx->server, TIMEOUT_MS, on_drained, fx);
+	assert_int_equal(addr_connect_unix(fx->path, &fd, &err), -1);
+	assert_int_equal(err.code, ERR_UNAVAILABLE);
+	for (int i = 0; i < 10; i++)
+		event_base_loop(fx->base, EVLOOP_NONBLOCK);
+	assert_false(fx->is_drained);
+	rpc_stream_half_close(rpc_client_call(fx->client, &echo, &request.base, 0, &seen_ops, late));
+	wait_for(fx, late->is_ended);
+	assert_int_equal(late->status.code, ERR_UNAVAILABLE);
+	assert_false(seen->is_ended);
+	rpc_call_reply(fx->held, &request.base);
+	wait_for(fx, fx->is_drained && seen->is_ended && fx->closed == 1);
+	assert_int_equal(seen->status.code, ERR_OK);
+}
+
+static void test_drain_deadline(void **state)
+{
+	struct fixture *fx = *state;
+	struct seen *seen = &fx->seen[0];
+	note request = NOTE_INIT;
+	rpc_stream_half_close(rpc_client_call(fx->client, &hold, &request.base, 0, &seen_ops, seen));
+	wait_for(fx, fx->held != NULL);
+	rpc_server_drain(fx->server, 50, on_drained, fx);
+	wait_for(fx, fx->is_drained && seen->is_ended);
+	assert_int_equal(seen->status.code, ERR_UNAVAILABLE);
+	assert_int_equal(fx->ends, 1);
+}
+
+static void test_relisten(void **state)
+{
+	struct fixture *fx = *state;
+	struct err err = ERR_INIT;
+	note *reply = NULL;
+	int fd;
+	unlink(fx->path);
+	assert_int_equal(addr_listen_unix(fx->path, 0600, &fd, &err), 0);
+	rpc_server_relisten(fx->server, fd);
+	assert_int_equal(unary(fx, &echo, 1, "old", 0, &reply, &err), 0);
+	note_free(reply);
+	rpc_client_free(fx->client);
+	fx->client = client_new(fx);
+	assert_int_equal(unary(fx, &echo, 1, "new", 0, &reply, &err), 0);
+	note_free(reply);
+}
+
+/* Once everything is answered nothing is left that would wake the loop. */
+static void test_idle_is_quiet(void **state)
+{
+	struct fixture *fx = *state;
+	struct err err = ERR_INIT;
+	note *reply = NULL;
+	assert_int_equal(unary(fx, &echo, 1, "x", TIMEOUT_MS, &reply, &err), 0);
+	note_free(reply);
+	for (int i = 0; i < 10; i++)
+		event_base_loop(fx->base, EVLOOP_NONBLOCK);
+	assert_int_equal(event_base_get_num_events(fx->base, EVENT_BASE_COUNT_ACTIVE), 0);
+	assert_int_equal(event_base_foreach_event(fx->base, is_timer, NULL), 0);
+}
+
 int main(void)
 {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_unary, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_error, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_server_stream, setup, teardown),
+		TEST(test_unary),
+		TEST(test_error),
+		TEST(test_peer_and_rights),
+		TEST(test_large_unary),
+		TEST(test_oversize),
+		TEST(test_undecodable),
+		TEST(test_unknown_method),
+		TEST(test_wrong_number_of_messages),
+		TEST(test_server_stream),
+		TEST(test_bidi_flow_control),
+		TEST(test_paused_until_after_the_end),
+		TEST(test_many_small_messages),
+		TEST(test_deadline),
+		TEST(test_cancel),
+		TEST(test_cancel_before_sent),
+		TEST(test_answer_later),
+		TEST(test_server_gone),
+		TEST(test_client_gone),
+		TEST(test_client_freed_in_callback),
+		TEST(test_dropped_in_handler),
+		TEST(test_drain),
+		TEST(test_drain_deadline),
+		TEST(test_relisten),
+		TEST(test_idle_is_quiet),
 	};
-	(void)forbidden;
-	(void)chat;
-	(void)hold;
-	(void)on_drained;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -35,7 +35,7 @@ HUGE_WINDOW = {"values": [(INITIAL_WINDOW_SIZE, 2**31 - 1)]}
 class Readers(Case):
     """Who asks and does not take."""
 
-    options = {"stall_ms": 500}
+    options = {"stall_ms": 1000}
 
     def test_zero_window_many_replies(self):
         """20 connections that ask for 20 MB each: what is queued for one is limited, and then it is ended."""
