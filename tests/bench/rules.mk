@@ -1,0 +1,12 @@
+# SPDX-License-Identifier: Apache-2.0
+
+$(B)/tests/bench/unary: $(B)/obj/tests/bench/unary.o $(B)/libwire.a
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(LINK) -o $@ $^ $(call lib,$(MODULES))
+
+bench: deps-demo
+	@$(MAKE) --no-print-directory -s all firmware $(B)/tests/bench/unary
+	@$(TEST_ENV) $(PYTHON) tests/bench/bench.py $(BENCH_ARGS)
+
+.PHONY: bench
