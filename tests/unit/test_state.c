@@ -11,15 +11,17 @@
 
 /* Next state of every state (row) at every event (column); "" = nothing changes. */
 static const char *const cells[INST_STATE_COUNT][INST_EVENT_COUNT] = {
-	/*                 start        prepared   refused   runs       rests     stop        exited      drained  spoiled   timeout */
-	[INST_PREPARING] = { "", "booting", "failed", "", "", "ended", "", "", "", "failed" },
-	[INST_BOOTING] = { "", "", "failed", "running", "paused", "stopping", "draining", "", "", "stopping" },
-	[INST_RUNNING] = { "", "", "", "", "paused", "stopping", "draining", "", "", "" },
-	[INST_PAUSED] = { "", "", "", "running", "", "stopping", "draining", "", "", "" },
-	[INST_STOPPING] = { "", "", "", "", "", "", "draining", "", "", "" },
-	[INST_DRAINING] = { "", "", "", "", "", "", "", "ended", "failed", "ended" },
-	[INST_ENDED] = { "preparing", "", "", "", "", "", "", "", "", "" },
-	[INST_FAILED] = { "preparing", "", "", "", "", "", "", "", "", "" },
+	/* clang-format off */
+	/*                   start        prepared   refused   runs       rests     stop        exited      drained  spoiled   timeout */
+	[INST_PREPARING] = { "",          "booting", "failed", "",        "",       "ended",    "",         "",      "",       "failed" },
+	[INST_BOOTING] =   { "",          "",        "failed", "running", "paused", "stopping", "draining", "",      "",       "stopping" },
+	[INST_RUNNING] =   { "",          "",        "",       "",        "paused", "stopping", "draining", "",      "",       "" },
+	[INST_PAUSED] =    { "",          "",        "",       "running", "",       "stopping", "draining", "",      "",       "" },
+	[INST_STOPPING] =  { "",          "",        "",       "",        "",       "",         "draining", "",      "",       "" },
+	[INST_DRAINING] =  { "",          "",        "",       "",        "",       "",         "",         "ended", "failed", "ended" },
+	[INST_ENDED] =     { "preparing", "",        "",       "",        "",       "",         "",         "",      "",       "" },
+	[INST_FAILED] =    { "preparing", "",        "",       "",        "",       "",         "",         "",      "",       "" },
+	/* clang-format on */
 };
 
 /* What clients see, what may be held, how long it may last. */
