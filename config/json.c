@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <json-c/json.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -149,6 +150,8 @@ static int walk_member(struct walk *w, const struct json_at *object, struct json
 	const char *key = w->at;
 	struct json_at member;
 
+	if (*key != '"') /* json-c takes single quotes even when strict */
+		return err_set(w->err, ERR_INVALID_ARGUMENT, "%s:%u: not JSON: keys must be in double quotes", w->file->name, w->line);
 	walk_scalar(w);
 	if (!json_next(object, iter, &member) || !quoted_is(key, (size_t)(w->at - key), member.key)) {
 		int shown = w->at - key > 100 ? 100 : (int)(w->at - key);
@@ -173,6 +176,8 @@ static int walk_value(struct walk *w, const struct json_at *at)
 	if (at->value && type != json_type_double)
 		json_object_set_userdata(at->value, (void *)(uintptr_t)w->line, NULL);
 	if (type != json_type_object && type != json_type_array) {
+		if (type == json_type_double && !isfinite(json_object_get_double(at->value)))
+			return json_fail(at, w->err, "must be a number that JSON knows");
 		walk_scalar(w);
 		return 0;
 	}
