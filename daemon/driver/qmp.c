@@ -318,5 +318,7 @@ const char *qmp_string(struct json_object *object, const char *key)
 bool qmp_bool(struct json_object *object, const char *key)
 {
 	struct json_object *value = NULL;
-	return object != NULL && json_object_object_get_ex(object, key, &value) && json_object_get_boolean(value);
+	if (object == NULL || !json_object_object_get_ex(object, key, &value) || !json_object_is_type(value, json_type_boolean))
+		return false;
+	return json_object_get_boolean(value);
 }
