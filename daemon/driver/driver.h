@@ -19,7 +19,7 @@ struct event_base;
 
 /* ---------------------------------------------------------------- plan */
 
-#define PLAN_NAME_MAX     32
+#define PLAN_NAME_MAX     65 /* with its NUL; names of target_validate() fit */
 #define PLAN_CHANNELS_MAX 32
 #define PLAN_SOCKETS_MAX  8
 

@@ -221,6 +221,17 @@ static void test_same_id(void **state)
 	assert_refused(b, "\"one\" and \"two\"");
 }
 
+/* The longest name that target_validate() lets pass comes through whole: it is a chardev, a FIFO and a log. */
+static void test_long_name(void **state)
+{
+	struct box *b = *state;
+	static const char name[] = "n234567890123456789012345678901234567890123456789012345678901234";
+	assert_int_equal(strlen(name), 64);
+	add_channel(b, name, "serial0");
+	plan_it(b);
+	assert_string_equal(b->plan.channels[0].name, name);
+}
+
 static void test_too_many(void **state)
 {
 	struct box *b = *state;
@@ -376,6 +387,7 @@ int main(void)
 		TEST(test_all_serials),
 		TEST(test_bad_ids),
 		TEST(test_same_id),
+		TEST(test_long_name),
 		TEST(test_too_many),
 		TEST(test_commas),
 		TEST(test_semihosting),
