@@ -1,0 +1,550 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The QMP client against a QEMU that the test plays on the other end of a socket pair. */
+#include <errno.h>
+#include <event2/event.h>
+#include <fcntl.h>
+#include <json-c/json.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "driver/qmp.h"
+#include "wire/mem.h"
+
+#define DEADLINE_S 10
+#define GREETING   "{\"QMP\": {\"version\": {}, \"capabilities\": [\"oob\"]}}\r\n"
+
+struct box {
+	struct event_base *base;
+	struct qmp *qmp;
+	int qemu;        /* our end */
+	char seen[4096]; /* what was told, a line each */
+	int free_at;     /* qmp_free() in the callback that comes with this number, from 1 */
+	int told;
+	bool execute_in_callback;
+};
+
+static void box_tell(struct box *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static void box_tell(struct box *b, const char *fmt, ...)
+{
+	size_t used = strlen(b->seen);
+	va_list ap;
+	va_start(ap, fmt);
+	vsnprintf(b->seen + used, sizeof(b->seen) - used, fmt, ap);
+	va_end(ap);
+	if (++b->told == b->free_at) {
+		struct qmp *qmp = b->qmp;
+		b->qmp = NULL;
+		qmp_free(qmp);
+	}
+}
+
+static void on_reply(void *ctx, struct json_object *value, const struct err *err)
+{
+	struct box *b = ctx;
+	if (b->execute_in_callback && b->qmp != NULL) {
+		b->execute_in_callback = false;
+		qmp_execute(b->qmp, "from-callback", NULL, 60000, on_reply, b);
+	}
+	if (err != NULL)
+		box_tell(b, "failed %s: %s\n", err_code_name(err->code), err->msg);
+	else
+		box_tell(b, "reply %s\n", json_object_to_json_string_ext(value, JSON_C_TO_STRING_PLAIN));
+}
+
+static void on_greeting(void *ctx)
+{
+	box_tell(ctx, "greeting\n");
+}
+
+static void on_event(void *ctx, const char *name, struct json_object *data)
+{
+	box_tell(ctx, "event %s %s %d\n", name, qmp_string(data, "reason"), qmp_bool(data, "guest"));
+}
+
+static void on_closed(void *ctx, const struct err *err)
+{
+	box_tell(ctx, "closed %s: %s\n", err_code_name(err->code), err->msg);
+}
+
+static const struct qmp_ops ops = { .on_greeting = on_greeting, .on_event = on_event, .on_closed = on_closed };
+
+static int box_setup(void **state)
+{
+	struct box *b = xcalloc(1, sizeof(*b));
+	int fds[2];
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+	fcntl(fds[0], F_SETFL, O_NONBLOCK);
+	b->base = event_base_new();
+	b->qemu = fds[1];
+	b->qmp = qmp_new(b->base, fds[0], &ops, b);
+	*state = b;
+	return 0;
+}
+
+static int box_teardown(void **state)
+{
+	struct box *b = *state;
+	b->free_at = 0;
+	qmp_free(b->qmp);
+	event_base_free(b->base);
+	if (b->qemu >= 0)
+		close(b->qemu);
+	free(b);
+	return 0;
+}
+
+static void say(struct box *b, const char *text)
+{
+	size_t len = strlen(text);
+	assert_int_equal(send(b->qemu, text, len, MSG_NOSIGNAL), (ssize_t)len);
+}
+
+static void turn(struct box *b)
+{
+	event_base_loop(b->base, EVLOOP_NONBLOCK);
+}
+
+/* Turns the loop until `text` was told; fails when it was not in time. */
+static void await(struct box *b, const char *text)
+{
+	time_t end = time(NULL) + DEADLINE_S;
+	while (strstr(b->seen, text) == NULL) {
+		if (time(NULL) > end)
+			fail_msg("no \"%s\" in: %s", text, b->seen);
+		struct timeval tv = { .tv_usec = 20000 };
+		event_base_loopexit(b->base, &tv);
+		event_base_loop(b->base, EVLOOP_ONCE);
+	}
+}
+
+/* What the client has sent; "" if nothing. */
+static const char *heard(struct box *b)
+{
+	static char text[8192];
+	ssize_t n = recv(b->qemu, text, sizeof(text) - 1, MSG_DONTWAIT);
+	text[n > 0 ? n : 0] = '\0';
+	return text;
+}
+
+static void ask(struct box *b, const char *command)
+{
+	qmp_execute(b->qmp, command, NULL, 60000, on_reply, b);
+}
+
+/* ---------------------------------------------------------------- */
+
+static void test_greeting(void **state)
+{
+	struct box *b = *state;
+	say(b, GREETING);
+	await(b, "greeting\n");
+	assert_string_equal(b->seen, "greeting\n");
+	assert_string_equal(heard(b), ""); /* nothing is said by itself */
+}
+
+static void test_command(void **state)
+{
+	struct box *b = *state;
+	qmp_execute(b->qmp, "qom-get", "{\"path\": \"/machine\"}", 60000, on_reply, b);
+	assert_string_equal(heard(b), "{\"execute\": \"qom-get\", \"id\": 1, \"arguments\": {\"path\": \"/machine\"}}\n");
+	say(b, "{\"return\": {\"running\": true}, \"id\": 1}\r\n");
+	await(b, "reply");
+	assert_string_equal(b->seen, "reply {\"running\":true}\n");
+}
+
+/* One at a time, in the order of asking. */
+static void test_queue(void **state)
+{
+	struct box *b = *state;
+	ask(b, "one");
+	ask(b, "two");
+	qmp_execute(b->qmp, "silent", NULL, 60000, NULL, NULL);
+	ask(b, "three");
+	assert_string_equal(heard(b), "{\"execute\": \"one\", \"id\": 1}\n");
+	say(b, "{\"return\": 1, \"id\": 1}\n");
+	await(b, "reply 1\n");
+	assert_string_equal(heard(b), "{\"execute\": \"two\", \"id\": 2}\n");
+	say(b, "{\"return\": 2, \"id\": 2}\n");
+	await(b, "reply 2\n");
+	assert_string_equal(heard(b), "{\"execute\": \"silent\", \"id\": 3}\n");
+	say(b, "{\"return\": {}, \"id\": 3}\n");
+	turn(b);
+	assert_string_equal(heard(b), "{\"execute\": \"three\", \"id\": 4}\n");
+	say(b, "{\"return\": 3, \"id\": 4}\n");
+	await(b, "reply 3\n");
+	assert_string_equal(b->seen, "reply 1\nreply 2\nreply 3\n");
+}
+
+static void test_error(void **state)
+{
+	struct box *b = *state;
+	ask(b, "bad");
+	ask(b, "good");
+	say(b, "{\"id\": 1, \"error\": {\"class\": \"CommandNotFound\", \"desc\": \"no such command\"}}\n");
+	await(b, "failed");
+	say(b, "{\"return\": \"x\", \"id\": 2}\n");
+	await(b, "reply");
+	assert_string_equal(b->seen, "failed FAILED_PRECONDITION: QMP bad: no such command\nreply \"x\"\n");
+}
+
+/* Replies that nobody waits for, or with another id, are no reply to what was asked. */
+static void test_ids(void **state)
+{
+	struct box *b = *state;
+	say(b, "{\"return\": 9, \"id\": 1}\n{\"return\": 9}\n");
+	turn(b);
+	ask(b, "one");
+	ask(b, "two");
+	say(b, "{\"return\": 8, \"id\": 2}\n{\"return\": 8}\n{\"return\": 8, \"id\": 77}\n{\"error\": {\"desc\": \"x\"}, \"id\": 3}\n"
+	       "{\"return\": 1, \"id\": 1}\n");
+	await(b, "reply");
+	assert_string_equal(b->seen, "reply 1\n");
+	say(b, "{\"return\": 2, \"id\": 2}\n");
+	await(b, "reply 2\n");
+	assert_string_equal(b->seen, "reply 1\nreply 2\n");
+}
+
+static void test_events(void **state)
+{
+	struct box *b = *state;
+	ask(b, "one");
+	say(b, "{\"event\": \"RESET\", \"data\": {\"guest\": true, \"reason\": \"guest-reset\"}}\n{\"event\": \"STOP\"}\n"
+	       "{\"return\": 1, \"id\": 1}\n{\"event\": \"SHUTDOWN\", \"data\": {\"guest\": false, \"reason\": \"host-signal\"}}\n");
+	await(b, "SHUTDOWN");
+	assert_string_equal(b->seen, "event RESET guest-reset 1\nevent STOP  0\nreply 1\nevent SHUTDOWN host-signal 0\n");
+}
+
+/* Every byte may come alone; several lines may come at once. */
+static void test_pieces(void **state)
+{
+	struct box *b = *state;
+	static const char text[] = GREETING "{\"event\": \"STOP\"}\r\n";
+	for (size_t i = 0; i < sizeof(text) - 1; i++) {
+		assert_int_equal(send(b->qemu, text + i, 1, MSG_NOSIGNAL), 1);
+		turn(b);
+	}
+	await(b, "STOP");
+	assert_string_equal(b->seen, "greeting\nevent STOP  0\n");
+}
+
+static void test_garbage(void **state)
+{
+	struct box *b = *state;
+	static const char *const lines[] = { "\n",
+					     "\r\n",
+					     "garbage\n",
+					     "{\"event\": \n",
+					     "[1, 2]\n",
+					     "17\n",
+					     "null\n",
+					     "\"QMP\"\n",
+					     "{}\n",
+					     "{\"id\": 1}\n",
+					     "\xff\xfe\n",
+					     "{\"event\": 5}\n",
+					     "}{\n",
+					     "{\"id\": \"1\", \"x\": 0}\n",
+					     "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[\n" };
+	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)
+		say(b, lines[i]);
+	assert_int_equal(send(b->qemu, "\0{}\0\n", 5, MSG_NOSIGNAL), 5);
+	turn(b);
+	ask(b, "alive");
+	say(b, "{\"return\": 1, \"id\": 1}\n");
+	await(b, "reply 1\n");
+	assert_null(strstr(b->seen, "closed"));
+	assert_null(strstr(b->seen, "greeting"));
+}
+
+/* What comes after the deadline is dropped, the next command works. */
+static void test_deadline(void **state)
+{
+	struct box *b = *state;
+	qmp_execute(b->qmp, "slow", NULL, 50, on_reply, b);
+	ask(b, "next");
+	await(b, "failed");
+	assert_string_equal(b->seen, "failed DEADLINE_EXCEEDED: QMP slow: no answer within 50 ms\n");
+	say(b, "{\"return\": \"late\", \"id\": 1}\n{\"return\": \"in time\", \"id\": 2}\n");
+	await(b, "reply");
+	assert_non_null(strstr(b->seen, "reply \"in time\"\n"));
+	assert_null(strstr(b->seen, "late"));
+	assert_null(strstr(b->seen, "closed"));
+}
+
+/* A command counts its time from when it is sent, not from when it is queued. */
+static void test_deadline_is_per_command(void **state)
+{
+	struct box *b = *state;
+	ask(b, "first");
+	qmp_execute(b->qmp, "second", NULL, 40, on_reply, b);
+	struct timeval tv = { .tv_usec = 120000 };
+	event_base_loopexit(b->base, &tv);
+	event_base_dispatch(b->base);
+	assert_string_equal(b->seen, "");
+	say(b, "{\"return\": 1, \"id\": 1}\n");
+	await(b, "failed DEADLINE_EXCEEDED: QMP second");
+}
+
+/* Half a command was sent and no more is taken: the connection is of no use. */
+static void test_deadline_of_half_a_command(void **state)
+{
+	struct box *b = *state;
+	size_t len = 2u << 20;
+	char *text = xmalloc(len + 1);
+	memset(text, ' ', len);
+	text[0] = '{', text[len - 1] = '}', text[len] = '\0';
+	qmp_execute(b->qmp, "huge", text, 50, on_reply, b);
+	ask(b, "queued");
+	free(text);
+	await(b, "closed");
+	assert_string_equal(b->seen, "failed DEADLINE_EXCEEDED: QMP huge: no answer within 50 ms\n"
+				     "failed DEADLINE_EXCEEDED: QMP huge: no answer within 50 ms\n"
+				     "closed DEADLINE_EXCEEDED: QMP huge: no answer within 50 ms\n");
+}
+
+/* A command larger than the socket takes arrives whole. */
+static void test_large_command(void **state)
+{
+	struct box *b = *state;
+	size_t len = 1u << 20, got = 0;
+	char *text = xmalloc(len + 1), buf[65536];
+	memset(text, ' ', len);
+	text[0] = '{', text[len - 1] = '}', text[len] = '\0';
+	qmp_execute(b->qmp, "huge", text, 60000, on_reply, b);
+	free(text);
+	bool is_whole = false;
+	for (time_t end = time(NULL) + DEADLINE_S; !is_whole && time(NULL) <= end; turn(b)) {
+		ssize_t n = recv(b->qemu, buf, sizeof(buf), MSG_DONTWAIT);
+		got += n > 0 ? (size_t)n : 0;
+		is_whole = n > 0 && buf[n - 1] == '\n';
+	}
+	assert_true(is_whole);
+	assert_int_equal(got, len + strlen("{\"execute\": \"huge\", \"id\": 1, \"arguments\": }\n"));
+	say(b, "{\"return\": 1, \"id\": 1}\n");
+	await(b, "reply 1\n");
+}
+
+static void test_end_of_file(void **state)
+{
+	struct box *b = *state;
+	ask(b, "one");
+	ask(b, "two");
+	qmp_execute(b->qmp, "silent", NULL, 60000, NULL, NULL);
+	(void)heard(b); /* else the kernel calls it a reset */
+	close(b->qemu);
+	b->qemu = -1;
+	await(b, "closed");
+	assert_string_equal(b->seen, "failed UNAVAILABLE: QMP: the emulator closed the connection\n"
+				     "failed UNAVAILABLE: QMP: the emulator closed the connection\n"
+				     "closed UNAVAILABLE: QMP: the emulator closed the connection\n");
+	b->seen[0] = '\0';
+	ask(b, "after"); /* answered at once */
+	assert_string_equal(b->seen, "failed UNAVAILABLE: QMP after: the emulator has closed the connection\n");
+	qmp_execute(b->qmp, "silent", NULL, 60000, NULL, NULL);
+	qmp_drain(b->qmp);
+}
+
+/* The last words before the end count. */
+static void test_drain(void **state)
+{
+	struct box *b = *state;
+	say(b, "{\"event\": \"SHUTDOWN\", \"data\": {\"reason\": \"guest-reset\"}}\n");
+	close(b->qemu);
+	b->qemu = -1;
+	qmp_drain(b->qmp); /* without the loop */
+	assert_string_equal(b->seen, "event SHUTDOWN guest-reset 0\nclosed UNAVAILABLE: QMP: the emulator closed the connection\n");
+	qmp_drain(b->qmp);
+}
+
+/* Commands from inside a callback are queued, also when the answer to that is a failure. */
+static void test_execute_in_callback(void **state)
+{
+	struct box *b = *state;
+	b->execute_in_callback = true;
+	ask(b, "one");
+	ask(b, "two");
+	(void)heard(b);
+	say(b, "{\"return\": 1, \"id\": 1}\n");
+	await(b, "reply 1\n");
+	assert_string_equal(heard(b), "{\"execute\": \"two\", \"id\": 2}\n");
+	say(b, "{\"return\": 2, \"id\": 2}\n");
+	await(b, "reply 2\n");
+	assert_string_equal(heard(b), "{\"execute\": \"from-callback\", \"id\": 3}\n");
+	b->execute_in_callback = true;
+	close(b->qemu);
+	b->qemu = -1;
+	await(b, "closed");
+	assert_non_null(strstr(b->seen, "failed UNAVAILABLE: QMP from-callback: the emulator has closed the connection\n"));
+}
+
+/* qmp_free() in any callback: what is queued fails, nothing else is told, nothing is touched after. */
+static void test_free_in_callback(void **state)
+{
+	static const char *const inputs[] = {
+		GREETING GREETING "{\"event\": \"STOP\"}\n",
+		"{\"event\": \"STOP\"}\n{\"event\": \"STOP\"}\n",
+		"{\"return\": 1, \"id\": 1}\n{\"event\": \"STOP\"}\n",
+		"{\"error\": {}, \"id\": 1}\n{\"event\": \"STOP\"}\n",
+	};
+	struct box *b = *state;
+	for (size_t i = 0; i < sizeof(inputs) / sizeof(inputs[0]); i++) {
+		void *inner;
+		box_setup(&inner);
+		struct box *c = inner;
+		c->free_at = 1;
+		ask(c, "one");
+		ask(c, "two");
+		say(c, inputs[i]);
+		await(c, "CANCELLED: QMP: the connection was given up\n");
+		turn(c);
+		assert_null(c->qmp);
+		assert_null(strstr(c->seen, "closed"));
+		assert_null(strstr(c->seen + 6, "greeting"));
+		assert_int_equal(c->told, i < 2 ? 3 : 2);
+		box_teardown(&inner);
+	}
+	b->free_at = 3; /* on_closed, after two failed commands */
+	ask(b, "one");
+	ask(b, "two");
+	close(b->qemu);
+	b->qemu = -1;
+	await(b, "closed");
+	turn(b);
+	assert_null(b->qmp);
+}
+
+/* In the deadline's callback, and in that of a command that fails because the connection is closed. */
+static void test_free_in_failure(void **state)
+{
+	struct box *b = *state;
+	b->free_at = 1;
+	qmp_execute(b->qmp, "slow", NULL, 20, on_reply, b);
+	ask(b, "next");
+	await(b, "CANCELLED");
+	turn(b);
+	assert_int_equal(b->told, 2);
+	void *inner;
+	box_setup(&inner);
+	struct box *c = inner;
+	c->free_at = 1;
+	ask(c, "one");
+	ask(c, "two");
+	close(c->qemu);
+	c->qemu = -1;
+	await(c, "failed");
+	turn(c);
+	assert_null(strstr(c->seen, "closed"));
+	assert_int_equal(c->told, 2);
+	box_teardown(&inner);
+}
+
+static void test_free_with_queue(void **state)
+{
+	struct box *b = *state;
+	ask(b, "one");
+	ask(b, "two");
+	qmp_free(b->qmp);
+	b->qmp = NULL;
+	assert_string_equal(b->seen,
+			    "failed CANCELLED: QMP: the connection was given up\nfailed CANCELLED: QMP: the connection was given up\n");
+	qmp_free(NULL);
+}
+
+/* Many megabytes without a newline end the connection and do not fill the memory. */
+static void test_huge_line(void **state)
+{
+	struct box *b = *state;
+	static char block[65536];
+	size_t sent = 0;
+	memset(block, 'x', sizeof(block));
+	ask(b, "one");
+	while (strstr(b->seen, "closed") == NULL && sent < (64u << 20)) {
+		ssize_t n = send(b->qemu, block, sizeof(block), MSG_DONTWAIT | MSG_NOSIGNAL);
+		sent += n > 0 ? (size_t)n : 0;
+		turn(b);
+	}
+	assert_true(sent < (8u << 20));
+	assert_non_null(strstr(b->seen, "failed RESOURCE_EXHAUSTED"));
+	assert_non_null(strstr(b->seen, "closed RESOURCE_EXHAUSTED: QMP: a line of more than 4194304 bytes\n"));
+}
+
+/* A large line that is none too many is read whole. */
+static void test_large_line(void **state)
+{
+	struct box *b = *state;
+	size_t len = 3u << 20, sent = 0;
+	char *text = xmalloc(len);
+	memset(text, ' ', len);
+	text[len - 1] = '\n';
+	memcpy(text, "{\"event\": \"BIG\"", 15);
+	text[len - 2] = '}';
+	for (time_t end = time(NULL) + DEADLINE_S; sent < len && time(NULL) <= end; turn(b)) {
+		ssize_t n = send(b->qemu, text + sent, len - sent, MSG_DONTWAIT | MSG_NOSIGNAL);
+		sent += n > 0 ? (size_t)n : 0;
+	}
+	free(text);
+	await(b, "event BIG");
+	assert_null(strstr(b->seen, "closed"));
+}
+
+static void test_members(void **state)
+{
+	(void)state;
+	struct json_object *object =
+		json_tokener_parse("{\"s\": \"text\", \"n\": 5, \"t\": true, \"f\": false, \"null\": null, \"o\": {}}");
+	assert_string_equal(qmp_string(object, "s"), "text");
+	assert_string_equal(qmp_string(object, "n"), "");
+	assert_string_equal(qmp_string(object, "null"), "");
+	assert_string_equal(qmp_string(object, "absent"), "");
+	assert_string_equal(qmp_string(NULL, "s"), "");
+	assert_true(qmp_bool(object, "t"));
+	assert_false(qmp_bool(object, "f"));
+	assert_false(qmp_bool(object, "absent"));
+	assert_false(qmp_bool(object, "null"));
+	assert_false(qmp_bool(object, "s")); /* another type */
+	assert_false(qmp_bool(object, "o"));
+	assert_false(qmp_bool(NULL, "t"));
+	json_object_put(object);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, box_setup, box_teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_greeting),
+		TEST(test_command),
+		TEST(test_queue),
+		TEST(test_error),
+		TEST(test_ids),
+		TEST(test_events),
+		TEST(test_pieces),
+		TEST(test_garbage),
+		TEST(test_deadline),
+		TEST(test_deadline_is_per_command),
+		TEST(test_deadline_of_half_a_command),
+		TEST(test_large_command),
+		TEST(test_end_of_file),
+		TEST(test_drain),
+		TEST(test_execute_in_callback),
+		TEST(test_free_in_callback),
+		TEST(test_free_in_failure),
+		TEST(test_free_with_queue),
+		TEST(test_huge_line),
+		TEST(test_large_line),
+		TEST(test_members),
+	};
+	signal(SIGPIPE, SIG_IGN);
+	return cmocka_run_group_tests_name("qmp", tests, NULL, NULL);
+}
