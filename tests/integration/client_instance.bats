@@ -38,7 +38,7 @@ logs_have() { pwemu logs -i "$1" | grep -qF "$2"; }
 	wait_until "$DEADLINE" logs_have one hello
 	[ "$(pwemu ls -o json | json 'j[0]')" = "$(pwemu status -i one -o json | json 'j')" ]
 	pwemu status -i one -o json | json '[j[k] for k in ("name", "id", "working_dir", "owner", "target", "state", "reason", "pid", "boot")]'
-	[ "$(pwemu status -i one -o json | json 'sorted(j["channels"][0]) >= ["host", "name", "offset", "path", "port", "type"]')" = True ]
+	[ "$(pwemu status -i one -o json | json 'set(j["channels"][0]) >= {"host", "name", "offset", "path", "port", "type"}')" = True ]
 	pid=$(pwemu status -i one -o json | json 'j["pid"]')
 	contains "$(readlink "/proc/$pid/exe")" qemu-system-arm
 	start two hello

@@ -8,17 +8,18 @@ test_setup() {
 	export TMUX_TMPDIR=$T TERM=xterm-256color LC_ALL=C.UTF-8
 	unset TMUX
 	tmux -f /dev/null new-session -d -s t -x 120 -y 30 "exec bash --norc --noprofile"
-	tmux send-keys -t t "PS1='$ '; stty -a >$T/stty.before; clear" Enter
+	tmux send-keys -t =t: "PS1='$ '; stty -a >$T/stty.before; clear" Enter
 	wait_until "$DEADLINE" test -s "$T/stty.before"
 }
 
 test_teardown() { tmux kill-server 2>/dev/null || true; }
 
-screen() { tmux capture-pane -p -t "${1:-t}"; }
+# "=t:" is the session; a bare "t" may be a window, too.
+screen() { tmux capture-pane -p -t "=${1:-t}:"; }
 screen_has() { screen "${2:-t}" | grep -qF -- "$1"; }
 sees() { wait_until "$DEADLINE" screen_has "$@" || no "not seen: $1; the screen: $(screen "${2:-t}")"; }
-type_line() { tmux send-keys -t t -l "$1" && tmux send-keys -t t Enter; }
-key() { tmux send-keys -t t "$@"; }
+type_line() { tmux send-keys -t =t: -l "$1" && tmux send-keys -t =t: Enter; }
+key() { tmux send-keys -t =t: "$@"; }
 
 # The terminal is as it was before.
 restored() {
@@ -87,22 +88,22 @@ start_echo() { pwemu -q start "$BOARD" -f "$FW/echo.elf" -i e; }
 	tmux new-session -d -s u -x 120 -y 30 "exec bash --norc --noprofile"
 	type_line "pwemu term -i e"
 	sees "ready>"
-	tmux send-keys -t u -l "pwemu term -i e"
-	tmux send-keys -t u Enter
+	tmux send-keys -t =u: -l "pwemu term -i e"
+	tmux send-keys -t =u: Enter
 	sees "read-only" u
-	tmux send-keys -t u -l "x"
+	tmux send-keys -t =u: -l "x"
 	key -l "abc"
 	key Enter
 	sees "got: abc"
 	sees "got: abc" u
-	tmux send-keys -t u C-t
-	tmux send-keys -t u -l "w"
+	tmux send-keys -t =u: C-t
+	tmux send-keys -t =u: -l "w"
 	sees "you have the writer role" u
 	sees "read-only"
-	tmux send-keys -t u -l "def"
-	tmux send-keys -t u Enter
+	tmux send-keys -t =u: -l "def"
+	tmux send-keys -t =u: Enter
 	sees "got: def"
-	tmux send-keys -t u 'C-]'
+	tmux send-keys -t =u: 'C-]'
 	sees "you have the writer role"
 	key -l "ghi"
 	key Enter
@@ -133,6 +134,7 @@ start_echo() { pwemu -q start "$BOARD" -f "$FW/echo.elf" -i e; }
 	screen | grep -q "^tick 2 *$"
 	screen | grep -q "^tick 3 *$"
 	key 'C-]'
+	sees "--- exit ---"
 	restored
 }
 

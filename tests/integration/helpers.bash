@@ -23,7 +23,9 @@ setup() {
 teardown() {
 	declare -F test_teardown >/dev/null && test_teardown
 	cd / || return 1
-	pwemu -q daemon stop --with-instances >/dev/null 2>&1
+	# Of a daemon that was killed the instances run on: the next one ends them.
+	pwemu -q daemon stop --with-instances >/dev/null 2>&1 || nothing_left ||
+		{ pwemu -q ls && pwemu -q daemon stop --with-instances; } >/dev/null 2>&1
 	local left
 	wait_until 10 nothing_left
 	left=$(processes_of_test)
