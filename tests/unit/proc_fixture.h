@@ -43,6 +43,7 @@ struct fixture {
 	int run_dir;
 	char shim[512];
 	int fds_before;
+	char mark[64]; /* unlike any other's: what carries it may be killed */
 };
 
 /* Beside the test: build/VARIANT/tests/unit/x and build/VARIANT/libexec/pwemu/pwemu-shim. PWEMU_SHIM overrides. */
@@ -91,6 +92,7 @@ static inline int fixture_setup(void **state)
 	signal(SIGPIPE, SIG_IGN);
 	snprintf(f->dir, sizeof(f->dir), "/tmp/pwemu-proc-XXXXXX");
 	assert_non_null(mkdtemp(f->dir));
+	snprintf(f->mark, sizeof(f->mark), "PWEMU_INSTANCE=test:%d:%s", (int)getpid(), f->dir + strlen(f->dir) - 6);
 	f->fds_before = count_fds();
 	f->run_dir = open(f->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	assert_true(f->run_dir >= 0);
@@ -197,7 +199,7 @@ static inline struct shell *shell_init(struct shell *shell, struct fixture *f, c
 {
 	*shell = (struct shell){
 		.argv = { "sh", "-c", script, NULL },
-		.envp = { "PATH=/usr/bin:/bin", "PWEMU_INSTANCE=test:1:nonce", NULL },
+		.envp = { "PATH=/usr/bin:/bin", f->mark, NULL },
 	};
 	shell->spec = (struct proc_spec){
 		.run_dir = f->run_dir,

@@ -92,7 +92,7 @@ static void assert_line(const struct probed *probed, const char *line)
 /* Runs the probe under `spec` (program, argv and envp given here where absent) with `out_child_fd` as its output. */
 static void run_probe(struct fixture *f, struct proc_spec *spec, struct probed *probed)
 {
-	static const char *const envp[] = { "PWEMU_INSTANCE=x:1:y", "SECRET=s3cr3t word", NULL };
+	static const char *const envp[] = { "PWEMU_INSTANCE=probe:1:y", "SECRET=s3cr3t word", NULL };
 	static const char *const argv[] = { "a name", "--probe", "", "last", NULL };
 	char self[512] = "";
 	struct seen seen = { 0 };
@@ -142,7 +142,7 @@ static void program_gets_what_was_given(void **state)
 		"arg --probe",
 		"arg ",
 		"arg last",
-		"env PWEMU_INSTANCE=x:1:y",
+		"env PWEMU_INSTANCE=probe:1:y",
 		"env SECRET=s3cr3t word",
 		"umask 027",
 		"core 0",
@@ -357,7 +357,7 @@ static void record_says_who_it_is(void **state)
 	assert_int_equal(run.pid, seen.pid);
 	assert_int_equal(run.shim_pid, proc_shim_pid(proc));
 	assert_int_equal(run.uid, geteuid());
-	assert_string_equal(run.mark, "test:1:nonce");
+	assert_string_equal(run.mark, f->mark + strlen("PWEMU_INSTANCE="));
 	assert_true(proc_is_same(run.pid, run.start));
 	assert_false(proc_is_same(run.pid, run.start + 1));
 	assert_true(proc_is_same(run.shim_pid, run.shim_start));
@@ -373,7 +373,9 @@ static void nothing_shows_in_the_shim(void **state)
 	char path[64], buf[256] = "", link[128] = "";
 	struct proc *proc = spawn(f, &shell_init(&shell, f, "main", "sleep 1000")->spec, &seen);
 	run_until(f, &seen.started, 1);
-	int shim = proc_shim_pid(proc);
+	struct err err = ERR_INIT;
+	int shim = proc_shim_pid(proc), none;
+	assert_int_equal(proc_held_fd(proc, "none", &none, &err), -1); /* its start is over when it answers */
 	snprintf(path, sizeof(path), "/proc/%d/environ", shim);
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	assert_int_equal(read(fd, buf, sizeof(buf)), 0);

@@ -349,7 +349,9 @@ static void others_are_spared(void **state)
 	struct seen seen = { 0 }, other_seen = { 0 };
 	struct shell shell, other;
 	shell_init(&other, f, "other", "sleep 1000");
-	other.envp[1] = "PWEMU_INSTANCE=test:1:nonce2";
+	char longer[80];
+	snprintf(longer, sizeof(longer), "%s2", f->mark);
+	other.envp[1] = longer;
 	struct proc *other_proc = spawn(f, &other.spec, &other_seen);
 	struct proc *proc = spawn(f, &shell_init(&shell, f, "main", "sleep 1000")->spec, &seen);
 	run_until(f, &other_seen.started, 1);
