@@ -9,7 +9,7 @@
 #include "wire/mem.h"
 
 /* From here on a message has memory of its own, exactly its size, which moves to the socket's buffer without being copied. */
-#define PACK_OWN_BYTES (16 * 1024)
+#define PACK_OWN_BYTES (16 << 10)
 
 /* ---------------------------------------------------------------- reading */
 

@@ -138,7 +138,8 @@ size_t descset_closure(const void *set, size_t set_len, const struct descset_sli
 		struct field field;
 		while (scan_field(&rest, &field)) {
 			char name[256];
-			if (field.number != FILE_DEPENDENCY || field.body.len >= sizeof(name) || count == DESCSET_CLOSURE_MAX)
+			if (field.number != FILE_DEPENDENCY || field.body.data == NULL || field.body.len >= sizeof(name) ||
+			    count == DESCSET_CLOSURE_MAX)
 				continue;
 			memcpy(name, field.body.data, field.body.len);
 			name[field.body.len] = '\0';

@@ -17,6 +17,7 @@
 #define CONTROL_RATE   200
 #define RESET_BURST    1000 /* streams a client made us reset; 400 calls at once are above the stream limit for a moment */
 #define RESET_RATE     100
+#define LINGER_MS      1000 /* how long a client that was served to the end may take to close */
 
 uint64_t h2_now_ms(void)
 {
@@ -77,7 +78,8 @@ static void session_last_words(struct h2_session *session)
 {
 	if (session->io.is_blocked || session->io.is_write_broken)
 		return;
-	session_produce(session);
+	if (!session->is_lingering)
+		session_produce(session);
 	io_write(&session->io);
 }
 
@@ -154,6 +156,12 @@ void h2_session_schedule(struct h2_session *session)
 	evtimer_add(&session->turn, &now);
 }
 
+static void session_delay(struct event *event, uint32_t ms)
+{
+	struct timeval delay = { .tv_sec = ms / 1000, .tv_usec = (suseconds_t)(ms % 1000) * 1000 };
+	evtimer_add(event, &delay);
+}
+
 static void session_watch_stall(struct h2_session *session)
 {
 	bool is_waiting = session->io.is_blocked || session->over_mark > 0;
@@ -165,10 +173,9 @@ static void session_watch_stall(struct h2_session *session)
 		event_del(&session->stall);
 		return;
 	}
-	struct timeval delay = { .tv_sec = ms / 1000, .tv_usec = (suseconds_t)(ms % 1000) * 1000 };
 	session->stall_written = session->io.written;
 	session->stall_moved = session->data_moved;
-	evtimer_add(&session->stall, &delay);
+	session_delay(&session->stall, ms);
 }
 
 static void session_on_stall(evutil_socket_t fd, short what, void *arg)
@@ -179,10 +186,27 @@ static void session_on_stall(evutil_socket_t fd, short what, void *arg)
 	session->is_stall_armed = false;
 	bool is_socket_stuck = session->io.is_blocked && session->io.written == session->stall_written;
 	bool is_stream_stuck = session->over_mark > 0 && session->data_moved == session->stall_moved;
-	if (is_socket_stuck || is_stream_stuck)
+	if (session->is_lingering)
+		h2_session_end_now(session, NGHTTP2_NO_ERROR);
+	else if (is_socket_stuck || is_stream_stuck)
 		h2_session_end_now(session, NGHTTP2_ENHANCE_YOUR_CALM);
 	else
 		session_watch_stall(session);
+}
+
+/*
+ * All is said. A server that closed now would make the client's next write fail (a window update, say), and clients give up the
+ * answers they have not read when that happens; so it only says that it is done and lets the client close.
+ */
+static void session_finish(struct h2_session *session)
+{
+	if (!session->config.is_server || session->io.is_write_broken) {
+		session->is_ending = true;
+		return;
+	}
+	session->is_lingering = true;
+	io_end_output(&session->io);
+	session_delay(&session->stall, LINGER_MS);
 }
 
 static void session_flush(struct h2_session *session)
@@ -196,8 +220,9 @@ static void session_flush(struct h2_session *session)
 	}
 	session->has_more = has_produced;
 	if (!nghttp2_session_want_read(session->ng) && !nghttp2_session_want_write(session->ng) && io_queued(&session->io) == 0)
-		session->is_ending = true;
-	session_watch_stall(session);
+		session_finish(session);
+	else
+		session_watch_stall(session);
 }
 
 void h2_session_turn(struct h2_session *session)
@@ -215,7 +240,7 @@ void h2_session_turn(struct h2_session *session)
 	session->busy++;
 	if (!session->is_ending)
 		session_run_ready(session, READY_PER_TURN);
-	if (!session->is_ending)
+	if (!session->is_ending && !session->is_lingering)
 		session_flush(session);
 	session->busy--;
 	if (session->is_ending)
@@ -253,7 +278,7 @@ static void session_on_input(void *ctx, const uint8_t *data, size_t len)
 {
 	struct h2_session *session = ctx;
 	session->busy++; /* no turn is scheduled: it follows */
-	if (!session->is_ending && nghttp2_session_mem_recv(session->ng, data, len) < 0)
+	if (!session->is_ending && !session->is_lingering && nghttp2_session_mem_recv(session->ng, data, len) < 0)
 		session->is_ending = true;
 	session_check_input(session);
 	session->busy--;
@@ -334,7 +359,7 @@ void h2_session_fini(struct h2_session *session)
 
 void h2_session_go_away(struct h2_session *session)
 {
-	if (session->is_dead || session->is_ending)
+	if (session->is_dead || session->is_ending || session->is_lingering)
 		return;
 	nghttp2_submit_goaway(session->ng, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(session->ng), NGHTTP2_NO_ERROR, NULL,
 			      0);

@@ -21,13 +21,13 @@
 #include "wire/codec.h"
 #include "wire/io.h"
 
-#define H2_MAX_FRAME_BYTES      (256 * 1024)
-#define H2_MAX_HEADERS_BYTES    (16 * 1024) /* of one header list, as the protocol counts: names + values + 32 each */
+#define H2_MAX_FRAME_BYTES      (256 << 10)
+#define H2_MAX_HEADERS_BYTES    (16 << 10) /* of one header list, as the protocol counts: names + values + 32 each */
 #define H2_MAX_STREAMS          128
 #define H2_SERVER_STREAM_WINDOW 65535 /* bytes a client may send into a stream nobody takes from */
-#define H2_CLIENT_STREAM_WINDOW (256 * 1024)
-#define H2_CONNECTION_WINDOW    (1024 * 1024) /* given back at once, so it bounds nothing */
-#define H2_SEND_HIGH_BYTES      (256 * 1024)  /* a stream that has more queued must wait */
+#define H2_CLIENT_STREAM_WINDOW (256 << 10)
+#define H2_CONNECTION_WINDOW    (1 << 20)   /* given back at once, so it bounds nothing */
+#define H2_SEND_HIGH_BYTES      (256 << 10) /* a stream that has more queued must wait */
 
 struct h2_session;
 
@@ -109,7 +109,8 @@ struct h2_session {
 	unsigned continuations;
 	unsigned busy; /* an on_ready may be on the stack */
 	bool is_settled;
-	bool is_ending; /* the end is decided; it happens when nothing is on the stack */
+	bool is_ending;    /* the end is decided; it happens when nothing is on the stack */
+	bool is_lingering; /* all is said; the client closes */
 	bool is_dead;
 	bool is_scheduled; /* the turn event is armed */
 	bool is_stall_armed;

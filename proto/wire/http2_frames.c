@@ -10,7 +10,7 @@
 #include "wire/buf.h"
 
 #define CONTINUATIONS_MAX  16
-#define HEADERS_KILL_BYTES (4 * H2_MAX_HEADERS_BYTES) /* an overlong list is answered; a bomb ends the connection */
+#define HEADERS_KILL_BYTES (64 << 10) /* an overlong list is answered; a bomb ends the connection */
 #define OUTBOUND_ACKS_MAX  256
 
 /* Functions that distributions added to older releases with security fixes; headers and library may differ, so it is the linker

@@ -116,6 +116,11 @@ void io_fini(struct io *io)
 	io->fd = -1;
 }
 
+void io_end_output(struct io *io)
+{
+	shutdown(io->fd, SHUT_WR);
+}
+
 size_t io_queued(const struct io *io)
 {
 	return evbuffer_get_length(io->out);

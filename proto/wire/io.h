@@ -13,8 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define IO_READ_BYTES (64 * 1024)
-#define IO_HIGH_BYTES (256 * 1024) /* producers stop above this */
+#define IO_READ_BYTES (64 << 10)
+#define IO_HIGH_BYTES (256 << 10) /* producers stop above this */
 
 struct evbuffer;
 
@@ -44,5 +44,7 @@ void io_init(struct io *io, struct event_base *base, int fd, bool hold_when_bloc
 void io_fini(struct io *io); /* closes the fd; may be called twice */
 
 size_t io_queued(const struct io *io);
+/* Tells the other end that nothing more comes; it can still send. */
+void io_end_output(struct io *io);
 /* Writes as much of io->out as the kernel takes now; the rest follows by itself. No callback is run. */
 void io_write(struct io *io);

@@ -25,6 +25,7 @@ static void reflection_fail(struct rpc_call *call, reflection_response *response
 	response->message_response_case = GRPC__REFLECTION__V1__SERVER_REFLECTION_RESPONSE__MESSAGE_RESPONSE_ERROR_RESPONSE;
 	response->error_response = &error;
 	rpc_call_send(call, &response->base);
+	response->error_response = NULL; /* ours ends here */
 }
 
 static void reflection_send_files(struct rpc_call *call, reflection_response *response, const struct descset_slice *found)
@@ -45,6 +46,7 @@ static void reflection_send_files(struct rpc_call *call, reflection_response *re
 	response->message_response_case = GRPC__REFLECTION__V1__SERVER_REFLECTION_RESPONSE__MESSAGE_RESPONSE_FILE_DESCRIPTOR_RESPONSE;
 	response->file_descriptor_response = &reply;
 	rpc_call_send(call, &response->base);
+	response->file_descriptor_response = NULL; /* ours ends here */
 }
 
 /* The methods are sorted by path, so those of one service are neighbours. */
@@ -69,6 +71,7 @@ static void reflection_send_services(struct rpc_call *call, reflection_response 
 	response->message_response_case = GRPC__REFLECTION__V1__SERVER_REFLECTION_RESPONSE__MESSAGE_RESPONSE_LIST_SERVICES_RESPONSE;
 	response->list_services_response = &list;
 	rpc_call_send(call, &response->base);
+	response->list_services_response = NULL; /* ours ends here */
 	for (size_t i = 0; i < list.n_service; i++)
 		free(services[i].name);
 }
@@ -87,6 +90,7 @@ static void reflection_send_extensions(struct rpc_call *call, reflection_respons
 	response->message_response_case = GRPC__REFLECTION__V1__SERVER_REFLECTION_RESPONSE__MESSAGE_RESPONSE_ALL_EXTENSION_NUMBERS_RESPONSE;
 	response->all_extension_numbers_response = &reply;
 	rpc_call_send(call, &response->base);
+	response->all_extension_numbers_response = NULL; /* ours ends here */
 }
 
 static void reflection_answer(struct rpc_call *call, const reflection_request *request)

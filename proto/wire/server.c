@@ -90,7 +90,10 @@ static void conn_on_guard(evutil_socket_t fd, short what, void *arg)
 	struct rpc_conn *conn = arg;
 	(void)fd;
 	(void)what;
-	h2_session_end_now(&conn->h2, NGHTTP2_NO_ERROR);
+	if (conn->h2.is_settled && conn->refused == NULL)
+		h2_session_go_away(&conn->h2); /* ends by itself: there is no call */
+	else
+		h2_session_end_now(&conn->h2, NGHTTP2_NO_ERROR);
 }
 
 static void conn_wait_idle(struct rpc_conn *conn)

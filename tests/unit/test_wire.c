@@ -614,7 +614,7 @@ static void test_answer_later(void **state)
 	wait_for(fx, fx->held != NULL);
 	struct rpc_call *call = fx->held;
 	rpc_call_reply(call, &late.base);
-	assert_int_equal(fx->ends, 0);    /* no callback from inside */
+	assert_int_equal(fx->ends, 0);   /* no callback from inside */
 	rpc_call_send(call, &late.base); /* nothing any more */
 	wait_for(fx, seen->is_ended && fx->ends == 1);
 	assert_int_equal(seen->messages, 1);

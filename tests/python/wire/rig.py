@@ -45,6 +45,7 @@ class Server:
         assert self.process.stdout.readline() == b"ready\n"
         self.channels = []
         self.raws = []
+        self.is_terminated = False
 
     def channel(self, *options):
         # an own subchannel pool: each channel is a connection of its own
@@ -78,6 +79,9 @@ class Server:
         return len(os.listdir("/proc/%d/fd" % self.process.pid))
 
     def terminate(self):
+        if self.is_terminated:
+            return
+        self.is_terminated = True
         self.process.send_signal(signal.SIGTERM)
 
     def close(self):
