@@ -25,12 +25,13 @@ const char *image_kind_name(enum image_kind kind)
 
 int image_fail(const struct image_file *file, struct err *err, const char *fmt, ...)
 {
+	char text[ERR_MSG_MAX];
 	va_list ap;
 
 	va_start(ap, fmt);
-	err_vset(err, ERR_INVALID_ARGUMENT, fmt, ap);
+	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	err_prefix(err, "\"%s\"", file->name);
+	err_set(err, ERR_INVALID_ARGUMENT, "\"%s\" %s", file->name, text);
 	return err_reason(err, "invalid-image");
 }
 
