@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Records: <state>/data/<id>/record, one line "pwemu-record 1 <length> <FNV-1a>\n", then a pwemu.v1.Record. Written beside it and
- * renamed, so that a reader sees the old one or the new one. Nothing is synced: what a power cut leaves is checked when it is read.
+ * renamed, so that a reader sees the old one or the new one. Nothing is synced: what a power cut leaves is checked when it is read. The 1
+ * is of this envelope; the message has a format number of its own.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -16,8 +17,9 @@
 #include "instance/priv.h"
 #include "wire/mem.h"
 
-#define STORE_MAX    (8u << 20)
-#define STORE_HEADER "pwemu-record 1 "
+#define STORE_MAX        (8u << 20)
+#define STORE_HEADER     "pwemu-record 1 "
+#define STORE_HEADER_MAX 80
 
 static uint64_t store_hash(const uint8_t *bytes, size_t len)
 {
@@ -41,14 +43,21 @@ static int store_write_all(int fd, const void *buf, size_t len)
 	return 0;
 }
 
+/* The only header that this content can have; returns its length. */
+static size_t store_header(char out[STORE_HEADER_MAX], const uint8_t *bytes, size_t len)
+{
+	return (size_t)snprintf(out, STORE_HEADER_MAX, STORE_HEADER "%zu %016" PRIx64 "\n", len, store_hash(bytes, len));
+}
+
 static int store_write(int dir, const uint8_t *bytes, size_t len, struct err *err)
 {
-	char header[80];
-	int n = snprintf(header, sizeof(header), STORE_HEADER "%zu %016" PRIx64 "\n", len, store_hash(bytes, len));
+	char header[STORE_HEADER_MAX];
+	size_t n = store_header(header, bytes, len);
 	int fd = openat(dir, "record.new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return err_sys(err, errno, "make \"record.new\"");
-	int rc = store_write_all(fd, header, (size_t)n) < 0 || store_write_all(fd, bytes, len) < 0 ? err_sys(err, errno, "write \"record.new\"") : 0;
+	int rc =
+		store_write_all(fd, header, n) < 0 || store_write_all(fd, bytes, len) < 0 ? err_sys(err, errno, "write \"record.new\"") : 0;
 	close(fd);
 	if (rc == 0 && renameat(dir, "record.new", dir, "record") < 0)
 		rc = err_sys(err, errno, "rename \"record.new\"");
@@ -147,17 +156,15 @@ static int store_read_file(const char *path, char **out, size_t *out_len, struct
 	return 0;
 }
 
-static Pwemu__V1__Record *store_decode(char *text, size_t len)
+static Pwemu__V1__Record *store_decode(const char *text, size_t len)
 {
-	char *newline = memchr(text, '\n', len < 80 ? len : 80);
-	if (newline == NULL || strncmp(text, STORE_HEADER, strlen(STORE_HEADER)) != 0)
+	const char *newline = memchr(text, '\n', len < STORE_HEADER_MAX ? len : STORE_HEADER_MAX);
+	if (newline == NULL)
 		return NULL;
-	char *end;
-	uint64_t want = strtoull(text + strlen(STORE_HEADER), &end, 10);
-	uint64_t hash = strtoull(end, NULL, 16);
-	const uint8_t *body = (const uint8_t *)newline + 1;
-	size_t body_len = len - (size_t)(newline + 1 - text);
-	if (want != body_len || hash != store_hash(body, body_len))
+	char header[STORE_HEADER_MAX];
+	size_t header_len = (size_t)(newline + 1 - text), body_len = len - header_len;
+	const uint8_t *body = (const uint8_t *)text + header_len;
+	if (store_header(header, body, body_len) != header_len || memcmp(header, text, header_len) != 0)
 		return NULL;
 	return pwemu__v1__record__unpack(NULL, body_len, body);
 }
