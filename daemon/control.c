@@ -93,7 +93,8 @@ static int control_watch_dir(const struct control *control, struct err *err)
 {
 	char *dir = control_dir(control);
 	int rc = dirs_make(dir, err);
-	if (rc == 0 && inotify_add_watch(control->notify_fd, dir, IN_DELETE | IN_MOVED_FROM | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR) < 0)
+	if (rc == 0 &&
+	    inotify_add_watch(control->notify_fd, dir, IN_DELETE | IN_MOVED_FROM | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR) < 0)
 		rc = err_sys(err, errno, "watch directory \"%s\"", dir);
 	free(dir);
 	return rc;

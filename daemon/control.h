@@ -16,7 +16,8 @@ struct control_config {
 };
 
 /* Takes the lock and listens. ALREADY_EXISTS names the daemon that has the lock. */
-int control_open(const struct control_config *config, struct control **out, int *listen_fd, struct err *err) __attribute__((warn_unused_result));
+int control_open(const struct control_config *config, struct control **out, int *listen_fd, struct err *err)
+	__attribute__((warn_unused_result));
 /* From now on: when the socket's file is gone a new one is made and given to on_listen, which owns it. */
 void control_guard(struct control *control, struct event_base *base, void (*on_listen)(void *ctx, int listen_fd), void *ctx);
 /* Removes the socket if it is still ours; takes NULL. */

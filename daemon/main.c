@@ -214,7 +214,10 @@ static void daemon_detach(struct options *o)
 
 /* ---------------------------------------------------------------- end */
 
-static void daemon_on_drained(void *ctx) { loop_stop(((struct daemon *)ctx)->base); }
+static void daemon_on_drained(void *ctx)
+{
+	loop_stop(((struct daemon *)ctx)->base);
+}
 
 static void daemon_end(void *ctx)
 {
@@ -322,7 +325,8 @@ static int daemon_admit(void *ctx, const struct rpc_peer *peer, struct err *err)
 	const struct daemon *d = ctx;
 	if (peer->uid == d->services.uid || peer->uid == 0)
 		return 0;
-	return err_set(err, ERR_PERMISSION_DENIED, "this daemon serves uid %u only, not uid %u", (unsigned)d->services.uid, (unsigned)peer->uid);
+	return err_set(err, ERR_PERMISSION_DENIED, "this daemon serves uid %u only, not uid %u", (unsigned)d->services.uid,
+		       (unsigned)peer->uid);
 }
 
 /* The server's context is the services; admission needs only the uid, which they have. */
@@ -339,7 +343,8 @@ static void daemon_on_disconnect(void *ctx, const struct rpc_peer *peer)
 
 static void daemon_serve(struct daemon *d, int listen_fd)
 {
-	static const struct rpc_method *const tables[] = { svc_instances_methods, svc_channels_methods, svc_targets_methods, svc_daemon_methods, NULL };
+	static const struct rpc_method *const tables[] = { svc_instances_methods, svc_channels_methods, svc_targets_methods,
+							   svc_daemon_methods, NULL };
 	struct rpc_server_config config = {
 		.base = d->base,
 		.tables = tables,
@@ -352,7 +357,10 @@ static void daemon_serve(struct daemon *d, int listen_fd)
 	d->server = rpc_server_new(&config, listen_fd);
 }
 
-static void daemon_on_listen(void *ctx, int listen_fd) { rpc_server_relisten(((struct daemon *)ctx)->server, listen_fd); }
+static void daemon_on_listen(void *ctx, int listen_fd)
+{
+	rpc_server_relisten(((struct daemon *)ctx)->server, listen_fd);
+}
 
 static void daemon_load_targets(struct daemon *d)
 {

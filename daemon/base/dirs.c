@@ -34,7 +34,10 @@ int dirs_open(const char *path, int *fd, struct err *err)
 	return 0;
 }
 
-static bool dirs_is_dot(const char *name) { return strcmp(name, ".") == 0 || strcmp(name, "..") == 0; }
+static bool dirs_is_dot(const char *name)
+{
+	return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
+}
 
 int dirs_remove(const char *path, struct err *err)
 {

@@ -85,7 +85,7 @@ static size_t log_stamp(char *out, size_t size)
 	clock_gettime(CLOCK_REALTIME, &now);
 	gmtime_r(&now.tv_sec, &tm);
 	size_t n = strftime(out, size, "%Y-%m-%dT%H:%M:%S", &tm);
-	return n + (size_t)snprintf(out + n, size - n, ".%03ldZ", now.tv_nsec / 1000000);
+	return n + (size_t)snprintf(out + n, size - n, ".%06ldZ", now.tv_nsec / 1000);
 }
 
 static void log_clean(char *text)

@@ -29,7 +29,10 @@ void strv_fini(struct strv *v)
 	*v = (struct strv){ 0 };
 }
 
-void strv_add(struct strv *v, const char *text) { strv_take(v, xstrdup(text)); }
+void strv_add(struct strv *v, const char *text)
+{
+	strv_take(v, xstrdup(text));
+}
 
 void strv_addf(struct strv *v, const char *fmt, ...)
 {

@@ -12,7 +12,10 @@ static void text_copy_line(const char *line, char *out, size_t size)
 	out[len] = '\0';
 }
 
-void text_first_line(const char *text, char *out, size_t size) { text_copy_line(text + strspn(text, "\r\n \t"), out, size); }
+void text_first_line(const char *text, char *out, size_t size)
+{
+	text_copy_line(text + strspn(text, "\r\n \t"), out, size);
+}
 
 void text_line_with(const char *text, const char *needle, char *out, size_t size)
 {

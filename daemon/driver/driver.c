@@ -9,12 +9,15 @@
 static const struct driver_ops *const drivers[] = { &qemu_driver };
 
 static const char *const kind_names[] = {
-	[CHANNEL_SERIAL] = "serial", [CHANNEL_SEMIHOSTING] = "semihosting", [CHANNEL_EMULATOR] = "emulator",
-	[CHANNEL_GDB] = "gdb",       [CHANNEL_QMP] = "qmp",
+	[CHANNEL_SERIAL] = "serial", [CHANNEL_SEMIHOSTING] = "semihosting", [CHANNEL_EMULATOR] = "emulator", [CHANNEL_GDB] = "gdb",
+	[CHANNEL_QMP] = "qmp",
 };
 _Static_assert(sizeof(kind_names) / sizeof(kind_names[0]) == CHANNEL_KIND_COUNT, "a name for every kind");
 
-const char *channel_kind_name(enum channel_kind kind) { return kind_names[kind]; }
+const char *channel_kind_name(enum channel_kind kind)
+{
+	return kind_names[kind];
+}
 
 void plan_init(struct plan *plan)
 {
@@ -23,14 +26,18 @@ void plan_init(struct plan *plan)
 	strv_init(&plan->argv);
 }
 
-void plan_fini(struct plan *plan) { strv_fini(&plan->argv); }
+void plan_fini(struct plan *plan)
+{
+	strv_fini(&plan->argv);
+}
 
 struct plan_channel *plan_add_channel(struct plan *plan, const char *name, enum channel_kind kind, bool has_input)
 {
 	if (plan->channel_count == PLAN_CHANNELS_MAX)
 		return NULL;
 	struct plan_channel *channel = &plan->channels[plan->channel_count++];
-	*channel = (struct plan_channel){ .kind = kind, .has_input = has_input, .out_child_fd = -1, .out_child_fd2 = -1, .in_child_fd = -1 };
+	*channel =
+		(struct plan_channel){ .kind = kind, .has_input = has_input, .out_child_fd = -1, .out_child_fd2 = -1, .in_child_fd = -1 };
 	snprintf(channel->name, sizeof(channel->name), "%s", name);
 	return channel;
 }

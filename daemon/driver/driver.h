@@ -80,12 +80,12 @@ struct driver_link;
 
 /* What a link tells. None of them may free the link from inside, save through driver_ops.disconnect, which defers. */
 struct driver_events {
-	void (*on_ready)(void *ctx, bool paused);                /* the emulator answers; once per link */
+	void (*on_ready)(void *ctx, bool paused); /* the emulator answers; once per link */
 	void (*on_paused)(void *ctx, const char *reason);
 	void (*on_resumed)(void *ctx);
 	void (*on_reset)(void *ctx, bool by_guest);
-	void (*on_shutdown)(void *ctx, const char *reason);      /* "guest-reset", "host-qmp-quit"; valid during the call */
-	void (*on_lost)(void *ctx, const struct err *err);       /* the link broke; the process may live on */
+	void (*on_shutdown)(void *ctx, const char *reason); /* "guest-reset", "host-qmp-quit"; valid during the call */
+	void (*on_lost)(void *ctx, const struct err *err);  /* the link broke; the process may live on */
 };
 
 typedef void (*driver_done_fn)(void *ctx, const struct err *err); /* err NULL: done */
@@ -97,11 +97,11 @@ enum driver_action { DRIVER_PAUSE, DRIVER_RESUME, DRIVER_RESET, DRIVER_ACTION_CO
 /* All that is known of a boot that ended. */
 struct driver_death {
 	const struct proc_end *end;
-	bool was_ready;              /* the emulator answered in this boot */
-	bool stop_requested;         /* a user asked for it */
+	bool was_ready;      /* the emulator answered in this boot */
+	bool stop_requested; /* a user asked for it */
 	bool semihosting;
-	const char *shutdown_reason; /* last on_shutdown; "" if none */
-	const char *text;            /* tail of the emulator's own messages */
+	const char *shutdown_reason;       /* last on_shutdown; "" if none */
+	const char *text;                  /* tail of the emulator's own messages */
 	const uint32_t *semihosting_calls; /* addresses of semihosting calls in the images */
 	size_t semihosting_call_count;
 };

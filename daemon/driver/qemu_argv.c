@@ -74,7 +74,8 @@ static int qemu_serial_index(const char *id)
 }
 
 /* One channel of the target, as chardev NAME; its index among the serials goes to `serials`. */
-static int qemu_add_channel(struct qemu_build *b, const Pwemu__V1__ChannelSpec *spec, const char *serials[QEMU_SERIALS_MAX], struct err *err)
+static int qemu_add_channel(struct qemu_build *b, const Pwemu__V1__ChannelSpec *spec, const char *serials[QEMU_SERIALS_MAX],
+			    struct err *err)
 {
 	int index = qemu_serial_index(spec->id);
 	if (index < 0)
@@ -85,7 +86,8 @@ static int qemu_add_channel(struct qemu_build *b, const Pwemu__V1__ChannelSpec *
 			       spec->id);
 	serials[index] = spec->name;
 	if (plan_add_channel(b->plan, spec->name, CHANNEL_SERIAL, true) == NULL)
-		return err_set(err, ERR_INVALID_ARGUMENT, "target \"%s\": more than %d channels", b->start->target->name, PLAN_CHANNELS_MAX);
+		return err_set(err, ERR_INVALID_ARGUMENT, "target \"%s\": more than %d channels", b->start->target->name,
+			       PLAN_CHANNELS_MAX);
 	qemu_add_pipe(b, spec->name);
 	return 0;
 }

@@ -12,13 +12,31 @@
 
 #include "base/text.h"
 
-static bool text_has(const struct driver_death *death, const char *needle) { return strstr(death->text, needle) != NULL; }
+static bool text_has(const struct driver_death *death, const char *needle)
+{
+	return strstr(death->text, needle) != NULL;
+}
 
-static bool rule_exec(const struct driver_death *d) { return d->end->exec_errno != 0; }
-static bool rule_stopped(const struct driver_death *d) { return d->stop_requested; }
-static bool rule_lockup(const struct driver_death *d) { return d->end->signal == SIGABRT && text_has(d, "Lockup"); }
-static bool rule_gdb(const struct driver_death *d) { return d->end->signal == 0 && text_has(d, "Terminated via GDBstub"); }
-static bool rule_shim(const struct driver_death *d) { return d->end->shim_died; }
+static bool rule_exec(const struct driver_death *d)
+{
+	return d->end->exec_errno != 0;
+}
+static bool rule_stopped(const struct driver_death *d)
+{
+	return d->stop_requested;
+}
+static bool rule_lockup(const struct driver_death *d)
+{
+	return d->end->signal == SIGABRT && text_has(d, "Lockup");
+}
+static bool rule_gdb(const struct driver_death *d)
+{
+	return d->end->signal == 0 && text_has(d, "Terminated via GDBstub");
+}
+static bool rule_shim(const struct driver_death *d)
+{
+	return d->end->shim_died;
+}
 
 static bool rule_killed(const struct driver_death *d)
 {
@@ -26,9 +44,18 @@ static bool rule_killed(const struct driver_death *d)
 	return sig == SIGKILL || sig == SIGTERM || sig == SIGINT || sig == SIGHUP || strcmp(d->shutdown_reason, "host-signal") == 0;
 }
 
-static bool rule_quit(const struct driver_death *d) { return strcmp(d->shutdown_reason, "host-qmp-quit") == 0; }
-static bool rule_crashed(const struct driver_death *d) { return d->end->signal != 0; }
-static bool rule_reset(const struct driver_death *d) { return strcmp(d->shutdown_reason, "guest-reset") == 0; }
+static bool rule_quit(const struct driver_death *d)
+{
+	return strcmp(d->shutdown_reason, "host-qmp-quit") == 0;
+}
+static bool rule_crashed(const struct driver_death *d)
+{
+	return d->end->signal != 0;
+}
+static bool rule_reset(const struct driver_death *d)
+{
+	return strcmp(d->shutdown_reason, "guest-reset") == 0;
+}
 
 /* The line in which QEMU says what it does not like: "qemu-system-arm: …" that is no mere warning; "" if there is none. */
 static void error_line(const struct driver_death *death, char *out, size_t size)
@@ -51,7 +78,10 @@ static bool rule_bad_config(const struct driver_death *d)
 	return !d->was_ready && d->end->code != 0 && line[0] != '\0';
 }
 
-static bool rule_finished(const struct driver_death *d) { return d->end->code >= 0; }
+static bool rule_finished(const struct driver_death *d)
+{
+	return d->end->code >= 0;
+}
 
 /* A register of a lockup's dump ("R15=000000a4"); false when there is none. */
 static bool lockup_register(const char *text, const char *name, uint32_t *value)
@@ -78,7 +108,8 @@ static bool is_semihosting_call(const struct driver_death *death)
 		for (size_t i = 0; i < death->semihosting_call_count; i++)
 			if (death->semihosting_calls[i] == pc)
 				return true;
-	return lockup_register(death->text, "R00=", &operation) && ((operation >= 0x01 && operation <= 0x20) || operation == 0x30 || operation == 0x31);
+	return lockup_register(death->text, "R00=", &operation) &&
+	       ((operation >= 0x01 && operation <= 0x20) || operation == 0x30 || operation == 0x31);
 }
 
 static void describe_fault(const struct driver_death *death, char *out, size_t size)
@@ -111,7 +142,8 @@ static void describe_finished(const struct driver_death *death, char *out, size_
 static void describe_killed(const struct driver_death *death, char *out, size_t size)
 {
 	int sig = death->end->signal;
-	snprintf(out, size, "emulator killed from outside%s%s%s", sig != 0 ? " (" : "", sig != 0 ? strsignal(sig) : "", sig != 0 ? ")" : "");
+	snprintf(out, size, "emulator killed from outside%s%s%s", sig != 0 ? " (" : "", sig != 0 ? strsignal(sig) : "",
+		 sig != 0 ? ")" : "");
 }
 
 static void describe_crash(const struct driver_death *death, char *out, size_t size)
@@ -143,11 +175,16 @@ static const struct {
 	Pwemu__V1__EndCause cause;
 	void (*describe)(const struct driver_death *death, char *out, size_t size);
 } rules[] = {
-	{ rule_exec, CAUSE(BAD_CONFIG), describe_config },       { rule_lockup, CAUSE(GUEST_FAULT), describe_fault },
-	{ rule_stopped, CAUSE(STOPPED), describe_stopped },      { rule_shim, CAUSE(KILLED), describe_killed },
-	{ rule_gdb, CAUSE(GDB), describe_gdb },                  { rule_killed, CAUSE(KILLED), describe_killed },
-	{ rule_quit, CAUSE(STOPPED), describe_stopped },         { rule_crashed, CAUSE(CRASHED), describe_crash },
-	{ rule_reset, CAUSE(GUEST_RESET), describe_reset },      { rule_bad_config, CAUSE(BAD_CONFIG), describe_config },
+	{ rule_exec, CAUSE(BAD_CONFIG), describe_config },
+	{ rule_lockup, CAUSE(GUEST_FAULT), describe_fault },
+	{ rule_stopped, CAUSE(STOPPED), describe_stopped },
+	{ rule_shim, CAUSE(KILLED), describe_killed },
+	{ rule_gdb, CAUSE(GDB), describe_gdb },
+	{ rule_killed, CAUSE(KILLED), describe_killed },
+	{ rule_quit, CAUSE(STOPPED), describe_stopped },
+	{ rule_crashed, CAUSE(CRASHED), describe_crash },
+	{ rule_reset, CAUSE(GUEST_RESET), describe_reset },
+	{ rule_bad_config, CAUSE(BAD_CONFIG), describe_config },
 	{ rule_finished, CAUSE(FINISHED), describe_finished },
 };
 

@@ -78,7 +78,7 @@ static const struct {
 	const char *name;
 	void (*handle)(struct driver_link *link, struct json_object *data);
 } link_events[] = {
-	{ "STOP", link_event_stop },         { "RESUME", link_event_resume },         { "RESET", link_event_reset },
+	{ "STOP", link_event_stop },         { "RESUME", link_event_resume },        { "RESET", link_event_reset },
 	{ "SHUTDOWN", link_event_shutdown }, { "GUEST_PANICKED", link_event_panic },
 };
 
@@ -116,7 +116,10 @@ static int qemu_connect(struct event_base *base, int run_dir, const char *run_pa
 	return 0;
 }
 
-static void qemu_drain(struct driver_link *link) { qmp_drain(link->qmp); }
+static void qemu_drain(struct driver_link *link)
+{
+	qmp_drain(link->qmp);
+}
 
 static void qemu_disconnect(struct driver_link *link)
 {

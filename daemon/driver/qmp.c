@@ -48,7 +48,10 @@ struct qmp {
 
 static void qmp_send_next(struct qmp *qmp);
 
-static void qmp_enter(struct qmp *qmp) { qmp->depth++; }
+static void qmp_enter(struct qmp *qmp)
+{
+	qmp->depth++;
+}
 
 static void qmp_destroy(struct qmp *qmp)
 {

@@ -2,6 +2,9 @@
 /*
  * One life of the emulator process: its run directory <state>/run/<id> with FIFOs and sockets, its shim, the driver's link.
  * The process is always named "emulator" to its shim.
+ *
+ * A start is short because its parts overlap: while the helper looks at the images the FIFOs and sockets are made (boot_lay_out), and
+ * while the emulator links its libraries the logs are opened (boot_open_logs); what it prints meanwhile waits in the FIFOs.
  */
 #include "instance/priv.h"
 
@@ -23,10 +26,16 @@
 
 extern char **environ;
 
-/* The fds of a boot while it is being made; the process and the hubs take their own copies. */
+/* The hub's two ends of a channel's FIFOs, -1: not there. */
+struct boot_ends {
+	int out, in;
+};
+
+/* The fds of a boot while it is being made; the process has its own copies, the hubs take theirs. */
 struct boot {
 	struct instance *inst;
 	struct plan plan;
+	struct boot_ends ends[PLAN_CHANNELS_MAX]; /* of plan.channels */
 	char *run_path;
 	int run_dir;
 	struct proc_fd fds[BOOT_FDS_MAX];
@@ -41,13 +50,26 @@ struct boot {
 static void boot_init(struct boot *b, struct instance *inst)
 {
 	*b = (struct boot){ .inst = inst, .run_dir = -1, .run_path = instance_run_path(inst) };
+	for (size_t i = 0; i < PLAN_CHANNELS_MAX; i++)
+		b->ends[i] = (struct boot_ends){ -1, -1 };
 	plan_init(&b->plan);
+}
+
+static void boot_close_ends(struct boot_ends *ends)
+{
+	if (ends->out >= 0)
+		close(ends->out);
+	if (ends->in >= 0)
+		close(ends->in);
+	*ends = (struct boot_ends){ -1, -1 };
 }
 
 static void boot_fini(struct boot *b)
 {
 	for (size_t i = 0; i < b->owned_count; i++)
 		close(b->owned[i]);
+	for (size_t i = 0; i < PLAN_CHANNELS_MAX; i++)
+		boot_close_ends(&b->ends[i]);
 	if (b->run_dir >= 0)
 		close(b->run_dir);
 	plan_fini(&b->plan);
@@ -115,32 +137,11 @@ static int boot_make_end(struct boot *b, const char *name, const char *suffix, c
 	return boot_open_fifo(b->run_dir, file, hub_fd, err);
 }
 
-/* The hub's two ends of a channel's FIFOs, -1: not there. */
-struct boot_ends {
-	int out, in;
-};
-
-/* For the hub that did not take them. Returns -1. */
-static int boot_close_ends(const struct boot_ends *ends)
+static int boot_make_channel(struct boot *b, const struct plan_channel *row, struct boot_ends *ends, struct err *err)
 {
-	if (ends->out >= 0)
-		close(ends->out);
-	if (ends->in >= 0)
-		close(ends->in);
-	return -1;
-}
-
-static int boot_make_channel(struct boot *b, const struct plan_channel *row, struct err *err)
-{
-	struct instance *inst = b->inst;
-	struct instance_channel *channel = channels_find(inst, row->name);
-	struct boot_ends ends = { -1, -1 };
-	if (channels_open(inst, channel, err) < 0 ||
-	    boot_make_end(b, row->name, ".out", (const int[2]){ row->out_child_fd, row->out_child_fd2 }, &ends.out, err) < 0 ||
-	    (row->has_input && boot_make_end(b, row->name, ".in", (const int[2]){ row->in_child_fd, -1 }, &ends.in, err) < 0) ||
-	    hub_begin_boot(channel->hub, inst->boot, true, ends.out, ends.in, err) < 0)
-		return boot_close_ends(&ends);
-	return 0;
+	if (boot_make_end(b, row->name, ".out", (const int[2]){ row->out_child_fd, row->out_child_fd2 }, &ends->out, err) < 0)
+		return -1;
+	return row->has_input ? boot_make_end(b, row->name, ".in", (const int[2]){ row->in_child_fd, -1 }, &ends->in, err) : 0;
 }
 
 static int boot_make_socket(struct boot *b, const struct plan_socket *row, struct err *err)
@@ -162,7 +163,7 @@ static int boot_make_socket(struct boot *b, const struct plan_socket *row, struc
 static int boot_make_files(struct boot *b, struct err *err)
 {
 	for (size_t i = 0; i < b->plan.channel_count; i++)
-		if (boot_make_channel(b, &b->plan.channels[i], err) < 0)
+		if (boot_make_channel(b, &b->plan.channels[i], &b->ends[i], err) < 0)
 			return -1;
 	for (size_t i = 0; i < b->plan.socket_count; i++)
 		if (boot_make_socket(b, &b->plan.sockets[i], err) < 0)
@@ -170,12 +171,13 @@ static int boot_make_files(struct boot *b, struct err *err)
 	return 0;
 }
 
-static int boot_make_plan(struct boot *b, struct err *err)
+/* Channels and sockets do not depend on the images, so that a plan can be made before these are known: prepared is NULL then. */
+static int boot_make_plan(struct boot *b, const struct prepare_result *prepared, struct err *err)
 {
 	struct instance *inst = b->inst;
-	const struct prepare_result *prepared = inst->prepared;
 	struct driver_image images[PREPARE_IMAGES_MAX];
-	for (uint32_t i = 0; i < prepared->image_count; i++) {
+	size_t count = prepared != NULL ? prepared->image_count : 0;
+	for (size_t i = 0; i < count; i++) {
 		images[i].path = inst->request->images[i]->path;
 		images[i].kind = prepared->images[i].kind;
 		images[i].address = prepared->images[i].address;
@@ -183,11 +185,13 @@ static int boot_make_plan(struct boot *b, struct err *err)
 	struct driver_start start = {
 		.target = inst->target,
 		.request = inst->request,
-		.program = inst->program,
+		.program = prepared != NULL ? inst->program : "",
 		.run_dir = b->run_path,
 		.images = images,
-		.image_count = prepared->image_count,
+		.image_count = count,
 	};
+	plan_fini(&b->plan);
+	plan_init(&b->plan);
 	return inst->driver->plan(&start, &b->plan, err);
 }
 
@@ -269,7 +273,10 @@ static void boot_on_ready(void *ctx, bool paused)
 	instance_event(inst, paused ? INST_EV_RESTS : INST_EV_RUNS, paused ? "paused" : "");
 }
 
-static void boot_on_paused(void *ctx, const char *reason) { instance_event(ctx, INST_EV_RESTS, reason); }
+static void boot_on_paused(void *ctx, const char *reason)
+{
+	instance_event(ctx, INST_EV_RESTS, reason);
+}
 
 static void boot_on_resumed(void *ctx)
 {
@@ -319,33 +326,59 @@ static int boot_open_run_dir(struct boot *b, bool make, struct err *err)
 	return dirs_open(b->run_path, &b->run_dir, err);
 }
 
-static int boot_make(struct boot *b, struct err *err)
+int boot_lay_out(struct instance *inst, struct err *err)
+{
+	struct boot *b = xmalloc(sizeof(*b));
+	boot_init(b, inst);
+	inst->layout = b;
+	if (boot_open_run_dir(b, true, err) < 0 || boot_make_plan(b, NULL, err) < 0)
+		return -1;
+	return boot_make_files(b, err);
+}
+
+void boot_discard_layout(struct instance *inst)
+{
+	if (inst->layout == NULL)
+		return;
+	boot_fini(inst->layout);
+	free(inst->layout);
+	inst->layout = NULL;
+}
+
+/* The emulator is on its way already; a log that cannot be written ends it again. */
+static int boot_open_logs(struct boot *b, struct err *err)
 {
 	struct instance *inst = b->inst;
-	if (boot_open_run_dir(b, true, err) < 0 || boot_make_plan(b, err) < 0)
-		return -1;
-	channels_set(inst, &b->plan);
-	boot_mark(inst);
-	if (boot_make_files(b, err) < 0)
-		return -1;
-	strv_fini(&inst->argv);
-	strv_init(&inst->argv);
-	strv_add_all(&inst->argv, b->plan.argv.items, b->plan.argv.count);
-	store_save(inst); /* a daemon that dies from here on is found again by its successor */
-	if (boot_connect(b, err) < 0)
-		return -1;
-	return boot_spawn(b, err);
+	for (size_t i = 0; i < b->plan.channel_count; i++) {
+		struct instance_channel *channel = channels_find(inst, b->plan.channels[i].name);
+		struct boot_ends *ends = &b->ends[i];
+		if (channels_open(inst, channel, err) < 0 || hub_begin_boot(channel->hub, inst->boot, true, ends->out, ends->in, err) < 0)
+			return -1;
+		*ends = (struct boot_ends){ -1, -1 }; /* they are the hub's now */
+	}
+	return 0;
 }
 
 int boot_begin(struct instance *inst, struct err *err)
 {
-	struct boot b;
-	boot_init(&b, inst);
-	int rc = boot_make(&b, err);
-	boot_fini(&b);
-	if (rc < 0)
-		boot_drain(inst);
-	return rc;
+	struct boot *b = inst->layout;
+	if (boot_make_plan(b, inst->prepared, err) < 0)
+		return -1;
+	channels_set(inst, &b->plan);
+	boot_mark(inst);
+	strv_fini(&inst->argv);
+	strv_init(&inst->argv);
+	strv_add_all(&inst->argv, b->plan.argv.items, b->plan.argv.count);
+	store_save(inst); /* a daemon that dies from here on is found again by its successor */
+	if (boot_spawn(b, err) < 0)
+		return -1;
+	struct err late = ERR_INIT;
+	if (boot_connect(b, &late) < 0 || boot_open_logs(b, &late) < 0) {
+		inst->start_error = late;
+		instance_stop(inst, 0, late.msg);
+	}
+	boot_discard_layout(inst);
+	return 0;
 }
 
 /* ---------------------------------------------------------------- adoption */
@@ -358,8 +391,10 @@ static int boot_resume_channel(struct boot *b, struct instance_channel *channel,
 	snprintf(in, sizeof(in), "%s.in", channel->name);
 	if (channels_open(b->inst, channel, err) < 0 || boot_open_fifo(b->run_dir, out, &ends.out, err) < 0 ||
 	    (channel->has_input && boot_open_fifo(b->run_dir, in, &ends.in, err) < 0) ||
-	    hub_resume_boot(channel->hub, b->inst->boot, ends.out, ends.in, err) < 0)
-		return boot_close_ends(&ends);
+	    hub_resume_boot(channel->hub, b->inst->boot, ends.out, ends.in, err) < 0) {
+		boot_close_ends(&ends);
+		return -1;
+	}
 	return 0;
 }
 
@@ -466,6 +501,7 @@ void boot_remove_files(struct instance *inst)
 {
 	char *path = instance_run_path(inst);
 	struct err err = ERR_INIT;
+	boot_discard_layout(inst);
 	if (dirs_remove(path, &err) < 0)
 		log_warn(&inst->scope, "%s", err.msg);
 	free(path);

@@ -163,7 +163,8 @@ int instance_hub(struct instance *inst, const char *name, struct hub **out, cons
 		return channels_not_found(inst, name != NULL && name[0] != '\0' ? name : "(default console)", err);
 	if (channel->is_socket) {
 		char *run = instance_run_path(inst);
-		err_set(err, ERR_FAILED_PRECONDITION, "channel \"%s\" has no log; connect to its socket %s/%s.sock", channel->name, run, channel->name);
+		err_set(err, ERR_FAILED_PRECONDITION, "channel \"%s\" has no log; connect to its socket %s/%s.sock", channel->name, run,
+			channel->name);
 		free(run);
 		return err_reason(err, "invalid-channel-type");
 	}
@@ -180,7 +181,10 @@ bool instance_channel_needs_control(const struct instance *inst, const char *nam
 	return channel != NULL && (channel->kind == CHANNEL_GDB || channel->kind == CHANNEL_QMP);
 }
 
-static void channels_ignore_readable(void *ctx) { (void)ctx; }
+static void channels_ignore_readable(void *ctx)
+{
+	(void)ctx;
+}
 
 char *channels_emulator_text(struct instance *inst)
 {

@@ -13,27 +13,69 @@
 
 static void instance_on_timeout(void *ctx);
 
-char *instance_run_path(const struct instance *inst) { return xasprintf("%s/run/%s", inst->env->state_dir, inst->id); }
-char *instance_data_path(const struct instance *inst) { return xasprintf("%s/data/%s", inst->env->state_dir, inst->id); }
+char *instance_run_path(const struct instance *inst)
+{
+	return xasprintf("%s/run/%s", inst->env->state_dir, inst->id);
+}
+char *instance_data_path(const struct instance *inst)
+{
+	return xasprintf("%s/data/%s", inst->env->state_dir, inst->id);
+}
 
-const char *instance_id(const struct instance *inst) { return inst->id; }
-const char *instance_name(const struct instance *inst) { return inst->name; }
-const char *instance_project(const struct instance *inst) { return inst->project; }
-const char *instance_working_dir(const struct instance *inst) { return inst->working_dir; }
-uid_t instance_uid(const struct instance *inst) { return inst->uid; }
-enum inst_state instance_state(const struct instance *inst) { return inst->state; }
-bool instance_is_over(const struct instance *inst) { return inst_state_row(inst->state)->is_over; }
-uint32_t instance_boot(const struct instance *inst) { return inst->boot; }
-pid_t instance_pid(const struct instance *inst) { return inst->proc != NULL ? proc_pid(inst->proc) : 0; }
-const struct err *instance_start_error(const struct instance *inst) { return &inst->start_error; }
-uint64_t instance_keeper(const struct instance *inst) { return inst->keeper; }
+const char *instance_id(const struct instance *inst)
+{
+	return inst->id;
+}
+const char *instance_name(const struct instance *inst)
+{
+	return inst->name;
+}
+const char *instance_project(const struct instance *inst)
+{
+	return inst->project;
+}
+const char *instance_working_dir(const struct instance *inst)
+{
+	return inst->working_dir;
+}
+uid_t instance_uid(const struct instance *inst)
+{
+	return inst->uid;
+}
+enum inst_state instance_state(const struct instance *inst)
+{
+	return inst->state;
+}
+bool instance_is_over(const struct instance *inst)
+{
+	return inst_state_row(inst->state)->is_over;
+}
+uint32_t instance_boot(const struct instance *inst)
+{
+	return inst->boot;
+}
+pid_t instance_pid(const struct instance *inst)
+{
+	return inst->proc != NULL ? proc_pid(inst->proc) : 0;
+}
+const struct err *instance_start_error(const struct instance *inst)
+{
+	return &inst->start_error;
+}
+uint64_t instance_keeper(const struct instance *inst)
+{
+	return inst->keeper;
+}
 
 const char *instance_eol(const struct instance *inst)
 {
 	return inst->target != NULL && inst->target->eol[0] != '\0' ? inst->target->eol : "cr";
 }
 
-void instance_changed(struct instance *inst) { inst->env->on_change(inst->env->ctx, inst); }
+void instance_changed(struct instance *inst)
+{
+	inst->env->on_change(inst->env->ctx, inst);
+}
 
 /* ---------------------------------------------------------------- life */
 
@@ -60,6 +102,7 @@ void instance_free(struct instance *inst)
 	if (inst == NULL)
 		return;
 	prepare_cancel(inst->prepare);
+	boot_discard_layout(inst);
 	if (inst->link != NULL)
 		inst->driver->disconnect(inst->link);
 	proc_free(inst->proc);
@@ -145,12 +188,10 @@ static void enter_preparing(struct instance *inst)
 		.message_link = link,
 		.message_log = log,
 	};
-	int rc = spec.executable == NULL || instance_open_logs(inst, &err) < 0 ? -1 : 0;
-	if (rc == 0)
-		rc = prepare_begin(inst->env->base, &spec, instance_on_prepared, inst, &inst->prepare, &err);
+	int rc = spec.executable == NULL ? -1 : prepare_begin(inst->env->base, &spec, instance_on_prepared, inst, &inst->prepare, &err);
 	free(log);
 	free(link);
-	if (rc < 0)
+	if (rc < 0 || instance_open_logs(inst, &err) < 0 || boot_lay_out(inst, &err) < 0)
 		instance_refuse(inst, &err);
 }
 
@@ -199,7 +240,8 @@ static void instance_enter(struct instance *inst, enum inst_state state, const c
 		timer_arm(inst->timer, row->timeout_ms);
 	if (row->is_over)
 		enter_over(inst);
-	store_save(inst);
+	if (row->is_saved)
+		store_save(inst);
 	if (enter_actions[state] != NULL)
 		enter_actions[state](inst); /* may lead to the next state at once */
 	if (inst->state == state)

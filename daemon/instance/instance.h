@@ -72,13 +72,15 @@ void instance_start(struct instance *inst, const struct driver_ops *driver, cons
 /* Begins to end the whole process tree. */
 void instance_stop(struct instance *inst, uint32_t grace_ms, const char *reason);
 /* FAILED_PRECONDITION at once when it does not run; else done comes later. */
-int instance_act(struct instance *inst, enum driver_action action, driver_done_fn done, void *ctx, struct err *err) __attribute__((warn_unused_result));
+int instance_act(struct instance *inst, enum driver_action action, driver_done_fn done, void *ctx, struct err *err)
+	__attribute__((warn_unused_result));
 /* Deletes logs, record and run directory. It must be over. */
 void instance_erase(struct instance *inst);
 
 /* ---- channels */
 /* The hub of a channel; name NULL or "": the default channel. NOT_FOUND (invalid-channel) names those there are. */
-int instance_hub(struct instance *inst, const char *name, struct hub **out, const char **channel_name, struct err *err) __attribute__((warn_unused_result));
+int instance_hub(struct instance *inst, const char *name, struct hub **out, const char **channel_name, struct err *err)
+	__attribute__((warn_unused_result));
 const char *instance_eol(const struct instance *inst);
 bool instance_channel_needs_control(const struct instance *inst, const char *name);
 /* Closes the logs of an ended instance that nobody reads. */

@@ -83,11 +83,13 @@ static int prepare_program(const struct prepare_spec *spec, struct prepare_resul
 	if (sys == 0)
 		return 0;
 	if (sys == ENOENT && has_slash)
-		err_set(&result->err, ERR_NOT_FOUND, "emulator \"%s\" not found; install it or correct \"executable\" of target \"%s\"", name,
-			spec->target->name);
+		err_set(&result->err, ERR_NOT_FOUND, "emulator \"%s\" not found; install it or correct \"executable\" of target \"%s\"",
+			name, spec->target->name);
 	else if (sys == ENOENT)
-		err_set(&result->err, ERR_NOT_FOUND, "emulator \"%s\" not found in PATH (%.300s); install it (Debian: apt-get install "
-			"qemu-system-arm qemu-system-misc) or correct PATH", name, search);
+		err_set(&result->err, ERR_NOT_FOUND,
+			"emulator \"%s\" not found in PATH (%.300s); install it (Debian: apt-get install "
+			"qemu-system-arm qemu-system-misc) or correct PATH",
+			name, search);
 	else
 		err_sys(&result->err, sys, "emulator \"%s\" cannot be executed", name);
 	return err_reason(&result->err, sys == ENOENT ? "emulator-not-found" : "emulator-not-executable");
@@ -132,7 +134,8 @@ static int prepare_images(const struct prepare_spec *spec, struct prepare_result
 {
 	const Pwemu__V1__StartRequest *request = spec->request;
 	if (request->n_images > PREPARE_IMAGES_MAX)
-		return err_set(&result->err, ERR_INVALID_ARGUMENT, "%zu images; at most %d can be loaded", request->n_images, PREPARE_IMAGES_MAX);
+		return err_set(&result->err, ERR_INVALID_ARGUMENT, "%zu images; at most %d can be loaded", request->n_images,
+			       PREPARE_IMAGES_MAX);
 	for (size_t i = 0; i < request->n_images; i++)
 		if (prepare_image(spec, request->images[i], result) < 0)
 			return -1;

@@ -35,7 +35,7 @@ struct prepare_spec {
 	const Pwemu__V1__Target *target;
 	const Pwemu__V1__StartRequest *request;
 	const char *executable;
-	const char *working_dir; /* made with its parents, 0700 */
+	const char *working_dir;                /* made with its parents, 0700 */
 	const char *message_link, *message_log; /* a link of that name in the working directory to that file */
 };
 

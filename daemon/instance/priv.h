@@ -47,9 +47,10 @@ struct instance {
 	Pwemu__V1__End end;
 	char end_message[256];
 
-	struct prepare *prepare;           /* INST_HOLDS_HELPER */
-	struct proc *proc;                 /* INST_HOLDS_PROC */
-	struct driver_link *link;          /* INST_HOLDS_LINK */
+	struct prepare *prepare;  /* INST_HOLDS_HELPER */
+	struct boot *layout;      /* INST_HOLDS_FIFOS, until the process has them */
+	struct proc *proc;        /* INST_HOLDS_PROC */
+	struct driver_link *link; /* INST_HOLDS_LINK */
 	const struct driver_ops *driver;
 	int log_dir;
 
@@ -66,7 +67,10 @@ char *instance_run_path(const struct instance *inst);  /* to be freed */
 char *instance_data_path(const struct instance *inst); /* to be freed */
 
 /* ---- boot.c */
-/* Makes FIFOs and sockets, begins the boot on every channel, starts the process. */
+/* Makes the run directory with FIFOs and sockets for the start that is being prepared. */
+int boot_lay_out(struct instance *inst, struct err *err) __attribute__((warn_unused_result));
+void boot_discard_layout(struct instance *inst);
+/* Starts the process in what was laid out, begins the boot on every channel. */
 int boot_begin(struct instance *inst, struct err *err) __attribute__((warn_unused_result));
 /* Takes over a boot of an earlier daemon. */
 int boot_adopt(struct instance *inst, struct err *err) __attribute__((warn_unused_result));

@@ -204,7 +204,8 @@ struct instance *registry_find(struct registry *registry, const Pwemu__V1__Insta
 	if (ref->working_dir[0] != '\0') {
 		inst = registry_by_dir(registry, ref->working_dir);
 		if (inst == NULL) {
-			err_set(err, ERR_NOT_FOUND, "no instance has the working directory \"%s\"; `pwemu ls -a -o json` shows them", ref->working_dir);
+			err_set(err, ERR_NOT_FOUND, "no instance has the working directory \"%s\"; `pwemu ls -a -o json` shows them",
+				ref->working_dir);
 			err_reason(err, "no-instance");
 		}
 		return inst;
@@ -236,7 +237,8 @@ static int registry_check_name(const char *name, struct err *err)
 	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._+-";
 	if (len > 0 && len <= 64 && strspn(name, plain) == len && name[0] != '-' && name[0] != '.')
 		return 0;
-	err_set(err, ERR_INVALID_ARGUMENT, "\"%.80s\" is no name for an instance: 1 to 64 of letters, digits and . _ + -, not beginning with . or -", name);
+	err_set(err, ERR_INVALID_ARGUMENT,
+		"\"%.80s\" is no name for an instance: 1 to 64 of letters, digits and . _ + -, not beginning with . or -", name);
 	return err_reason(err, "invalid-name");
 }
 
@@ -251,12 +253,9 @@ static struct instance *registry_make(struct registry *registry, const char *nam
 {
 	char id[INSTANCE_ID_LEN + 1];
 	registry_new_id(registry, id);
-	struct instance_identity identity = { .id = id,
-					      .name = name,
-					      .project = project,
-					      .working_dir = dir,
-					      .uid = registry->config.uid,
-					      .owner = registry->config.owner };
+	struct instance_identity identity = {
+		.id = id, .name = name, .project = project, .working_dir = dir, .uid = registry->config.uid, .owner = registry->config.owner
+	};
 	struct instance *inst = instance_new(&registry->env, &identity);
 	registry_add(registry, inst);
 	return inst;
@@ -291,8 +290,8 @@ static struct instance *registry_claim_named(struct registry *registry, const Pw
 	if (inst == NULL) {
 		inst = registry_make(registry, name, request->project, dir);
 	} else if (!instance_is_over(inst)) {
-		err_set(err, ERR_ALREADY_EXISTS, "instance \"%s\" is already running in \"%s\"; stop it with: pwemu stop -i %s", instance_name(inst),
-			dir, instance_name(inst));
+		err_set(err, ERR_ALREADY_EXISTS, "instance \"%s\" is already running in \"%s\"; stop it with: pwemu stop -i %s",
+			instance_name(inst), dir, instance_name(inst));
 		err_reason(err, "already-running");
 		inst = NULL;
 	}
@@ -330,7 +329,10 @@ struct instance **registry_list(struct registry *registry, size_t *count)
 	return rows;
 }
 
-size_t registry_count(const struct registry *registry) { return registry->count; }
+size_t registry_count(const struct registry *registry)
+{
+	return registry->count;
+}
 
 size_t registry_running(const struct registry *registry)
 {

@@ -50,6 +50,7 @@ struct inst_state_row {
 	unsigned holds;         /* enum inst_hold */
 	uint32_t timeout_ms;    /* 0: may last for ever */
 	bool is_over;           /* no process, none on its way */
+	bool is_saved;          /* the next daemon must know of it; else it finds the state before */
 };
 
 const struct inst_state_row *inst_state_row(enum inst_state state);

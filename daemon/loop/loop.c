@@ -26,11 +26,20 @@ struct event_base *loop_new(void)
 	return base;
 }
 
-void loop_free(struct event_base *base) { event_base_free(base); }
+void loop_free(struct event_base *base)
+{
+	event_base_free(base);
+}
 
-void loop_run(struct event_base *base) { event_base_dispatch(base); }
+void loop_run(struct event_base *base)
+{
+	event_base_dispatch(base);
+}
 
-void loop_stop(struct event_base *base) { event_base_loopbreak(base); }
+void loop_stop(struct event_base *base)
+{
+	event_base_loopbreak(base);
+}
 
 static void loop_on_event(evutil_socket_t fd, short what, void *arg)
 {

@@ -2,6 +2,9 @@
 /*
  * A pidfd is opened before a process is looked at and the signal goes through it, so a number given anew in between is never hit.
  * The daemon itself is spared: a client that runs inside an instance may have started it, mark and all.
+ *
+ * One empty round proves nothing: the list of processes is older than the look at each, so one that forks and dies in between hides
+ * its child, and one in the middle of execve shows no environment. Both are settled a moment later: the end is several in a row.
  */
 #include "loop/proc_kill.h"
 
@@ -22,6 +25,7 @@
 #define KILL_DEADLINE_MS  30000
 #define KILL_ENVIRON_MAX  (8u << 20)
 #define KILL_ROUND_MIN_MS 2
+#define KILL_EMPTY_ROUNDS 4
 #define KILL_ROUND_MAX_MS 200
 
 struct kill_job {
@@ -125,7 +129,11 @@ static void kill_work(void *arg, int reply_fd)
 	(void)reply_fd;
 	job->buf = xmalloc(KILL_ENVIRON_MAX + 1);
 	long pause_ms = KILL_ROUND_MIN_MS;
-	while (kill_round(job) > 0) {
+	unsigned empty_rounds = 0;
+	for (;;) {
+		empty_rounds = kill_round(job) > 0 ? 0 : empty_rounds + 1;
+		if (empty_rounds == KILL_EMPTY_ROUNDS)
+			return;
 		nanosleep(&(struct timespec){ .tv_nsec = pause_ms * 1000000 }, NULL);
 		pause_ms = pause_ms * 2 < KILL_ROUND_MAX_MS ? pause_ms * 2 : KILL_ROUND_MAX_MS;
 	}

@@ -1,9 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "rpc/service.h"
 
-struct services *service_of(struct rpc_call *call) { return rpc_call_server_ctx(call); }
+struct services *service_of(struct rpc_call *call)
+{
+	return rpc_call_server_ctx(call);
+}
 
-void service_fail(struct rpc_call *call, const struct err *err) { rpc_call_finish_error(call, err); }
+void service_fail(struct rpc_call *call, const struct err *err)
+{
+	rpc_call_finish_error(call, err);
+}
 
 void service_send_instance(struct rpc_call *call, struct instance *inst, bool finish)
 {

@@ -37,8 +37,8 @@ struct instance *service_find(struct rpc_call *call, const Pwemu__V1__InstanceRe
 struct services *service_of(struct rpc_call *call);
 
 /* A row of a method table. */
-#define SERVICE_METHOD(service, method, kind_, request_type, reply_type, max, right_, handler)                                                \
-	{                                                                                                                                     \
-		.path = "/pwemu.v1." service "/" method, .kind = kind_, .request = &pwemu__v1__##request_type##__descriptor,                \
-		.reply = &pwemu__v1__##reply_type##__descriptor, .request_max_bytes = max, .right = right_, .handle = handler                 \
+#define SERVICE_METHOD(service, method, kind_, request_type, reply_type, max, right_, handler)                                             \
+	{                                                                                                                                  \
+		.path = "/pwemu.v1." service "/" method, .kind = kind_, .request = &pwemu__v1__##request_type##__descriptor,               \
+		.reply = &pwemu__v1__##reply_type##__descriptor, .request_max_bytes = max, .right = right_, .handle = handler              \
 	}

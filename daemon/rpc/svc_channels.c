@@ -76,7 +76,10 @@ static void tap_pump(struct tap *tap)
 		tap_finish(tap, NULL);
 }
 
-static void tap_on_readable(void *ctx) { tap_pump(ctx); }
+static void tap_on_readable(void *ctx)
+{
+	tap_pump(ctx);
+}
 
 static const struct cursor_ops tap_cursor_ops = { .on_readable = tap_on_readable };
 

@@ -19,9 +19,9 @@ struct pending {
 	/* Looks at the instance; answers the call and returns true when it is time. */
 	bool (*try)(struct pending *pending, struct instance *inst);
 	bool is_answered;
-	bool no_wait;         /* Start */
-	bool remove_unborn;   /* Start: the instance never ran, forget it */
-	bool remove_after;    /* Remove: it is over now, erase it */
+	bool no_wait;       /* Start */
+	bool remove_unborn; /* Start: the instance never ran, forget it */
+	bool remove_after;  /* Remove: it is over now, erase it */
 };
 
 static LIST_HEAD(, pending) pendings = LIST_HEAD_INITIALIZER(pendings);
@@ -41,7 +41,8 @@ static void pending_on_end(struct rpc_call *call, void *ctx)
 
 static const struct rpc_call_ops pending_ops = { .on_end = pending_on_end };
 
-static struct pending *pending_new(struct rpc_call *call, struct instance *inst, bool (*try)(struct pending *pending, struct instance *inst))
+static struct pending *pending_new(struct rpc_call *call, struct instance *inst,
+				   bool (*try)(struct pending *pending, struct instance *inst))
 {
 	struct pending *pending = xcalloc(1, sizeof(*pending));
 	pending->call = call;
@@ -75,7 +76,10 @@ void svc_instances_init(struct services *services)
 	registry_observe(services->registry, &observer);
 }
 
-void svc_instances_fini(struct services *services) { (void)services; }
+void svc_instances_fini(struct services *services)
+{
+	(void)services;
+}
 
 /* ---------------------------------------------------------------- Start */
 
