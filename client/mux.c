@@ -6,9 +6,8 @@
 
 #include "wire/mem.h"
 
-#define LINE_MAX_HELD  4096        /* MUX_NAMED: a longer unfinished line is shown in pieces */
-#define PLAIN_MAX_HELD (64 * 1024) /* MUX_PLAIN: more does not wait */
-#define NOBODY         ((size_t)-1)
+#define HELD_MAX (64 * 1024) /* more does not wait */
+#define NOBODY   ((size_t)-1)
 
 struct mux_channel {
 	char *name;
@@ -64,107 +63,51 @@ static void hold(struct mux_channel *c, const char *bytes, size_t len)
 	c->held_len += len;
 }
 
-/* ---------------------------------------------------------------- MUX_NAMED */
+/* ---------------------------------------------------------------- what is on the output */
 
 static void begin_line(struct mux *mux, size_t channel)
 {
-	if (mux->shown == channel)
+	if (mux->kind == MUX_PLAIN || mux->shown == channel)
 		return;
 	if (mux->shown != NOBODY)
 		mux->write(mux->ctx, "\n", 1);
-	struct mux_channel *c = &mux->channels[channel];
-	mux->write(mux->ctx, c->name, strlen(c->name));
-	if (c->held_len > 0)
-		mux->write(mux->ctx, c->held, c->held_len);
-	c->held_len = 0;
-	mux->shown = channel;
+	mux->write(mux->ctx, mux->channels[channel].name, strlen(mux->channels[channel].name));
 }
 
-/* The line on the output is complete: one that waits takes its place. */
-static void end_line(struct mux *mux)
-{
-	mux->shown = NOBODY;
-	for (size_t i = 0; i < mux->count; i++) {
-		if (mux->channels[i].held_len > 0) {
-			begin_line(mux, i);
-			return;
-		}
-	}
-}
-
-static void write_line(struct mux *mux, size_t channel, const char *bytes, size_t len)
-{
-	begin_line(mux, channel);
-	mux->write(mux->ctx, bytes, len);
-	end_line(mux);
-}
-
-static void write_rest(struct mux *mux, size_t channel, const char *bytes, size_t len)
-{
-	struct mux_channel *c = &mux->channels[channel];
-	if (mux->shown != channel && mux->shown != NOBODY && c->held_len + len <= LINE_MAX_HELD) {
-		hold(c, bytes, len);
-		return;
-	}
-	begin_line(mux, channel);
-	mux->write(mux->ctx, bytes, len);
-}
-
-static void write_named(struct mux *mux, size_t channel, const char *bytes, size_t len)
+static void show(struct mux *mux, size_t channel, const char *bytes, size_t len)
 {
 	while (len > 0) {
-		const char *newline = memchr(bytes, '\n', len);
+		const char *newline = mux->kind == MUX_NAMED ? memchr(bytes, '\n', len) : memrchr(bytes, '\n', len);
 		size_t n = newline != NULL ? (size_t)(newline - bytes) + 1 : len;
-		if (newline != NULL)
-			write_line(mux, channel, bytes, n);
-		else
-			write_rest(mux, channel, bytes, n);
+		begin_line(mux, channel);
+		mux->write(mux->ctx, bytes, n);
+		mux->shown = newline != NULL ? NOBODY : channel;
 		bytes += n;
 		len -= n;
 	}
 }
 
-/* ---------------------------------------------------------------- MUX_PLAIN */
-
-static void show(struct mux *mux, size_t channel, const char *bytes, size_t len)
+/* forced: also while a line is unfinished. */
+static void show_held(struct mux *mux, bool forced)
 {
-	mux->write(mux->ctx, bytes, len);
-	mux->shown = bytes[len - 1] == '\n' ? NOBODY : channel;
-}
-
-static void show_held(struct mux *mux, bool only_whole)
-{
-	for (size_t i = 0; i < mux->count && !(only_whole && mux->shown != NOBODY); i++) {
+	for (size_t i = 0; i < mux->count && (forced || mux->shown == NOBODY); i++) {
 		struct mux_channel *c = &mux->channels[i];
-		if (c->held_len > 0)
-			show(mux, i, c->held, c->held_len);
+		show(mux, i, c->held, c->held_len);
 		c->held_len = 0;
 	}
 }
 
-static void write_plain(struct mux *mux, size_t channel, const char *bytes, size_t len)
+void mux_write(struct mux *mux, size_t channel, const char *bytes, size_t len)
 {
 	struct mux_channel *c = &mux->channels[channel];
 	if (mux->shown != NOBODY && mux->shown != channel) {
 		hold(c, bytes, len);
-		if (c->held_len > PLAIN_MAX_HELD)
-			show_held(mux, false);
+		if (c->held_len > HELD_MAX)
+			show_held(mux, true);
 		return;
 	}
 	show(mux, channel, bytes, len);
-	show_held(mux, true);
-}
-
-/* ---------------------------------------------------------------- both */
-
-void mux_write(struct mux *mux, size_t channel, const char *bytes, size_t len)
-{
-	if (len == 0)
-		return;
-	if (mux->kind == MUX_NAMED)
-		write_named(mux, channel, bytes, len);
-	else
-		write_plain(mux, channel, bytes, len);
+	show_held(mux, false);
 }
 
 bool mux_is_holding(const struct mux *mux)
@@ -177,15 +120,13 @@ bool mux_is_holding(const struct mux *mux)
 
 void mux_release(struct mux *mux)
 {
-	if (mux->kind == MUX_PLAIN)
-		show_held(mux, false);
+	show_held(mux, true);
 }
 
 void mux_finish(struct mux *mux)
 {
-	mux_release(mux);
-	while (mux->kind == MUX_NAMED && mux->shown != NOBODY) {
+	show_held(mux, true);
+	if (mux->kind == MUX_NAMED && mux->shown != NOBODY)
 		mux->write(mux->ctx, "\n", 1);
-		end_line(mux);
-	}
+	mux->shown = NOBODY;
 }

@@ -34,8 +34,12 @@ struct out_table {
 
 static bool has_colour(void)
 {
+	static int known = -1; /* asked once */
+	if (known >= 0)
+		return known;
 	const char *no_colour = getenv("NO_COLOR"), *term = getenv("TERM");
-	return isatty(STDOUT_FILENO) && (no_colour == NULL || no_colour[0] == '\0') && (term == NULL || strcmp(term, "dumb") != 0);
+	known = isatty(STDOUT_FILENO) && (no_colour == NULL || no_colour[0] == '\0') && (term == NULL || strcmp(term, "dumb") != 0);
+	return known;
 }
 
 static char *format_text(const char *fmt, va_list ap)

@@ -5,17 +5,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "wire/mem.h"
 
 char *tail_daemon_log(const struct paths *paths)
 {
-	char *path = xasprintf("%s/pwemud.log", paths->state_dir);
-	if (access(path, F_OK) == 0)
-		return path;
-	free(path);
-	return xasprintf("%s/pwemud.log", paths->fallback_state_dir);
+	return xasprintf("%s/pwemud.log", paths->state_dir);
 }
 
 /* Leaves the file where its last `lines` lines begin. */

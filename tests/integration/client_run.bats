@@ -211,7 +211,7 @@ is_verdict() { [ "$(tail -n 1 "$T/err" | sed 's/^pwemu: [^:]*: //; s/:.*//')" = 
 	done
 	for code in 1 2 3 4 5 6 7 8; do
 		reap "${pids[code - 1]}"
-		[ "$status" = "$code" ]
+		[ "$status" = "$code" ] || no "run $code: $status: $(cat "$T/run$code.err")"
 	done
 	[ "$(pwemu ls -a -o json | json 'len({i["name"] for i in j})')" = 8 ]
 }

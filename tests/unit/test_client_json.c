@@ -124,11 +124,19 @@ static void test_array(void **state)
 	(void)state;
 	Pwemu__V1__GetRequest request = PWEMU__V1__GET_REQUEST__INIT;
 	const ProtobufCMessage *both[] = { &request.base, &request.base };
+	free(written);
 	FILE *to = open_memstream(&written, &written_len);
 	tojson_array(to, both, 0);
 	tojson_array(to, both, 2);
 	fclose(to);
 	assert_string_equal(written, "[]\n[\n  {\n    \"instance\": null\n  },\n  {\n    \"instance\": null\n  }\n]\n");
+}
+
+static int free_written(void **state)
+{
+	(void)state;
+	free(written);
+	return 0;
 }
 
 static void test_width(void **state)
@@ -148,5 +156,5 @@ int main(void)
 		cmocka_unit_test(test_oneof_and_bytes), cmocka_unit_test(test_nested_and_repeated), cmocka_unit_test(test_array),
 		cmocka_unit_test(test_width),
 	};
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, NULL, free_written);
 }

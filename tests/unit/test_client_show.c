@@ -18,7 +18,7 @@
 #include "client/stamp.h"
 #include "client/verdict.h"
 
-static char shown[16384];
+static char shown[100000];
 
 static void show(void *ctx, const char *bytes, size_t len)
 {
@@ -55,8 +55,12 @@ static void test_mux(void **state)
 	assert_string_equal(shown, "a: one\na: two\na: prompt> ");
 	put(mux, a, "typed\n"); /* now b's turn */
 	assert_string_equal(shown, "a: one\na: two\na: prompt> typed\nb: half");
-	put(mux, a, "x\n"); /* a whole line does not wait: b's is broken */
-	assert_string_equal(shown, "a: one\na: two\na: prompt> typed\nb: half\na: x\n");
+	put(mux, a, "x\ny\n"); /* waits for b's line */
+	assert_true(mux_is_holding(mux));
+	mux_release(mux); /* which took too long */
+	assert_string_equal(shown, "a: one\na: two\na: prompt> typed\nb: half\na: x\na: y\n");
+	put(mux, b, "more\n");
+	assert_string_equal(shown, "a: one\na: two\na: prompt> typed\nb: half\na: x\na: y\nb: more\n");
 	mux_free(mux);
 }
 
@@ -75,14 +79,14 @@ static void test_mux_finish(void **state)
 static void test_mux_long_line(void **state)
 {
 	(void)state;
-	static char line[5001];
-	memset(line, 'x', 5000);
+	static char line[70001];
+	memset(line, 'x', 70000);
 	struct mux *mux = mux_new(MUX_NAMED, show, NULL);
 	size_t a = mux_add(mux, "a"), b = mux_add(mux, "b");
 	put(mux, a, "1");
 	put(mux, b, line); /* too long to wait */
 	mux_finish(mux);
-	assert_int_equal(strlen(shown), strlen("a: 1\nb: \n") + 5000);
+	assert_int_equal(strlen(shown), strlen("a: 1\nb: \n") + 70000);
 	mux_free(mux);
 }
 
