@@ -24,7 +24,7 @@ static bool health_knows(const struct rpc_server *server, const char *service)
 	if (len == 0)
 		return true;
 	for (size_t i = 0; i < server->method_count; i++) {
-		const char *path = server->methods[i]->path + 1;
+		const char *path = server->methods[i].row->path + 1;
 		if (strncmp(path, service, len) == 0 && path[len] == '/')
 			return true;
 	}

@@ -195,12 +195,13 @@ static void session_on_stall(evutil_socket_t fd, short what, void *arg)
 }
 
 /*
- * All is said. A server that closed now would make the client's next write fail (a window update, say), and clients give up the
- * answers they have not read when that happens; so it only says that it is done and lets the client close.
+ * All is said. Nothing is owed to a client that broke the rules. But a server that closed now would make the client's next write fail (a
+ * window update, say), and clients give up the answers they have not read when that happens; so it only says that it is done and lets the
+ * client close.
  */
 static void session_finish(struct h2_session *session)
 {
-	if (!session->config.is_server || session->io.is_write_broken) {
+	if (!session->is_going_away || session->io.is_write_broken) {
 		session->is_ending = true;
 		return;
 	}
@@ -361,6 +362,7 @@ void h2_session_go_away(struct h2_session *session)
 {
 	if (session->is_dead || session->is_ending || session->is_lingering)
 		return;
+	session->is_going_away = session->config.is_server;
 	nghttp2_submit_goaway(session->ng, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(session->ng), NGHTTP2_NO_ERROR, NULL,
 			      0);
 	h2_session_schedule(session);

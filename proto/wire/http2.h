@@ -109,8 +109,9 @@ struct h2_session {
 	unsigned continuations;
 	unsigned busy; /* an on_ready may be on the stack */
 	bool is_settled;
-	bool is_ending;    /* the end is decided; it happens when nothing is on the stack */
-	bool is_lingering; /* all is said; the client closes */
+	bool is_ending;     /* the end is decided; it happens when nothing is on the stack */
+	bool is_going_away; /* our GOAWAY, not one for an error */
+	bool is_lingering;  /* all is said; the client closes */
 	bool is_dead;
 	bool is_scheduled; /* the turn event is armed */
 	bool is_stall_armed;

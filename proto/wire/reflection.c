@@ -56,23 +56,24 @@ static void reflection_send_services(struct rpc_call *call, reflection_response 
 	Grpc__Reflection__V1__ServiceResponse services[SERVICES_MAX];
 	Grpc__Reflection__V1__ServiceResponse *pointers[SERVICES_MAX];
 	Grpc__Reflection__V1__ListServiceResponse list = GRPC__REFLECTION__V1__LIST_SERVICE_RESPONSE__INIT;
-	for (size_t i = 0; i < server->method_count && list.n_service < SERVICES_MAX; i++) {
-		const char *name = server->methods[i]->path + 1;
+	size_t count = 0;
+	for (size_t i = 0; i < server->method_count && count < SERVICES_MAX; i++) {
+		const char *name = server->methods[i].row->path + 1;
 		size_t len = strcspn(name, "/");
-		size_t last = list.n_service;
-		if (last > 0 && strlen(services[last - 1].name) == len && memcmp(services[last - 1].name, name, len) == 0)
+		if (count > 0 && strlen(services[count - 1].name) == len && memcmp(services[count - 1].name, name, len) == 0)
 			continue;
-		services[last] = (Grpc__Reflection__V1__ServiceResponse)GRPC__REFLECTION__V1__SERVICE_RESPONSE__INIT;
-		services[last].name = xasprintf("%.*s", (int)len, name);
-		pointers[last] = &services[last];
-		list.n_service++;
+		services[count] = (Grpc__Reflection__V1__ServiceResponse)GRPC__REFLECTION__V1__SERVICE_RESPONSE__INIT;
+		services[count].name = xasprintf("%.*s", (int)len, name);
+		pointers[count] = &services[count];
+		count++;
 	}
+	list.n_service = count;
 	list.service = pointers;
 	response->message_response_case = GRPC__REFLECTION__V1__SERVER_REFLECTION_RESPONSE__MESSAGE_RESPONSE_LIST_SERVICES_RESPONSE;
 	response->list_services_response = &list;
 	rpc_call_send(call, &response->base);
 	response->list_services_response = NULL; /* ours ends here */
-	for (size_t i = 0; i < list.n_service; i++)
+	for (size_t i = 0; i < count; i++)
 		free(services[i].name);
 }
 

@@ -30,15 +30,15 @@ static void server_arm(struct event *event, uint32_t ms)
 
 static int method_compare(const void *a, const void *b)
 {
-	const struct rpc_method *const *left = a, *const *right = b;
-	return strcmp((*left)->path, (*right)->path);
+	const struct server_method *left = a, *right = b;
+	return strcmp(left->row->path, right->row->path);
 }
 
 static void server_add_methods(struct rpc_server *server, const struct rpc_method *table)
 {
 	for (; table->path != NULL; table++) {
 		server->methods = xrealloc(server->methods, server->method_count + 1, sizeof(*server->methods));
-		server->methods[server->method_count++] = table;
+		server->methods[server->method_count++].row = table;
 	}
 }
 
@@ -54,10 +54,10 @@ static void server_collect_methods(struct rpc_server *server)
 
 const struct rpc_method *server_find_method(const struct rpc_server *server, const char *path)
 {
-	const struct rpc_method key = { .path = path };
-	const struct rpc_method *wanted = &key;
-	const struct rpc_method **found = bsearch(&wanted, server->methods, server->method_count, sizeof(*server->methods), method_compare);
-	return found != NULL ? *found : NULL;
+	const struct rpc_method row = { .path = path };
+	const struct server_method wanted = { .row = &row };
+	const struct server_method *found = bsearch(&wanted, server->methods, server->method_count, sizeof(wanted), method_compare);
+	return found != NULL ? found->row : NULL;
 }
 
 /* ---------------------------------------------------------------- connections */

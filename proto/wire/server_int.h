@@ -16,9 +16,13 @@ struct rpc_conn {
 
 TAILQ_HEAD(rpc_conns, rpc_conn);
 
+struct server_method {
+	const struct rpc_method *row;
+};
+
 struct rpc_server {
 	struct rpc_server_config config;
-	const struct rpc_method **methods; /* sorted by path */
+	struct server_method *methods; /* sorted by path */
 	size_t method_count;
 	struct rpc_conns conns;
 	size_t conn_count;

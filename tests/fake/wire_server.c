@@ -190,8 +190,8 @@ static void svc_chat(struct rpc_call *call, const ProtobufCMessage *request)
 
 #define METHOD(name_, kind_, handle_)                                                                                                      \
 	{                                                                                                                                  \
-		.path = "/pwemu.test.Wire/" name_, .kind = kind_, .request = &pwemu__test__note__descriptor,                               \
-		.reply = &pwemu__test__note__descriptor, .request_max_bytes = 1024 * 1024, .handle = handle_                               \
+		.path = "/pwemu.test.Wire/" name_, .kind = (kind_), .request = &pwemu__test__note__descriptor,                             \
+		.reply = &pwemu__test__note__descriptor, .request_max_bytes = 1024 * 1024, .handle = (handle_)                             \
 	}
 
 static const struct rpc_method methods[] = {

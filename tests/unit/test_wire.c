@@ -203,8 +203,8 @@ static void svc_drop(struct rpc_call *call, const ProtobufCMessage *request)
 
 #define METHOD(name_, kind_, handle_)                                                                                                      \
 	{                                                                                                                                  \
-		.path = "/test.Wire/" name_, .kind = kind_, .request = NOTE_DESC, .reply = NOTE_DESC, .request_max_bytes = NOTE_MAX,       \
-		.handle = handle_                                                                                                          \
+		.path = "/test.Wire/" name_, .kind = (kind_), .request = NOTE_DESC, .reply = NOTE_DESC, .request_max_bytes = NOTE_MAX,     \
+		.handle = (handle_)                                                                                                        \
 	}
 
 static const struct rpc_method methods[] = {
