@@ -113,14 +113,15 @@ static struct instance *registry_by_name(struct registry *registry, const char *
 	return found;
 }
 
-/* "a, b, c", at most what fits. */
-static void registry_names(const struct registry *registry, bool running_only, char *out, size_t size)
+/* Those that run, "a, b, c", at most what fits; project NULL: of any. */
+static void registry_names(const struct registry *registry, const char *project, char *out, size_t size)
 {
 	out[0] = '\0';
 	for (size_t i = 0; i < registry->count; i++) {
+		const struct instance *inst = registry->rows[i];
 		size_t used = strlen(out);
-		if (used < size - 1 && (!running_only || !instance_is_over(registry->rows[i])))
-			snprintf(out + used, size - used, "%s%s", used > 0 ? ", " : "", instance_name(registry->rows[i]));
+		if (used < size - 1 && !instance_is_over(inst) && (project == NULL || strcmp(instance_project(inst), project) == 0))
+			snprintf(out + used, size - used, "%s%s", used > 0 ? ", " : "", instance_name(inst));
 	}
 }
 
@@ -171,7 +172,7 @@ static struct instance *registry_implied(struct registry *registry, const char *
 	size_t matches, running = 0;
 	struct instance *inst = registry_by_name(registry, "default", project, &matches), *only = NULL;
 	if (inst != NULL)
-		return inst;
+		return matches == 1 ? inst : registry_ambiguous(registry, "default", err);
 	for (size_t i = 0; i < registry->count; i++) {
 		struct instance *row = registry->rows[i];
 		if (!instance_is_over(row) && strcmp(instance_project(row), project) == 0) {
@@ -182,7 +183,7 @@ static struct instance *registry_implied(struct registry *registry, const char *
 	if (running == 1)
 		return only;
 	char names[512];
-	registry_names(registry, true, names, sizeof(names));
+	registry_names(registry, running == 0 ? NULL : project, names, sizeof(names));
 	if (running == 0)
 		err_set(err, ERR_NOT_FOUND, "no instance runs here%s%s; name one with -i, or start one with: pwemu start TARGET -f FILE",
 			names[0] != '\0' ? ", elsewhere: " : "", names);
