@@ -3,10 +3,12 @@
 #include "client/cli.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "client/commands.h"
 #include "client/help.h"
@@ -147,9 +149,19 @@ static int parse_and_run(struct cli *cli, int argc, char **argv)
 	return run_command(cli);
 }
 
+/* A closed stdin, stdout or stderr must not become the number of our socket. Reading gives the end, writing fails with EBADF. */
+static void fill_standard_fds(void)
+{
+	static const int flags[] = { O_RDONLY, O_RDONLY, O_WRONLY };
+	for (int fd = 0; fd <= 2; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", flags[fd]) < 0)
+			_exit(EXIT_REFUSED);
+}
+
 int cli_main(int argc, char **argv)
 {
 	struct cli cli = { .opts = OPTS_INIT };
+	fill_standard_fds();
 	signal(SIGPIPE, SIG_IGN);
 	int code = parse_and_run(&cli, argc > 0 ? argc - 1 : 0, argv + 1);
 	conn_fini(&cli.conn);

@@ -121,6 +121,7 @@ static int begin(struct term *term, const struct feed_config *feed_config, struc
 	struct event_base *base = term->cli->conn.base;
 	struct console_config config = { .interactive = term->interactive, .escape = QUIT_KEY, .eol = opt_text(o, "eol") };
 	config.read_only = opt_has(o, "read-only");
+	config.tells_role = true;
 	config.on_quit = on_quit;
 	config.ctx = term;
 	if (opt_has(o, "escape") && value_key(opt_text(o, "escape"), &config.escape, err) < 0)

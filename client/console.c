@@ -131,11 +131,9 @@ static void take_writer_role(struct console *console)
 		feed_steal(console->feed);
 }
 
-static void show_menu(const struct console *console)
+static void show_menu(void)
 {
-	const char *escape = value_key_name(console->config.escape);
-	say_banner("--- Ctrl+T, then: q quit · p pause/resume · r reset · w take the writer role · i info · Ctrl+T or %s send it ---",
-		   escape);
+	say_banner("--- Ctrl+T: q quit, p pause/resume, r reset, w write, i info, Ctrl+T itself ---");
 }
 
 static void on_action(void *ctx, enum keys_action action)
@@ -144,7 +142,7 @@ static void on_action(void *ctx, enum keys_action action)
 	if (action == KEYS_QUIT)
 		console->config.on_quit(console->config.ctx);
 	else if (action == KEYS_HELP || action == KEYS_UNKNOWN || !console->opened)
-		show_menu(console);
+		show_menu();
 	else if (action == KEYS_RESET)
 		reset_board(console);
 	else if (action == KEYS_PAUSE)
@@ -284,7 +282,7 @@ void console_writer(struct console *console, bool writer, const char *reason)
 	if (console->config.interactive)
 		say_banner(writer ? "--- you have the writer role%s%s ---" : "--- read-only%s%s · Ctrl+T w takes the writer role ---",
 			   colon, reason);
-	else if (!writer)
+	else if (!writer && console->config.tells_role)
 		say_note("read-only%s%s", colon, reason);
 	update_reader(console);
 }

@@ -18,6 +18,7 @@ struct console_config {
 	unsigned char escape;
 	const char *eol; /* "cr", "lf", "crlf"; NULL: the target's */
 	bool read_only;  /* no input at all; on a terminal escape key and menu work */
+	bool tells_role; /* a note about the writer role also without a terminal */
 	void (*on_quit)(void *ctx);
 	void *ctx;
 };

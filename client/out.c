@@ -148,6 +148,7 @@ const char *out_bytes(uint64_t bytes, char *buf, size_t size)
 	size_t unit = 0;
 	for (; value >= 1024 && unit + 1 < sizeof(units) / sizeof(units[0]); unit++)
 		value /= 1024;
-	snprintf(buf, size, unit == 0 ? "%.0f %s" : "%.1f %s", value, units[unit]);
+	bool is_whole = value == (double)(uint64_t)value;
+	snprintf(buf, size, is_whole ? "%.0f %s" : "%.1f %s", value, units[unit]);
 	return buf;
 }

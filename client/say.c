@@ -14,13 +14,17 @@ bool say_is_verbose;
 /* One write(2) for a line, so that lines of several processes do not mix. Nothing can be done when stderr is gone. */
 static void write_line(const char *prefix, const char *fmt, va_list ap)
 {
+	static bool was_raw;
 	char line[ERR_MSG_MAX + 128];
-	int n = snprintf(line, sizeof(line) - 2, "%s", prefix);
+	/* The guest may have left the cursor anywhere; only our first line finds it at a beginning. */
+	bool on_new_line = term_is_raw() && was_raw;
+	was_raw = term_is_raw();
+	int n = snprintf(line, sizeof(line) - 2, "%s%s", on_new_line ? "\r\n" : "", prefix), begin = on_new_line ? 2 : 0;
 	int m = vsnprintf(line + n, sizeof(line) - 2 - (size_t)n, fmt, ap);
 	if (m < 0)
 		return;
 	size_t len = strlen(line);
-	for (size_t i = 0; i < len; i++)
+	for (size_t i = (size_t)begin; i < len; i++)
 		if ((unsigned char)line[i] < 32 || line[i] == 127)
 			line[i] = line[i] == '\n' && i + 1 < len ? ' ' : '?';
 	if (term_is_raw())
