@@ -138,6 +138,11 @@ static const struct {
 	{ "S0", "is a Motorola S-record file; convert it: objcopy -I srec -O ihex IN OUT.hex" },
 };
 
+static bool is_one_of(unsigned char c, const char *set)
+{
+	return c != 0 && strchr(set, c);
+}
+
 /* How many bytes a well-formed UTF-8 character or printable ASCII takes here; 0: this is no text. */
 static size_t text_char(const unsigned char *at, size_t left)
 {
@@ -148,7 +153,7 @@ static size_t text_char(const unsigned char *at, size_t left)
 						     : 0;
 
 	if (len == 1)
-		return at[0] >= ' ' && at[0] != 0x7f ? 1 : memchr("\t\n\r\f\x1b", at[0], 5) ? 1 : 0;
+		return at[0] >= ' ' && at[0] != 0x7f ? 1 : is_one_of(at[0], "\t\n\r\f\x1b");
 	for (size_t i = 1; i < len && i < left; i++)
 		if ((at[i] & 0xc0) != 0x80)
 			return 0;
@@ -172,11 +177,11 @@ static bool is_hex(const unsigned char *head, size_t len)
 {
 	size_t digits = 0, at = 0;
 
-	while (at < len && memchr(" \t\r\n", head[at], 4))
+	while (at < len && is_one_of(head[at], " \t\r\n"))
 		at++;
 	if (at >= len || head[at] != ':')
 		return false;
-	while (at + 1 + digits < len && memchr("0123456789abcdefABCDEF", head[at + 1 + digits], 22))
+	while (at + 1 + digits < len && is_one_of(head[at + 1 + digits], "0123456789abcdefABCDEF"))
 		digits++;
 	return digits >= 10;
 }

@@ -205,11 +205,12 @@ static bool is_avr_extra(const struct elf *elf, const struct segment *segment)
 static int check_segment(const struct elf *elf, unsigned index, const struct segment *segment, struct err *err)
 {
 	const struct image_file *file = elf->file;
+	uint64_t end = segment->offset > UINT64_MAX - segment->file_size ? UINT64_MAX : segment->offset + segment->file_size;
 
-	if (segment->offset > file->size || segment->file_size > file->size - segment->offset)
+	if (end > file->size)
 		return image_fail(file, err,
 				  "is truncated: segment %u ends at byte %llu of the file, which has %llu; copy or build it again", index,
-				  (unsigned long long)(segment->offset + segment->file_size), (unsigned long long)file->size);
+				  (unsigned long long)end, (unsigned long long)file->size);
 	if (segment->memory_size < segment->file_size || segment->vaddr > UINT64_MAX - segment->memory_size ||
 	    segment->paddr > UINT64_MAX - segment->memory_size)
 		return image_fail(file, err, "is a damaged ELF file: segment %u has impossible sizes; build it again", index);

@@ -143,7 +143,7 @@ static int take_record(struct hex *hex, const unsigned char *record, struct err 
 
 static int check_lines(struct hex *hex, struct err *err)
 {
-	unsigned char record[RECORD_MAX];
+	unsigned char record[RECORD_MAX] = { 0 };
 	char line[LINE_MAX_BYTES];
 	size_t len;
 	int more;

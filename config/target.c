@@ -98,8 +98,8 @@ static void insert(struct target_set *set, Pwemu__V1__Target *target)
 {
 	size_t at = lower_bound(set, target->name);
 
-	set->targets = xrealloc(set->targets, set->count + 1, sizeof(set->targets[0]));
-	memmove(&set->targets[at + 1], &set->targets[at], (set->count - at) * sizeof(set->targets[0]));
+	set->targets = xrealloc(set->targets, set->count + 1, sizeof(Pwemu__V1__Target *));
+	memmove(&set->targets[at + 1], &set->targets[at], (set->count - at) * sizeof(Pwemu__V1__Target *));
 	set->targets[at] = target;
 	set->count++;
 }

@@ -85,7 +85,7 @@ static int read_memory(const struct json_at *object, Pwemu__V1__Target *target, 
 		return 0;
 	if (json_get_array(&list, LIST_MAX, err) < 0)
 		return -1;
-	target->memory = xcalloc(json_count(&list) + 1, sizeof(target->memory[0]));
+	target->memory = xcalloc(json_count(&list) + 1, sizeof(Pwemu__V1__Memory *));
 	for (size_t i = 0; i < json_count(&list); i++) {
 		struct json_at at = json_element(&list, i);
 		Pwemu__V1__Memory *range = xmalloc(sizeof(*range));
@@ -135,7 +135,7 @@ static int read_channels(const struct json_at *qemu, Pwemu__V1__Target *target, 
 			return json_fail(&chardevs, err, "more than %d channels", LIST_MAX);
 		}
 		pwemu__v1__channel_spec__init(channel);
-		target->channels = xrealloc(target->channels, target->n_channels + 1, sizeof(target->channels[0]));
+		target->channels = xrealloc(target->channels, target->n_channels + 1, sizeof(Pwemu__V1__ChannelSpec *));
 		target->channels[target->n_channels++] = channel;
 		if (read_chardev(&at, channel, err) < 0)
 			return -1;
@@ -192,7 +192,7 @@ static int read_file(const struct json_file *file, struct target_list *list, str
 		Pwemu__V1__Target *target = xmalloc(sizeof(*target));
 
 		pwemu__v1__target__init(target);
-		list->targets = xrealloc(list->targets, list->count + 1, sizeof(list->targets[0]));
+		list->targets = xrealloc(list->targets, list->count + 1, sizeof(Pwemu__V1__Target *));
 		list->targets[list->count++] = target;
 		if (read_target(&at, target, err) < 0)
 			return -1;
