@@ -29,8 +29,8 @@ struct event_base;
 struct proc;
 
 struct proc_fd {
-	int fd;        /* the daemon's; stays the caller's */
-	int child_fd;  /* number it has in the program; 0, 1, 2 are stdin, stdout, stderr (absent: /dev/null) */
+	int fd;       /* the daemon's; stays the caller's */
+	int child_fd; /* number it has in the program; 0, 1, 2 are stdin, stdout, stderr (absent: /dev/null) */
 };
 
 struct proc_held {
@@ -39,36 +39,36 @@ struct proc_held {
 };
 
 struct proc_spec {
-	int run_dir;                /* fd of the run directory */
-	const char *name;           /* plain file name */
-	const char *program;        /* absolute path */
-	const char *const *argv;    /* NULL-terminated */
-	const char *const *envp;    /* NULL-terminated; the caller has added PWEMU_INSTANCE */
-	const char *cwd;            /* absolute; entered after the uid change */
+	int run_dir;             /* fd of the run directory */
+	const char *name;        /* plain file name */
+	const char *program;     /* absolute path */
+	const char *const *argv; /* NULL-terminated */
+	const char *const *envp; /* NULL-terminated; the caller has added PWEMU_INSTANCE */
+	const char *cwd;         /* absolute; entered after the uid change */
 	mode_t umask;
-	uid_t uid;                  /* (uid_t)-1: keep the daemon's identity */
+	uid_t uid; /* (uid_t)-1: keep the daemon's identity */
 	gid_t gid;
 	const gid_t *groups;
 	size_t group_count;
-	const struct proc_fd *fds;  /* what the program gets; everything else is closed */
+	const struct proc_fd *fds; /* what the program gets; everything else is closed */
 	size_t fd_count;
 	const struct proc_held *held; /* what the shim keeps until released */
 	size_t held_count;
-	uint32_t nofile;            /* RLIMIT_NOFILE of the program; 0: the daemon's, at most 65536 */
+	uint32_t nofile; /* RLIMIT_NOFILE of the program; 0: the daemon's, at most 65536 */
 };
 
-#define PROC_FDS_MAX  64  /* entries in fds; child_fd is at most 255 */
+#define PROC_FDS_MAX  64 /* entries in fds; child_fd is at most 255 */
 #define PROC_HELD_MAX 512
 #define PROC_MARK_MAX 255
 
 /* How a program ended. */
 struct proc_end {
-	int code;              /* exit code, -1 if a signal ended it or it was not executed */
-	int signal;            /* 0 if none */
-	int exec_errno;        /* != 0: it was not executed (also chdir, uid change; then exec_what says which) */
-	char exec_what[32];    /* "execve", "chdir", "setuid", … */
-	bool shim_died;        /* nobody knows how it ended: the shim itself was killed; code is -1 */
-	uint64_t time_ns;      /* wall clock */
+	int code;                    /* exit code, -1 if a signal ended it or it was not executed */
+	int signal;                  /* 0 if none */
+	int exec_errno;              /* != 0: it was not executed (also chdir, uid change; then exec_what says which) */
+	char exec_what[32];          /* "execve", "chdir", "setuid", … */
+	bool shim_died;              /* nobody knows how it ended: the shim itself was killed; code is -1 */
+	uint64_t time_ns;            /* wall clock */
 	uint64_t user_us, system_us; /* CPU time of the whole tree */
 	uint64_t max_rss_kib;
 };
@@ -94,8 +94,8 @@ int proc_spawn(struct event_base *base, const char *shim_path, const struct proc
 int proc_adopt(struct event_base *base, int run_dir, const char *name, const struct proc_ops *ops, void *ctx, struct proc **out,
 	       struct err *err) __attribute__((warn_unused_result));
 
-pid_t proc_pid(const struct proc *proc);       /* 0 when it does not run */
-pid_t proc_shim_pid(const struct proc *proc);  /* 0 while an adopted one is not known yet, and when it is gone */
+pid_t proc_pid(const struct proc *proc);      /* 0 when it does not run */
+pid_t proc_shim_pid(const struct proc *proc); /* 0 while an adopted one is not known yet, and when it is gone */
 bool proc_has_ended(const struct proc *proc);
 
 /* SIGTERM to the program, after grace_ms SIGKILL to the whole tree until nothing is left; on_ended follows. Repeated calls can

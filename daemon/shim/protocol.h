@@ -37,7 +37,7 @@
 #define SHIM_CHILD_FD_MAX  255u       /* largest number one may have there */
 #define SHIM_HELD_MAX      512u
 #define SHIM_GROUPS_MAX    65536u
-#define SHIM_NAME_MAX 64u /* of the program in the run directory; the path of its socket must fit */
+#define SHIM_NAME_MAX      64u /* of the program in the run directory; the path of its socket must fit */
 #define SHIM_HELD_NAME_MAX 100u
 #define SHIM_MARK_MAX      255u
 #define SHIM_KEEP_ID       UINT32_MAX /* uid: keep the shim's identity */
