@@ -1,16 +1,44 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "client/cli.h"
 #include "client/commands.h"
+#include "client/expect.h"
 #include "client/machine.h"
 #include "client/say.h"
 #include "client/session.h"
 #include "client/term.h"
 
+/* NULL in *out when there is neither. */
+static int make_expect(const struct cli *cli, struct expect **out, struct err *err)
+{
+	static const struct {
+		const char *option;
+		bool is_fail;
+	} kinds[] = { { "expect", false }, { "fail", true } };
+	const char *text;
+	for (size_t k = 0; k < 2; k++) {
+		for (size_t i = 0; (text = opt_nth(&cli->opts, kinds[k].option, i)) != NULL; i++) {
+			if (*out == NULL)
+				*out = expect_new();
+			if (expect_add(*out, text, kinds[k].is_fail, err) < 0)
+				return -1;
+		}
+	}
+	return 0;
+}
+
 static int run(struct cli *cli, const struct machine_files *files)
 {
 	struct machine machine;
 	struct err err = ERR_INIT;
+	struct expect *expect = NULL;
 	int code = EXIT_TROUBLE;
+	if (make_expect(cli, &expect, &err) < 0) { /* first: a wrong pattern is a usage error */
+		expect_free(expect);
+		if (err.code == ERR_INVALID_ARGUMENT)
+			return cli_usage(cli, "%s", err.msg);
+		say_err(&err);
+		return EXIT_TROUBLE;
+	}
 	if (machine_init(&machine, cli, cli->opts.args[0], files, true, &err) < 0) {
 		say_err(&err);
 	} else if (cli_connect(cli, CONN_START) == 0) {
@@ -19,12 +47,14 @@ static int run(struct cli *cli, const struct machine_files *files)
 			.channel = opt_text(&cli->opts, "channel"),
 			.interactive = term_is_interactive(),
 			.timeout_ms = opt_duration_ms(&cli->opts, "timeout", 0),
+			.expect = expect,
 			.result_file = opt_text(&cli->opts, "result"),
 			.remove = opt_has(&cli->opts, "rm"),
 		};
 		code = session_run(cli, &config);
 	}
 	machine_fini(&machine);
+	expect_free(expect);
 	return code;
 }
 

@@ -34,6 +34,8 @@ static const struct opt_spec run_options[] = {
 	OPTIONS_MACHINE,
 	OPT_ROW("channel", 'n', OPT_TEXT, "NAME|all", "the channel to show; default: the first console"),
 	OPT_ROW("timeout", '\0', OPT_DURATION, "TIME", "end after this time, counted from the guest's start: 500ms, 2s, 5m"),
+	OPT_MANY("expect", '\0', OPT_TEXT, "PATTERN", "end with 0 once every such pattern was seen in a line (PCRE2)"),
+	OPT_MANY("fail", '\0', OPT_TEXT, "PATTERN", "end with 1 once it is seen in a line"),
 	OPT_ROW("result", '\0', OPT_TEXT, "FILE", "write the verdict to FILE: a word, or JSON for a name in .json"),
 	OPT_ROW("rm", '\0', OPT_FLAG, NULL, "forget the instance and its logs afterwards"),
 	OPT_END,
@@ -109,7 +111,8 @@ static const char run_details[] =
 	"Words after `--` are the firmware's command line and turn semihosting on; where no FILE was given before,\n"
 	"the first of them is FILE, so that `pwemu run TARGET --semihosting --` is a runner for cargo and CMake.\n"
 	"\n"
-	"Exit code: the guest's own; 124 timeout, 125 trouble of pwemu or the host, 126/127 the emulator is not\n"
+	"Exit code: the guest's own; 1 a --fail was seen or an --expect was not; 124 timeout, 125 trouble of pwemu or the host, 126/127 "
+	"the emulator is not\n"
 	"executable/not found, 128+n the emulator died of signal n (134: lockup) or pwemu got signal n.\n"
 	"On a terminal Ctrl+] ends it with 0. The last line on stderr is the verdict: passed, failed, guest-fault,\n"
 	"timeout, emulator-crash, emulator-error, pwemu-error, interrupted.";

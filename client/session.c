@@ -19,6 +19,7 @@
 #include "client/cli.h"
 #include "client/console.h"
 #include "client/drain.h"
+#include "client/expect.h"
 #include "client/feed.h"
 #include "client/mux.h"
 #include "client/say.h"
@@ -30,6 +31,7 @@
 
 #define MAX_VIEWS    40
 #define MUX_WAIT_MS  20
+#define LINE_WAIT_MS 200  /* for the rest of the line in which --expect or --fail was seen */
 #define QUIT_KEY     0x1d /* Ctrl+] */
 #define HURRY_GRACE  1    /* ms; a second signal */
 #define MANY_SIGNALS 3    /* the third one ends us at once */
@@ -38,7 +40,7 @@
 struct view {
 	struct session *session;
 	struct feed *feed;
-	size_t mux_channel;
+	size_t mux_channel, expect_channel;
 	bool is_console; /* takes the input */
 };
 
@@ -50,7 +52,8 @@ struct session {
 	size_t view_count, open_views;
 	struct sink *sink;
 	struct mux *mux;
-	struct event *mux_timer; /* what waits in it is shown soon */
+	struct event *line_timer; /* for the rest of the line that decided */
+	struct event *mux_timer;  /* what waits in it is shown soon */
 	struct console *console;
 	struct signals *signals;
 	struct event *timer;
@@ -187,13 +190,38 @@ static void on_broken(void *ctx, int error)
 
 /* ---------------------------------------------------------------- channels */
 
+static void on_line_timer(evutil_socket_t fd, short what, void *ctx)
+{
+	(void)fd;
+	(void)what;
+	struct session *s = ctx;
+	if (!s->stopping)
+		ask_stop(s, 0);
+}
+
+/* How much of the bytes is to be shown. */
+static size_t watch_output(struct view *view, const char *bytes, size_t len)
+{
+	static const struct timeval wait = { .tv_usec = LINE_WAIT_MS * 1000 };
+	struct session *s = view->session;
+	if (s->config->expect == NULL)
+		return len;
+	len = expect_feed(s->config->expect, view->expect_channel, bytes, len);
+	if (expect_is_finished(s->config->expect))
+		on_line_timer(-1, 0, s);
+	else if (expect_result(s->config->expect) != EXPECT_OPEN && !evtimer_pending(s->line_timer, NULL))
+		evtimer_add(s->line_timer, &wait);
+	return len;
+}
+
 static void on_data(void *ctx, struct feed *feed, const Pwemu__V1__Data *data)
 {
 	(void)feed;
 	static const struct timeval wait = { .tv_usec = MUX_WAIT_MS * 1000 };
 	struct view *view = ctx;
 	struct session *s = view->session;
-	mux_write(s->mux, view->mux_channel, (const char *)data->bytes.data, data->bytes.len);
+	const char *bytes = (const char *)data->bytes.data;
+	mux_write(s->mux, view->mux_channel, bytes, watch_output(view, bytes, data->bytes.len));
 	if (mux_is_holding(s->mux) && !evtimer_pending(s->mux_timer, NULL))
 		evtimer_add(s->mux_timer, &wait);
 }
@@ -260,6 +288,8 @@ static void add_view(struct session *s, const char *channel, bool is_console)
 	config.from.at_case = PWEMU__V1__POSITION__AT_START;
 	config.from.start = 1;
 	view->mux_channel = mux_add(s->mux, channel);
+	if (s->config->expect != NULL)
+		view->expect_channel = expect_add_channel(s->config->expect);
 	s->open_views++;
 	view->feed = feed_new(&s->cli->conn, &config, &ops, view);
 	if (view->is_console)
@@ -417,6 +447,7 @@ static void begin(struct session *s)
 	s->signals = signals_new(base, on_signal, s);
 	s->sink = sink_new(base, STDOUT_FILENO, &sink_ops, s);
 	s->mux = mux_new(shows_all(s) ? MUX_NAMED : MUX_PLAIN, write_output, s);
+	s->line_timer = evtimer_new(base, on_line_timer, s);
 	s->mux_timer = evtimer_new(base, on_mux_timer, s);
 	s->config->request->no_wait = 1;
 	s->config->request->stop_on_disconnect = 1;
@@ -455,6 +486,13 @@ static void judge(struct session *s, struct outcome *outcome)
 		.timeout_ms = s->timed_out ? s->config->timeout_ms : 0,
 		.quit = s->quit ? value_key_name(QUIT_KEY) : NULL,
 	};
+	const struct expect *expect = s->config->expect;
+	if (expect != NULL && expect_result(expect) == EXPECT_MET)
+		events.met = expect_pattern(expect);
+	else if (expect != NULL && expect_result(expect) == EXPECT_FAILED)
+		events.failed = expect_pattern(expect);
+	else if (expect != NULL)
+		events.missing = expect_pattern(expect);
 	outcome_judge(outcome, s->inst, &events);
 }
 
@@ -518,6 +556,7 @@ static void end(struct session *s)
 	s->console = NULL;
 	s->view_count = 0;
 	sink_free(s->sink);
+	event_free(s->line_timer);
 	event_free(s->mux_timer);
 	mux_free(s->mux);
 	signals_free(s->signals);

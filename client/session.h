@@ -11,6 +11,7 @@
 #include "pwemu/v1/instances.pb-c.h"
 
 struct cli;
+struct expect;
 
 struct session_config {
 	Pwemu__V1__StartRequest *request; /* no_wait and stop_on_disconnect are set here */
@@ -18,6 +19,7 @@ struct session_config {
 	bool foreground;                  /* show the emulator's messages instead of the console; no input */
 	bool interactive;                 /* raw terminal */
 	uint64_t timeout_ms;              /* from the guest's start; 0: none */
+	struct expect *expect;            /* NULL: no --expect, no --fail */
 	const char *result_file;          /* NULL: none */
 	bool remove;                      /* forget the instance afterwards */
 };

@@ -97,6 +97,14 @@ static int ended_by_itself(const Pwemu__V1__Instance *inst)
 	       inst->end->cause != PWEMU__V1__END_CAUSE__END_CAUSE_UNSPECIFIED;
 }
 
+/* A guest that finished well has failed nevertheless when it did not say what was expected. */
+static void judge_own_end(struct outcome *out, const Pwemu__V1__Instance *inst, const char *missing)
+{
+	judge_end(out, inst);
+	if (missing != NULL && (out->verdict == VERDICT_PASSED || out->verdict == VERDICT_FAILED))
+		set(out, VERDICT_FAILED, out->exit_code != 0 ? out->exit_code : EXIT_REFUSED, "ended without '%s'", missing);
+}
+
 /* What the daemon says of a start that was refused; everything else is trouble of ours. */
 static void judge_trouble(struct outcome *out, const struct err *trouble)
 {
@@ -125,12 +133,16 @@ void outcome_judge(struct outcome *out, const Pwemu__V1__Instance *inst, const s
 		set(out, VERDICT_INTERRUPTED, EXIT_SIGNAL + SIGPIPE, "stdout was closed");
 	else if (events->signal > 0)
 		set(out, VERDICT_INTERRUPTED, EXIT_SIGNAL + events->signal, "signal %d (%s)", events->signal, strsignal(events->signal));
+	else if (events->failed != NULL)
+		set(out, VERDICT_FAILED, EXIT_REFUSED, "saw '%s'", events->failed);
+	else if (events->met != NULL)
+		set(out, VERDICT_PASSED, EXIT_DONE, "saw '%s'", events->met);
 	else if (events->timeout_ms > 0 && !ended_by_itself(inst))
 		set(out, VERDICT_TIMEOUT, EXIT_TIMED_OUT, "still running after %g s", (double)events->timeout_ms / 1000);
 	else if (events->quit != NULL)
 		set(out, VERDICT_INTERRUPTED, EXIT_DONE, "ended with %s", events->quit);
 	else if (inst != NULL && inst->end != NULL)
-		judge_end(out, inst);
+		judge_own_end(out, inst, events->missing);
 	else
 		set(out, VERDICT_PWEMU_ERROR, EXIT_TROUBLE, "%s",
 		    inst != NULL && inst->reason[0] != '\0' ? inst->reason : "it did not start");

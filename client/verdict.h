@@ -30,6 +30,8 @@ struct outcome {
 struct outcome_events {
 	const struct err *trouble; /* NULL: none; the daemon was lost, a channel could not be read, it did not start */
 	int signal;                /* that ended us, 0: none */
+	const char *met, *failed;  /* the pattern that decided */
+	const char *missing;       /* an expected pattern that was not seen */
 	uint64_t timeout_ms;       /* the time that ran out, 0: it did not */
 	const char *quit;          /* the key that quit, NULL: none */
 };

@@ -16,7 +16,7 @@ _pwemu() {
 	-o|--output) mapfile -t COMPREPLY < <(compgen -W 'table json' -- "$cur"); return ;;
 	esac
 	case $command in
-	'run') words=' --args --runner --pause --debug --semihosting --set-env --channel --timeout --result --rm' ;;
+	'run') words=' --args --runner --pause --debug --semihosting --set-env --channel --timeout --expect --fail --result --rm' ;;
 	'start') words=' --file --args --runner --pause --debug --semihosting --set-env --foreground' ;;
 	'stop') words=' --all --grace' ;;
 	'reset') words='' ;;

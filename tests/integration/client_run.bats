@@ -235,3 +235,27 @@ is_verdict() { [ "$(tail -n 1 "$T/err" | sed 's/^pwemu: [^:]*: //; s/:.*//')" = 
 	limited bash -c 'for ((i = 0; i < 20000; i++)); do printf "%08x\n" "$i"; done | md5sum'
 	[ "$slow" = "$output" ]
 }
+
+@test "--expect and --fail end the run after the line" {
+	limited pwemu run "$BOARD" "$FW/slow.elf" --expect 'tick 2$' --fail nothing --result verdict
+	[ "$status" = 0 ]
+	[ "${output##*$'\n'}" = "tick 2" ]
+	[ "$(cat verdict)" = passed ]
+	limited pwemu run "$BOARD" "$FW/slow.elf" --expect 'tick 9999' --fail 'tick 2$' --result verdict
+	[ "$status" = 1 ]
+	[ "${output##*$'\n'}" = "tick 2" ]
+	[ "$(cat verdict)" = failed ]
+	none_runs
+	limited pwemu run "$BOARD" "$FW/exit.elf" --expect nothing -- 0
+	[ "$status" = 1 ]
+	is_verdict failed
+	limited pwemu run "$BOARD" "$FW/slow.elf" --expect nothing --timeout 500ms
+	[ "$status" = 124 ]
+	limited pwemu run "$BOARD" "$FW/echo.elf" --expect 'ready> $' --timeout 1s # a prompt has no end: $ does not match
+	[ "$status" = 124 ]
+	limited pwemu run "$BOARD" "$FW/echo.elf" --expect 'ready> ' --timeout 10s
+	[ "$status" = 0 ]
+	limited pwemu run "$BOARD" "$FW/echo.elf" --expect '('
+	[ "$status" = 2 ]
+	none_runs
+}

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/expect.h"
 #include "client/keys.h"
 #include "client/lines.h"
 #include "client/mux.h"
@@ -294,6 +295,129 @@ static void test_verdict_of_ours(void **state)
 	assert_int_equal(outcome.exit_code, 125);
 }
 
+/* ---------------------------------------------------------------- --expect, --fail */
+
+static struct expect *expecting(const char *const *expects, const char *const *fails)
+{
+	struct expect *expect = expect_new();
+	struct err err = ERR_INIT;
+	for (; *expects != NULL; expects++)
+		assert_int_equal(expect_add(expect, *expects, false, &err), 0);
+	for (; *fails != NULL; fails++)
+		assert_int_equal(expect_add(expect, *fails, true, &err), 0);
+	assert_int_equal(expect_add_channel(expect), 0);
+	assert_int_equal(expect_add_channel(expect), 1);
+	return expect;
+}
+
+#define LIST(...) ((const char *const[]){ __VA_ARGS__ __VA_OPT__(, ) NULL })
+
+/* Feeds a text in pieces to channel 0; returns how much was shown. */
+static size_t feed_pieces(struct expect *expect, const char *text, size_t piece)
+{
+	size_t shown_len = 0;
+	for (size_t i = 0; i < strlen(text); i += piece)
+		shown_len += expect_feed(expect, 0, text + i, strnlen(text + i, piece));
+	return shown_len;
+}
+
+static void test_expect(void **state)
+{
+	(void)state;
+	for (size_t piece = 1; piece < 20; piece++) {
+		struct expect *expect = expecting(LIST("all tests pass(ed)?$"), LIST("FAIL"));
+		assert_int_equal(feed_pieces(expect, "one\nall tests passed\r\nmore\n", piece), strlen("one\nall tests passed\r\n"));
+		assert_int_equal(expect_result(expect), EXPECT_MET);
+		assert_true(expect_is_finished(expect));
+		assert_int_equal(expect_feed(expect, 1, "x", 1), 0);
+		expect_free(expect);
+		expect = expecting(LIST("ok"), LIST("FAIL"));
+		feed_pieces(expect, "FAIL: ok\n", piece); /* the first that is seen; in one piece the failure */
+		assert_int_equal(expect_result(expect), EXPECT_FAILED);
+		assert_string_equal(expect_pattern(expect), "FAIL");
+		expect_free(expect);
+	}
+}
+
+static void test_expect_unfinished_line(void **state)
+{
+	(void)state;
+	struct expect *expect = expecting(LIST("login: "), LIST("$ ^"));
+	assert_int_equal(feed_pieces(expect, "login:", 3), 6);
+	assert_int_equal(expect_result(expect), EXPECT_OPEN);
+	assert_int_equal(expect_feed(expect, 0, " ro", 3), 3);
+	assert_int_equal(expect_result(expect), EXPECT_MET);
+	assert_false(expect_is_finished(expect));
+	assert_int_equal(expect_feed(expect, 0, "ot\nx", 4), 3); /* the rest of the line, no more */
+	assert_true(expect_is_finished(expect));
+	expect_free(expect);
+}
+
+static void test_expect_all_of_several(void **state)
+{
+	(void)state;
+	struct expect *expect = expecting(LIST("^b$", "^a$"), LIST());
+	feed_pieces(expect, "a\n", 9);
+	assert_int_equal(expect_result(expect), EXPECT_OPEN);
+	assert_string_equal(expect_pattern(expect), "^b$");
+	assert_int_equal(expect_feed(expect, 1, "b\n", 2), 2);
+	assert_int_equal(expect_result(expect), EXPECT_MET);
+	expect_free(expect);
+}
+
+/* Lines without an end and patterns without an end are both bounded. */
+static void test_expect_is_bounded(void **state)
+{
+	(void)state;
+	struct expect *expect = expecting(LIST("needle"), LIST("(a+)+$"));
+	char block[1000];
+	memset(block, 'a', sizeof(block));
+	for (size_t i = 0; i < 200; i++)
+		assert_int_equal(expect_feed(expect, 0, block, 30), 30);
+	assert_int_equal(expect_feed(expect, 0, "b", 1), 1);
+	expect_free(expect);
+	expect = expecting(LIST("needle"), LIST());
+	for (size_t i = 0; i < 300; i++)
+		expect_feed(expect, 0, block, sizeof(block));
+	expect_feed(expect, 0, "needle", 6);
+	assert_int_equal(expect_result(expect), EXPECT_MET);
+	expect_free(expect);
+}
+
+static void test_bad_pattern(void **state)
+{
+	(void)state;
+	struct expect *expect = expect_new();
+	struct err err = ERR_INIT;
+	assert_int_equal(expect_add(expect, "(", false, &err), -1);
+	assert_int_equal(err.code, ERR_INVALID_ARGUMENT);
+	assert_non_null(strstr(err.msg, "'('"));
+	expect_free(expect);
+}
+
+static void test_verdict_of_expect(void **state)
+{
+	(void)state;
+	Pwemu__V1__Instance inst = PWEMU__V1__INSTANCE__INIT;
+	Pwemu__V1__End end = PWEMU__V1__END__INIT;
+	struct outcome outcome;
+	inst.end = &end;
+	end.cause = PWEMU__V1__END_CAUSE__END_CAUSE_STOPPED;
+	outcome_judge(&outcome, &inst, &(struct outcome_events){ .met = "x" });
+	assert_int_equal(outcome.exit_code, 0);
+	assert_int_equal(outcome.verdict, VERDICT_PASSED);
+	outcome_judge(&outcome, &inst, &(struct outcome_events){ .failed = "x" });
+	assert_int_equal(outcome.exit_code, 1);
+	assert_int_equal(outcome.verdict, VERDICT_FAILED);
+	end.cause = PWEMU__V1__END_CAUSE__END_CAUSE_FINISHED;
+	outcome_judge(&outcome, &inst, &(struct outcome_events){ .missing = "x" });
+	assert_int_equal(outcome.exit_code, 1);
+	assert_int_equal(outcome.verdict, VERDICT_FAILED);
+	end.code = 9;
+	outcome_judge(&outcome, &inst, &(struct outcome_events){ .missing = "x" });
+	assert_int_equal(outcome.exit_code, 9);
+}
+
 static void test_result_file(void **state)
 {
 	(void)state;
@@ -325,6 +449,12 @@ int main(void)
 		cmocka_unit_test(test_verdict_of_end),
 		cmocka_unit_test(test_verdict_of_ours),
 		cmocka_unit_test(test_result_file),
+		cmocka_unit_test(test_expect),
+		cmocka_unit_test(test_expect_unfinished_line),
+		cmocka_unit_test(test_expect_all_of_several),
+		cmocka_unit_test(test_expect_is_bounded),
+		cmocka_unit_test(test_bad_pattern),
+		cmocka_unit_test(test_verdict_of_expect),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
