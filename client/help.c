@@ -182,7 +182,7 @@ void help_bash(FILE *to)
 {
 	fputs("# completion of pwemu for bash, made by `pwemu help --bash`\n"
 	      "_pwemu() {\n"
-	      "\tlocal cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} command= words= word skip= count=0\n"
+	      "\tlocal cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} command='' words='' word skip='' count=0\n"
 	      "\tfor word in \"${COMP_WORDS[@]:1:COMP_CWORD-1}\"; do\n"
 	      "\t\tif [ -n \"$skip\" ]; then skip=; continue; fi\n"
 	      "\t\tcase $word in\n"

@@ -42,6 +42,7 @@ static bool has_colour(void)
 	return known;
 }
 
+static char *format_text(const char *fmt, va_list ap) __attribute__((format(printf, 1, 0)));
 static char *format_text(const char *fmt, va_list ap)
 {
 	char *text = NULL;

@@ -12,6 +12,7 @@ bool say_is_quiet;
 bool say_is_verbose;
 
 /* One write(2) for a line, so that lines of several processes do not mix. Nothing can be done when stderr is gone. */
+static void write_line(const char *prefix, const char *fmt, va_list ap) __attribute__((format(printf, 2, 0)));
 static void write_line(const char *prefix, const char *fmt, va_list ap)
 {
 	static bool was_raw;

@@ -4,7 +4,7 @@
  * more. Whatever ends the run (signal, timeout, key, closed stdout, trouble) only sets a field and asks the daemon to stop the
  * instance; the end itself always comes the same way, over the watch. The daemon stops the instance as well when we are killed.
  */
-#include "client/session.h"
+#include "client/session_int.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -18,52 +18,17 @@
 #include "client/call.h"
 #include "client/cli.h"
 #include "client/console.h"
-#include "client/drain.h"
 #include "client/expect.h"
 #include "client/feed.h"
 #include "client/mux.h"
 #include "client/say.h"
 #include "client/signals.h"
 #include "client/sink.h"
-#include "client/values.h"
-#include "client/verdict.h"
 #include "wire/mem.h"
 
-#define MAX_VIEWS    40
 #define MUX_WAIT_MS  20
-#define LINE_WAIT_MS 200  /* for the rest of the line in which --expect or --fail was seen */
-#define QUIT_KEY     0x1d /* Ctrl+] */
-#define HURRY_GRACE  1    /* ms; a second signal */
-#define MANY_SIGNALS 3    /* the third one ends us at once */
-
-/* One channel that is shown. */
-struct view {
-	struct session *session;
-	struct feed *feed;
-	size_t mux_channel, expect_channel;
-	bool is_console; /* takes the input */
-};
-
-struct session {
-	struct cli *cli;
-	const struct session_config *config;
-	Pwemu__V1__Instance *inst; /* its latest state; NULL until started */
-	struct view views[MAX_VIEWS];
-	size_t view_count, open_views;
-	struct sink *sink;
-	struct mux *mux;
-	struct event *line_timer; /* for the rest of the line that decided */
-	struct event *mux_timer;  /* what waits in it is shown soon */
-	struct console *console;
-	struct signals *signals;
-	struct event *timer;
-	struct rpc_stream *start, *watch, *stop; /* open calls */
-	struct err trouble;
-	int signal;
-	unsigned signal_count;
-	bool timed_out, quit, stopping, sink_broken;
-	bool finished; /* what still ends now must touch nothing */
-};
+#define LINE_WAIT_MS 200 /* for the rest of the line in which --expect or --fail was seen */
+#define HURRY_GRACE  1   /* ms; a second signal */
 
 /* ---------------------------------------------------------------- the end */
 
@@ -79,7 +44,7 @@ static void check_done(struct session *s)
 	if (s->finished)
 		return;
 	bool over = s->start == NULL && s->watch == NULL && s->stop == NULL && views_are_done(s);
-	if (over || s->signal_count >= MANY_SIGNALS)
+	if (over || s->signal_count >= SESSION_MANY_SIGNALS)
 		event_base_loopbreak(s->cli->conn.base);
 }
 
@@ -277,7 +242,7 @@ static void add_view(struct session *s, const char *channel, bool is_console)
 	static const struct feed_ops ops = {
 		.on_data = on_data, .on_opened = on_opened, .on_writer = on_writer, .on_writable = on_writable, .on_end = on_view_end
 	};
-	if (s->view_count == MAX_VIEWS)
+	if (s->view_count == SESSION_MAX_VIEWS)
 		return;
 	struct view *view = &s->views[s->view_count++];
 	*view = (struct view){ .session = s, .is_console = is_console && s->console != NULL };
@@ -301,11 +266,11 @@ static bool is_kind(const Pwemu__V1__Channel *channel, const char *kind)
 	return strcmp(channel->kind, kind) == 0;
 }
 
-static const char *channel_of_kind(const Pwemu__V1__Instance *inst, const char *kind)
+const char *session_channel_of_kind(const struct session *session, const char *kind)
 {
-	for (size_t i = 0; i < inst->n_channels; i++)
-		if (is_kind(inst->channels[i], kind))
-			return inst->channels[i]->name;
+	for (size_t i = 0; i < session->inst->n_channels; i++)
+		if (is_kind(session->inst->channels[i], kind))
+			return session->inst->channels[i]->name;
 	return NULL;
 }
 
@@ -326,14 +291,14 @@ static void add_all_views(struct session *s)
 
 static void add_views(struct session *s)
 {
-	const char *semihosting = s->inst->semihosting ? channel_of_kind(s->inst, "semihosting") : NULL;
+	const char *semihosting = s->inst->semihosting ? session_channel_of_kind(s, "semihosting") : NULL;
 	const char *shown = s->config->channel;
 	if (shows_all(s)) {
 		add_all_views(s);
 		return;
 	}
 	if (s->config->foreground)
-		shown = channel_of_kind(s->inst, "emulator");
+		shown = session_channel_of_kind(s, "emulator");
 	else if (shown == NULL && s->inst->console[0] != '\0')
 		shown = s->inst->console;
 	else if (shown == NULL)
@@ -401,7 +366,7 @@ static void open_watch(struct session *s)
 
 static int open_console(struct session *s, struct err *err)
 {
-	struct console_config config = { .interactive = s->config->interactive, .escape = QUIT_KEY, .on_quit = on_quit, .ctx = s };
+	struct console_config config = { .interactive = s->config->interactive, .escape = SESSION_QUIT_KEY, .on_quit = on_quit, .ctx = s };
 	if (s->config->foreground)
 		return 0;
 	if (console_new(s->cli, &config, &s->console, err) < 0)
@@ -456,96 +421,7 @@ static void begin(struct session *s)
 	rpc_stream_half_close(s->start);
 }
 
-/* ---------------------------------------------------------------- afterwards */
-
-/* The daemon has gone and cannot see us leave: another one takes the instance over, and ends it. */
-static void stop_orphan(struct session *s)
-{
-	Pwemu__V1__InstanceRef ref = PWEMU__V1__INSTANCE_REF__INIT;
-	Pwemu__V1__StopRequest request = PWEMU__V1__STOP_REQUEST__INIT;
-	ProtobufCMessage *reply = NULL;
-	struct err err = ERR_INIT;
-	ref.id = s->inst->id;
-	request.instance = &ref;
-	conn_close(&s->cli->conn);
-	if (conn_open(&s->cli->conn, CONN_START, &err) < 0) {
-		say_error("%s may still run: %s", s->inst->name, err.msg);
-		return;
-	}
-	if (call_unary(&s->cli->conn, CALL_INSTANCES_STOP, &request.base, 0, &reply, &err) == 0)
-		protobuf_c_message_free_unpacked(reply, NULL);
-	else if (strcmp(err.reason, "not-running") != 0)
-		say_error("%s may still run: %s", s->inst->name, err.msg);
-}
-
-static void judge(struct session *s, struct outcome *outcome)
-{
-	struct outcome_events events = {
-		.trouble = s->trouble.code != ERR_OK ? &s->trouble : NULL,
-		.signal = s->signal,
-		.timeout_ms = s->timed_out ? s->config->timeout_ms : 0,
-		.quit = s->quit ? value_key_name(QUIT_KEY) : NULL,
-	};
-	const struct expect *expect = s->config->expect;
-	if (expect != NULL && expect_result(expect) == EXPECT_MET)
-		events.met = expect_pattern(expect);
-	else if (expect != NULL && expect_result(expect) == EXPECT_FAILED)
-		events.failed = expect_pattern(expect);
-	else if (expect != NULL)
-		events.missing = expect_pattern(expect);
-	outcome_judge(outcome, s->inst, &events);
-}
-
-static void show_emulator_text(struct session *s, enum verdict verdict)
-{
-	bool wanted = verdict == VERDICT_GUEST_FAULT || verdict == VERDICT_EMULATOR_ERROR || verdict == VERDICT_EMULATOR_CRASH;
-	const char *channel = s->inst != NULL ? channel_of_kind(s->inst, "emulator") : NULL;
-	if (wanted && channel != NULL && !s->config->foreground)
-		drain_channel(&s->cli->conn, s->inst->id, channel, STDERR_FILENO);
-}
-
-static void say_verdict(const struct session *s, const struct outcome *outcome)
-{
-	const char *name = s->inst != NULL ? s->inst->name : NULL;
-	const char *verdict = verdict_name(outcome->verdict);
-	bool is_talk = outcome->verdict == VERDICT_PASSED || outcome->verdict == VERDICT_FAILED || outcome->verdict == VERDICT_INTERRUPTED;
-	if (name == NULL)
-		say_error("%s", outcome->message);
-	else if (is_talk)
-		say_note("%s: %s: %s", name, verdict, outcome->message);
-	else
-		say_error("%s: %s: %s", name, verdict, outcome->message);
-}
-
-static void remove_instance(struct session *s)
-{
-	Pwemu__V1__InstanceRef ref = PWEMU__V1__INSTANCE_REF__INIT;
-	Pwemu__V1__RemoveRequest request = PWEMU__V1__REMOVE_REQUEST__INIT;
-	ProtobufCMessage *reply = NULL;
-	struct err err = ERR_INIT;
-	ref.id = s->inst->id;
-	request.instance = &ref;
-	request.force = 1;
-	if (call_unary(&s->cli->conn, CALL_INSTANCES_REMOVE, &request.base, 0, &reply, &err) < 0)
-		say_note("remove %s: %s", s->inst->name, err.msg);
-	else
-		protobuf_c_message_free_unpacked(reply, NULL);
-}
-
-static bool is_json_name(const char *file)
-{
-	size_t len = strlen(file);
-	return len >= 5 && strcmp(file + len - 5, ".json") == 0;
-}
-
-static int write_result(const struct session *s, FILE *to, const struct outcome *outcome)
-{
-	outcome_write(to, outcome, s->inst, is_json_name(s->config->result_file));
-	if (fclose(to) == 0)
-		return outcome->exit_code;
-	say_error("write \"%s\": %s", s->config->result_file, strerror(errno));
-	return outcome->exit_code != 0 ? outcome->exit_code : EXIT_TROUBLE;
-}
+/* ---------------------------------------------------------------- all of it */
 
 static void end(struct session *s)
 {
@@ -564,24 +440,6 @@ static void end(struct session *s)
 		event_free(s->timer);
 }
 
-static int finish(struct session *s, FILE *result)
-{
-	struct outcome outcome;
-	bool left_in_haste = s->signal_count >= MANY_SIGNALS;
-	end(s);
-	judge(s, &outcome);
-	if (!left_in_haste && s->inst != NULL && s->trouble.code == ERR_UNAVAILABLE && rpc_client_is_closed(s->cli->conn.client))
-		stop_orphan(s);
-	if (!left_in_haste && s->trouble.code == ERR_OK) {
-		show_emulator_text(s, outcome.verdict);
-		if (s->config->remove && s->inst != NULL)
-			remove_instance(s);
-	}
-	int code = result != NULL ? write_result(s, result, &outcome) : outcome.exit_code;
-	say_verdict(s, &outcome);
-	return code;
-}
-
 int session_run(struct cli *cli, const struct session_config *config)
 {
 	FILE *result = NULL;
@@ -595,7 +453,8 @@ int session_run(struct cli *cli, const struct session_config *config)
 	s->config = config;
 	begin(s);
 	event_base_loop(cli->conn.base, EVLOOP_NO_EXIT_ON_EMPTY);
-	int code = finish(s, result);
+	end(s);
+	int code = session_conclude(s, result);
 	conn_close(&cli->conn); /* ends what is open while the session is still there */
 	if (s->inst != NULL)
 		pwemu__v1__instance__free_unpacked(s->inst, NULL);

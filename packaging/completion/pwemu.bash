@@ -1,6 +1,6 @@
 # completion of pwemu for bash, made by `pwemu help --bash`
 _pwemu() {
-	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} command= words= word skip= count=0
+	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} command='' words='' word skip='' count=0
 	for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
 		if [ -n "$skip" ]; then skip=; continue; fi
 		case $word in

@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
+# shellcheck disable=SC2016 # expanded by an inner shell
 # How a client finds, starts, ends and loses the daemon.
 
 load helpers

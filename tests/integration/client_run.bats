@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
+# shellcheck disable=SC2016 # expanded by an inner shell
 # pwemu run: output, exit codes, verdicts, what ends it.
 
 load helpers

@@ -24,7 +24,7 @@ key() { tmux send-keys -t =t: "$@"; }
 # The terminal is as it was before.
 restored() {
 	type_line "stty -a >$T/stty.after; echo don''e"
-	sees done
+	sees 'done'
 	diff "$T/stty.before" "$T/stty.after"
 }
 

@@ -6,7 +6,9 @@ ROOT=$(cd "${BASH_SOURCE[0]%/*}/../.." && pwd)
 BUILD=${PWEMU_BUILD:-$ROOT/build/${VARIANT:-release}}
 FIRMWARE=$ROOT/build/firmware
 DEADLINE=${PWEMU_TEST_DEADLINE:-30} # seconds
+# shellcheck disable=SC2034 # for the tests
 BOARD=qemu-lm3s6965evb
+# shellcheck disable=SC2034
 FW=$FIRMWARE/lm3s6965evb
 
 setup() {

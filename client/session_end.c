@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "client/session_int.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "client/call.h"
+#include "client/cli.h"
+#include "client/drain.h"
+#include "client/expect.h"
+#include "client/say.h"
+#include "client/values.h"
+#include "client/verdict.h"
+
+/* The daemon has gone and cannot see us leave: another one takes the instance over, and ends it. */
+static void stop_orphan(struct session *s)
+{
+	Pwemu__V1__InstanceRef ref = PWEMU__V1__INSTANCE_REF__INIT;
+	Pwemu__V1__StopRequest request = PWEMU__V1__STOP_REQUEST__INIT;
+	ProtobufCMessage *reply = NULL;
+	struct err err = ERR_INIT;
+	ref.id = s->inst->id;
+	request.instance = &ref;
+	conn_close(&s->cli->conn);
+	if (conn_open(&s->cli->conn, CONN_START, &err) < 0) {
+		say_error("%s may still run: %s", s->inst->name, err.msg);
+		return;
+	}
+	if (call_unary(&s->cli->conn, CALL_INSTANCES_STOP, &request.base, 0, &reply, &err) == 0)
+		protobuf_c_message_free_unpacked(reply, NULL);
+	else if (strcmp(err.reason, "not-running") != 0)
+		say_error("%s may still run: %s", s->inst->name, err.msg);
+}
+
+static void judge(struct session *s, struct outcome *outcome)
+{
+	struct outcome_events events = {
+		.trouble = s->trouble.code != ERR_OK ? &s->trouble : NULL,
+		.signal = s->signal,
+		.timeout_ms = s->timed_out ? s->config->timeout_ms : 0,
+		.quit = s->quit ? value_key_name(SESSION_QUIT_KEY) : NULL,
+	};
+	const struct expect *expect = s->config->expect;
+	if (expect != NULL && expect_result(expect) == EXPECT_MET)
+		events.met = expect_pattern(expect);
+	else if (expect != NULL && expect_result(expect) == EXPECT_FAILED)
+		events.failed = expect_pattern(expect);
+	else if (expect != NULL)
+		events.missing = expect_pattern(expect);
+	outcome_judge(outcome, s->inst, &events);
+}
+
+static void show_emulator_text(struct session *s, enum verdict verdict)
+{
+	bool wanted = verdict == VERDICT_GUEST_FAULT || verdict == VERDICT_EMULATOR_ERROR || verdict == VERDICT_EMULATOR_CRASH;
+	const char *channel = s->inst != NULL ? session_channel_of_kind(s, "emulator") : NULL;
+	if (wanted && channel != NULL && !s->config->foreground)
+		drain_channel(&s->cli->conn, s->inst->id, channel, STDERR_FILENO);
+}
+
+static void say_verdict(const struct session *s, const struct outcome *outcome)
+{
+	const char *name = s->inst != NULL ? s->inst->name : NULL;
+	const char *verdict = verdict_name(outcome->verdict);
+	bool is_talk = outcome->verdict == VERDICT_PASSED || outcome->verdict == VERDICT_FAILED || outcome->verdict == VERDICT_INTERRUPTED;
+	if (name == NULL)
+		say_error("%s", outcome->message);
+	else if (is_talk)
+		say_note("%s: %s: %s", name, verdict, outcome->message);
+	else
+		say_error("%s: %s: %s", name, verdict, outcome->message);
+}
+
+static void remove_instance(struct session *s)
+{
+	Pwemu__V1__InstanceRef ref = PWEMU__V1__INSTANCE_REF__INIT;
+	Pwemu__V1__RemoveRequest request = PWEMU__V1__REMOVE_REQUEST__INIT;
+	ProtobufCMessage *reply = NULL;
+	struct err err = ERR_INIT;
+	ref.id = s->inst->id;
+	request.instance = &ref;
+	request.force = 1;
+	if (call_unary(&s->cli->conn, CALL_INSTANCES_REMOVE, &request.base, 0, &reply, &err) < 0)
+		say_note("remove %s: %s", s->inst->name, err.msg);
+	else
+		protobuf_c_message_free_unpacked(reply, NULL);
+}
+
+static bool is_json_name(const char *file)
+{
+	size_t len = strlen(file);
+	return len >= 5 && strcmp(file + len - 5, ".json") == 0;
+}
+
+static int write_result(const struct session *s, FILE *to, const struct outcome *outcome)
+{
+	outcome_write(to, outcome, s->inst, is_json_name(s->config->result_file));
+	if (fclose(to) == 0)
+		return outcome->exit_code;
+	say_error("write \"%s\": %s", s->config->result_file, strerror(errno));
+	return outcome->exit_code != 0 ? outcome->exit_code : EXIT_TROUBLE;
+}
+
+int session_conclude(struct session *s, FILE *result)
+{
+	struct outcome outcome;
+	bool left_in_haste = s->signal_count >= SESSION_MANY_SIGNALS;
+	judge(s, &outcome);
+	if (!left_in_haste && s->inst != NULL && s->trouble.code == ERR_UNAVAILABLE && rpc_client_is_closed(s->cli->conn.client))
+		stop_orphan(s);
+	if (!left_in_haste && s->trouble.code == ERR_OK) {
+		show_emulator_text(s, outcome.verdict);
+		if (s->config->remove && s->inst != NULL)
+			remove_instance(s);
+	}
+	int code = result != NULL ? write_result(s, result, &outcome) : outcome.exit_code;
+	say_verdict(s, &outcome);
+	return code;
+}
