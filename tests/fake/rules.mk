@@ -37,6 +37,8 @@ $(WIRE_PY_DONE): tests/fake/wire_test.proto $(WIRE_PROTOS)
 		--grpc_python_out=$(WIRE_PY) tests/fake/wire_test.proto $(WIRE_PROTOS:proto/grpc/%=%)
 	@touch $@
 
+TEST_EXTRA += $(B)/tests/fake/wire_server $(WIRE_PY_DONE)
+
 check-python-wire: $(B)/tests/fake/wire_server $(WIRE_PY_DONE)
 	PWEMU_BUILD=$(abspath $(B)) PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m unittest discover -v -s tests/python/wire
 

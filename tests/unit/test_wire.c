@@ -51,6 +51,7 @@ struct fixture {
 	unsigned disconnects;
 	unsigned closed; /* on_closed of the client */
 	bool is_drained;
+	bool is_refusing;
 	struct rpc_call *held;
 	struct rpc_call *stream_call;
 	unsigned stream_left;
@@ -234,6 +235,15 @@ static int on_authorize(void *ctx, const struct rpc_peer *peer, const struct rpc
 	return 0;
 }
 
+static int on_admit(void *ctx, const struct rpc_peer *peer, struct err *err)
+{
+	struct fixture *fx = ctx;
+	if (!fx->is_refusing)
+		return 0;
+	err_set(err, ERR_PERMISSION_DENIED, "this daemon belongs to somebody else, not to uid %u", (unsigned)peer->uid);
+	return err_reason(err, "not-admitted");
+}
+
 static void on_disconnect(void *ctx, const struct rpc_peer *peer)
 {
 	struct fixture *fx = ctx;
@@ -270,7 +280,9 @@ static int setup(void **state)
 	struct fixture *fx = xcalloc(1, sizeof(*fx));
 	struct rpc_server_config config = {
 		.tables = tables,
+		.admit = on_admit,
 		.authorize = on_authorize,
+		.handshake_timeout_ms = 100,
 		.on_disconnect = on_disconnect,
 		.ctx = fx,
 		.descriptors = wire_descriptors,
@@ -401,6 +413,21 @@ static void test_peer_and_rights(void **state)
 	assert_string_equal(err.msg, "not you");
 }
 
+/* Who is not admitted is told why, and is not kept. */
+static void test_refused(void **state)
+{
+	struct fixture *fx = *state;
+	struct err err = ERR_INIT;
+	note *reply = NULL;
+	fx->is_refusing = true;
+	assert_int_equal(unary(fx, &echo, 0, "", 0, &reply, &err), -1);
+	assert_int_equal(err.code, ERR_PERMISSION_DENIED);
+	assert_string_equal(err.reason, "not-admitted");
+	assert_non_null(strstr(err.msg, "somebody else"));
+	wait_for(fx, fx->closed == 1);
+	assert_int_equal(fx->disconnects, 0);
+}
+
 static void test_large_unary(void **state)
 {
 	struct fixture *fx = *state;
@@ -420,8 +447,8 @@ static void test_oversize(void **state)
 	struct fixture *fx = *state;
 	struct err err = ERR_INIT;
 	note *reply = NULL;
-	char *text = xmalloc(4 * NOTE_MAX);
-	memset(text, 'a', 4 * NOTE_MAX);
+	char *text = xmalloc((size_t)4 * NOTE_MAX);
+	memset(text, 'a', (size_t)4 * NOTE_MAX);
 	text[4 * NOTE_MAX - 1] = '\0';
 	assert_int_equal(unary(fx, &echo, 1, text, TIMEOUT_MS, &reply, &err), -1);
 	assert_int_equal(err.code, ERR_RESOURCE_EXHAUSTED);
@@ -767,6 +794,7 @@ int main(void)
 		TEST(test_unary),
 		TEST(test_error),
 		TEST(test_peer_and_rights),
+		TEST(test_refused),
 		TEST(test_large_unary),
 		TEST(test_oversize),
 		TEST(test_undecodable),

@@ -75,6 +75,10 @@ class Server:
             fields = stat.read().rsplit(")", 1)[1].split()
         return int(fields[11]) + int(fields[12])
 
+    def is_asleep(self):
+        with open("/proc/%d/stat" % self.process.pid) as stat:
+            return stat.read().rsplit(")", 1)[1].split()[0] == "S"
+
     def fds(self):
         return len(os.listdir("/proc/%d/fd" % self.process.pid))
 

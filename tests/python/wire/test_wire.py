@@ -1,12 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """A stock client (grpcio) against the wire."""
 
+import os
+import sys
 import threading
 import time
 import unittest
 
 import grpc
-from rig import CALL_DEADLINE, Case, pb, wait_for
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+from rig import CALL_DEADLINE, Case, pb, wait_for  # noqa: E402
 
 from health.v1 import health_pb2, health_pb2_grpc
 from reflection.v1 import reflection_pb2, reflection_pb2_grpc
