@@ -63,6 +63,7 @@ struct driver_image {
 	const char *path;
 	enum { DRIVER_IMAGE_ELF, DRIVER_IMAGE_HEX, DRIVER_IMAGE_BIN } kind;
 	uint64_t address; /* load address of a BIN */
+	uint64_t entry;   /* entry point of an ELF */
 };
 
 struct driver_start {

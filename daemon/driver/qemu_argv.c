@@ -162,30 +162,44 @@ static void qemu_add_messages(struct qemu_build *b)
 	channel->out_child_fd2 = b->semihosting ? -1 : 1;
 }
 
-static void qemu_add_loader(struct qemu_build *b, const struct driver_image *image)
+static void qemu_add_loader(struct qemu_build *b, const struct driver_image *image, bool sets_pc)
 {
 	char *path = qemu_quote(image->path);
 	strv_add(b->argv, "-device");
 	if (image->kind == DRIVER_IMAGE_BIN)
 		strv_addf(b->argv, "loader,file=%s,addr=0x%llx,force-raw=on", path, (unsigned long long)image->address);
 	else
-		strv_addf(b->argv, "loader,file=%s", path);
+		strv_addf(b->argv, "loader,file=%s%s", path, sets_pc ? ",cpu-num=0" : "");
 	free(path);
+}
+
+/* RISC-V boards begin at their reset address whatever `-kernel` says; an ELF that begins elsewhere must set the program counter. On
+ * Cortex-M that would be a lockup: there the vector table decides. */
+static bool qemu_begins_elsewhere(const Pwemu__V1__Target *target, const struct driver_image *image)
+{
+	if (strncmp(target->architecture, "riscv", 5) != 0)
+		return false;
+	for (size_t i = 0; i < target->n_memory; i++)
+		if (target->memory[i]->boot)
+			return target->memory[i]->address != image->entry;
+	return false;
 }
 
 /* The first ELF image goes the board's own way, everything else through the generic loader. */
 static void qemu_add_images(struct qemu_build *b)
 {
-	const char *load = b->start->target->qemu->load;
-	bool has_boot_image = strcmp(load, "loader") == 0;
+	const Pwemu__V1__Target *target = b->start->target;
+	bool has_boot_image = false;
 	for (size_t i = 0; i < b->start->image_count; i++) {
 		const struct driver_image *image = &b->start->images[i];
-		if (!has_boot_image && image->kind == DRIVER_IMAGE_ELF) {
-			strv_add(b->argv, strcmp(load, "bios") == 0 ? "-bios" : "-kernel");
+		bool is_first = !has_boot_image && image->kind == DRIVER_IMAGE_ELF;
+		bool sets_pc = is_first && qemu_begins_elsewhere(target, image);
+		has_boot_image |= is_first;
+		if (is_first && !sets_pc && strcmp(target->qemu->load, "loader") != 0) {
+			strv_add(b->argv, strcmp(target->qemu->load, "bios") == 0 ? "-bios" : "-kernel");
 			strv_add(b->argv, image->path);
-			has_boot_image = true;
 		} else {
-			qemu_add_loader(b, image);
+			qemu_add_loader(b, image, sets_pc);
 		}
 	}
 }

@@ -181,6 +181,7 @@ static int boot_make_plan(struct boot *b, const struct prepare_result *prepared,
 		images[i].path = inst->request->images[i]->path;
 		images[i].kind = prepared->images[i].kind;
 		images[i].address = prepared->images[i].address;
+		images[i].entry = prepared->images[i].entry;
 	}
 	struct driver_start start = {
 		.target = inst->target,

@@ -175,6 +175,12 @@ int instance_hub(struct instance *inst, const char *name, struct hub **out, cons
 	return 0;
 }
 
+bool instance_channel_takes_input(const struct instance *inst, const char *name)
+{
+	const struct instance_channel *channel = channels_find(inst, name);
+	return channel != NULL && channel->has_input;
+}
+
 bool instance_channel_needs_control(const struct instance *inst, const char *name)
 {
 	const struct instance_channel *channel = channels_find(inst, name);

@@ -82,6 +82,7 @@ void instance_erase(struct instance *inst);
 int instance_hub(struct instance *inst, const char *name, struct hub **out, const char **channel_name, struct err *err)
 	__attribute__((warn_unused_result));
 const char *instance_eol(const struct instance *inst);
+bool instance_channel_takes_input(const struct instance *inst, const char *name);
 bool instance_channel_needs_control(const struct instance *inst, const char *name);
 /* Closes the logs of an ended instance that nobody reads. */
 void instance_trim(struct instance *inst);

@@ -124,6 +124,7 @@ static int prepare_image(const struct prepare_spec *spec, const Pwemu__V1__Image
 	uint32_t at = result->image_count++;
 	result->images[at].kind = info.kind == IMAGE_ELF ? DRIVER_IMAGE_ELF : info.kind == IMAGE_HEX ? DRIVER_IMAGE_HEX : DRIVER_IMAGE_BIN;
 	result->images[at].address = info.address;
+	result->images[at].entry = info.entry;
 	if (info.kind == IMAGE_ELF)
 		result->call_count += (uint32_t)image_semihosting_calls(image->path, spec->target, result->calls + result->call_count,
 									PREPARE_CALLS_MAX - result->call_count);

@@ -24,7 +24,7 @@ struct prepare_result {
 	uint32_t image_count;
 	struct {
 		uint32_t kind; /* of struct driver_image */
-		uint64_t address;
+		uint64_t address, entry;
 	} images[PREPARE_IMAGES_MAX];
 	uint32_t call_count;
 	uint32_t calls[PREPARE_CALLS_MAX]; /* addresses of `bkpt 0xab` */

@@ -283,19 +283,41 @@ static struct instance *registry_claim_fresh(struct registry *registry, const Pw
 	return inst;
 }
 
+/* Where an instance without a given working directory is: where it was before, else at the daemon's place for its name, or beside
+ * that when another project has an instance of the same name there. */
+static char *registry_place(struct registry *registry, const char *name, const char *project)
+{
+	size_t matches;
+	struct instance *before = registry_by_name(registry, name, project, &matches);
+	if (before != NULL)
+		return xstrdup(instance_working_dir(before));
+	char *dir = registry_default_dir(registry, "", name);
+	for (unsigned n = 2; registry_by_dir(registry, dir) != NULL; n++) {
+		free(dir);
+		dir = xasprintf("%s/instances/%s~%u", registry->config.state_dir, name, n);
+	}
+	return dir;
+}
+
+static struct instance *registry_already_running(struct instance *inst, struct err *err)
+{
+	const char *name = instance_name(inst);
+	err_set(err, ERR_ALREADY_EXISTS, "instance \"%s\" is already running in \"%s\"; stop it with: pwemu stop -i %s", name,
+		instance_working_dir(inst), name);
+	err_reason(err, "already-running");
+	return NULL;
+}
+
 static struct instance *registry_claim_named(struct registry *registry, const Pwemu__V1__StartRequest *request, struct err *err)
 {
 	const char *name = request->name[0] != '\0' ? request->name : "default";
-	char *dir = request->working_dir[0] != '\0' ? xstrdup(request->working_dir) : registry_default_dir(registry, "", name);
+	bool has_dir = request->working_dir[0] != '\0';
+	char *dir = has_dir ? xstrdup(request->working_dir) : registry_place(registry, name, request->project);
 	struct instance *inst = registry_by_dir(registry, dir);
-	if (inst == NULL) {
+	if (inst == NULL)
 		inst = registry_make(registry, name, request->project, dir);
-	} else if (!instance_is_over(inst)) {
-		err_set(err, ERR_ALREADY_EXISTS, "instance \"%s\" is already running in \"%s\"; stop it with: pwemu stop -i %s",
-			instance_name(inst), dir, instance_name(inst));
-		err_reason(err, "already-running");
-		inst = NULL;
-	}
+	else if (!instance_is_over(inst))
+		inst = registry_already_running(inst, err);
 	free(dir);
 	return inst;
 }

@@ -11,7 +11,7 @@
 #include "rpc/service.h"
 #include "wire/mem.h"
 
-#define TAP_READ_MAX 65536
+#define TAP_READ_MAX (32768 - 64) /* a message of at most 32 KiB, see rpc_call_send() */
 
 struct tap {
 	struct rpc_call *call;
@@ -20,6 +20,7 @@ struct tap {
 	struct cursor *cursor;
 	bool is_attach, times, is_finished;
 	/* Attach only */
+	bool may_write;
 	struct writer *writer;
 	uint8_t *input; /* what the emulator did not take yet */
 	size_t input_len, input_done;
@@ -229,13 +230,13 @@ static void attach_on_message(struct rpc_call *call, void *ctx, const ProtobufCM
 	struct tap *tap = ctx;
 	if (tap->is_finished || request->kind_case != PWEMU__V1__ATTACH_REQUEST__KIND_INPUT || request->input.len == 0)
 		return;
-	if (tap->writer == NULL) {
+	if (!tap->may_write) {
 		struct err err = ERR_INIT;
 		err_set(&err, ERR_PERMISSION_DENIED, "this stream was not opened for writing; set AttachOpen.write");
 		tap_finish(tap, &err);
 		return;
 	}
-	if (!writer_has_role(tap->writer))
+	if (tap->writer == NULL || !writer_has_role(tap->writer))
 		return;
 	tap->input = xmalloc(request->input.len);
 	memcpy(tap->input, request->input.data, request->input.len);
@@ -274,19 +275,16 @@ static const struct writer_ops attach_writer_ops = { .on_writable = attach_on_wr
 
 static const struct rpc_call_ops attach_ops = { .on_message = attach_on_message, .on_writable = tap_on_writable, .on_end = tap_on_end };
 
-static void attach_send_opened(struct tap *tap, struct instance *inst, struct hub *hub, const char *channel, bool wanted)
+static void attach_send_opened(struct tap *tap, struct instance *inst, struct hub *hub, const char *channel, const char *reason)
 {
 	Pwemu__V1__AttachOpened opened = PWEMU__V1__ATTACH_OPENED__INIT;
-	char reason[160] = "";
 	opened.writer = tap->writer != NULL && writer_has_role(tap->writer);
-	if (wanted && !opened.writer)
-		snprintf(reason, sizeof(reason), "%s has the writer role", writer_holder(hub) != NULL ? writer_holder(hub) : "another");
 	opened.instance = (char *)instance_name(inst);
 	opened.instance_id = (char *)instance_id(inst);
 	opened.channel = (char *)channel;
 	opened.offset = cursor_offset(tap->cursor);
 	opened.end = hub_end_offset(hub);
-	opened.reason = reason;
+	opened.reason = opened.writer ? (char *)"" : (char *)reason;
 	opened.eol = (char *)instance_eol(inst);
 	Pwemu__V1__AttachReply reply = PWEMU__V1__ATTACH_REPLY__INIT;
 	reply.kind_case = PWEMU__V1__ATTACH_REPLY__KIND_OPENED;
@@ -294,20 +292,35 @@ static void attach_send_opened(struct tap *tap, struct instance *inst, struct hu
 	rpc_call_send(tap->call, &reply.base);
 }
 
+/* Asks for the writer role. A channel that takes input, but not just now (its boot is ending), is no error: it is read to its end. */
+static int attach_open_writer(struct tap *tap, struct hub *hub, bool takes_input, bool steal, char *reason, size_t size, struct err *err)
+{
+	const struct rpc_peer *peer = rpc_call_peer(tap->call);
+	char who[64];
+	snprintf(who, sizeof(who), "a client (uid %u, process %d)", (unsigned)peer->uid, (int)peer->pid);
+	if (writer_open(hub, who, steal, &attach_writer_ops, tap, &tap->writer, err) < 0) {
+		snprintf(reason, size, "the boot is ending");
+		return takes_input ? 0 : -1;
+	}
+	const char *holder = writer_holder(hub);
+	snprintf(reason, size, "%s has the writer role", holder != NULL ? holder : "another");
+	return 0;
+}
+
 static int attach_open(struct tap *tap, struct instance *inst, const Pwemu__V1__AttachOpen *open, struct err *err)
 {
 	struct hub *hub;
 	const char *channel;
 	uint64_t from;
-	char who[64];
+	char reason[160] = "";
 	if (instance_hub(inst, open->channel, &hub, &channel, err) < 0 || position_resolve(hub, open->from, &from, err) < 0 ||
 	    cursor_open(hub, from, UINT64_MAX, false, &tap_cursor_ops, tap, &tap->cursor, err) < 0)
 		return -1;
-	const struct rpc_peer *peer = rpc_call_peer(tap->call);
-	snprintf(who, sizeof(who), "a client (uid %u, process %d)", (unsigned)peer->uid, (int)peer->pid);
-	if (open->write && writer_open(hub, who, open->steal, &attach_writer_ops, tap, &tap->writer, err) < 0)
+	bool takes_input = instance_channel_takes_input(inst, channel);
+	if (open->write && attach_open_writer(tap, hub, takes_input, open->steal, reason, sizeof(reason), err) < 0)
 		return -1;
-	attach_send_opened(tap, inst, hub, channel, open->write);
+	tap->may_write = open->write;
+	attach_send_opened(tap, inst, hub, channel, reason);
 	return 0;
 }
 

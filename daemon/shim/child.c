@@ -104,10 +104,10 @@ static void child_become(const struct spec *spec, int sync)
 
 static void child_reset_signals(void)
 {
-	struct sigaction action = { .sa_handler = SIG_DFL };
+	/* A kernel sigaction of zeros is SIG_DFL; libc would keep its own signals (32 to 34) to itself. */
+	static const unsigned long by_default[8];
 	for (int sig = 1; sig < _NSIG; sig++)
-		if (sig != SIGKILL && sig != SIGSTOP)
-			sigaction(sig, &action, NULL);
+		syscall(SYS_rt_sigaction, sig, by_default, NULL, _NSIG / 8);
 	sigset_t none;
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
