@@ -87,6 +87,20 @@ static int exit_code(const struct logs *logs)
 	return logs->status.code != ERR_OK ? cli_refused(&logs->status) : EXIT_DONE;
 }
 
+/* The daemon has gone: goes on with the next one from where we are. */
+static bool resume(struct logs *logs, const struct feed_ops *ops)
+{
+	struct conn *conn = &logs->cli->conn;
+	if (logs->broken != 0 || !logs->ended || !conn_is_lost(conn, &logs->status) || conn_reopen(conn, &logs->status) < 0)
+		return false;
+	struct feed *old = logs->feed;
+	struct feed_config config = feed_continuation(old);
+	logs->ended = false;
+	logs->feed = feed_new(conn, &config, ops, logs);
+	feed_free(old);
+	return true;
+}
+
 static int copy(struct cli *cli, const struct feed_config *config)
 {
 	static const struct feed_ops feed_ops = { .on_data = on_data, .on_end = on_end };
@@ -95,7 +109,9 @@ static int copy(struct cli *cli, const struct feed_config *config)
 	logs.stamp.since_boot = opt_is(&cli->opts, "time", "boot");
 	logs.sink = sink_new(cli->conn.base, STDOUT_FILENO, &sink_ops, &logs);
 	logs.feed = feed_new(&cli->conn, config, &feed_ops, &logs);
-	event_base_loop(cli->conn.base, EVLOOP_NO_EXIT_ON_EMPTY);
+	do
+		event_base_loop(cli->conn.base, EVLOOP_NO_EXIT_ON_EMPTY);
+	while (resume(&logs, &feed_ops));
 	feed_free(logs.feed);
 	sink_free(logs.sink);
 	return exit_code(&logs);

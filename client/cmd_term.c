@@ -111,11 +111,12 @@ static void on_end(void *ctx, struct feed *feed, const struct err *status)
 
 /* ---------------------------------------------------------------- begin and end */
 
+static const struct feed_ops feed_ops = {
+	.on_data = on_data, .on_opened = on_opened, .on_writer = on_writer, .on_writable = on_writable, .on_end = on_end
+};
+
 static int begin(struct term *term, const struct feed_config *feed_config, struct err *err)
 {
-	static const struct feed_ops feed_ops = {
-		.on_data = on_data, .on_opened = on_opened, .on_writer = on_writer, .on_writable = on_writable, .on_end = on_end
-	};
 	static const struct sink_ops sink_ops = { .on_drained = on_drained, .on_broken = on_broken };
 	const struct opts *o = &term->cli->opts;
 	struct event_base *base = term->cli->conn.base;
@@ -134,6 +135,21 @@ static int begin(struct term *term, const struct feed_config *feed_config, struc
 	term->feed = feed_new(&term->cli->conn, feed_config, &feed_ops, term);
 	console_set_feed(term->console, term->feed);
 	return 0;
+}
+
+/* The daemon has gone: goes on with the next one from where we are. */
+static bool resume(struct term *term)
+{
+	struct conn *conn = &term->cli->conn;
+	if (term->quit || term->signal != 0 || !term->ended || !conn_is_lost(conn, &term->status) || conn_reopen(conn, &term->status) < 0)
+		return false;
+	struct feed *old = term->feed;
+	struct feed_config config = feed_continuation(old);
+	term->ended = false;
+	term->feed = feed_new(conn, &config, &feed_ops, term);
+	console_set_feed(term->console, term->feed);
+	feed_free(old);
+	return true;
 }
 
 static void end(struct term *term)
@@ -187,8 +203,11 @@ static int attach(struct cli *cli, const Pwemu__V1__Instance *inst, const char *
 	config.from.tail = TERM_TAIL;
 	opt_position(&cli->opts, "from", &config.from);
 	int began = begin(&term, &config, &err);
-	if (began == 0)
+	while (began == 0) {
 		event_base_loop(cli->conn.base, EVLOOP_NO_EXIT_ON_EMPTY);
+		if (!resume(&term))
+			break;
+	}
 	end(&term);
 	return began < 0 ? cli_refused(&err) : result(&term, inst->id);
 }

@@ -113,6 +113,20 @@ void conn_close(struct conn *conn)
 	conn->client = NULL;
 }
 
+bool conn_is_lost(const struct conn *conn, const struct err *status)
+{
+	return status->code == ERR_UNAVAILABLE && (conn->client == NULL || rpc_client_is_closed(conn->client));
+}
+
+int conn_reopen(struct conn *conn, struct err *err)
+{
+	conn_close(conn);
+	if (++conn->losses > CONN_MAX_LOSSES)
+		return err_set(err, ERR_UNAVAILABLE, "the daemon has gone %d times", CONN_MAX_LOSSES);
+	say_note("the daemon has gone; going on with the next one");
+	return conn_open(conn, CONN_START, err);
+}
+
 void conn_fini(struct conn *conn)
 {
 	conn_close(conn);

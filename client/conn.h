@@ -21,6 +21,7 @@ struct conn {
 	struct rpc_client *client;
 	struct paths paths;
 	char socket[PATHS_MAX];
+	unsigned losses;
 	bool is_private; /* the user's own daemon: it may be started */
 };
 
@@ -35,4 +36,9 @@ int conn_init(struct conn *conn, const char *host, struct err *err) __attribute_
 int conn_open(struct conn *conn, enum conn_mode mode, struct err *err) __attribute__((warn_unused_result));
 /* Ends the connection and goes on without; conn_open may follow. */
 void conn_close(struct conn *conn);
+/* The call ended because the daemon went away, not because of what it said. */
+bool conn_is_lost(const struct conn *conn, const struct err *status);
+/* Connects again after that, starting another daemon if need be; at most CONN_MAX_LOSSES times. Not from a callback. */
+#define CONN_MAX_LOSSES 5
+int conn_reopen(struct conn *conn, struct err *err) __attribute__((warn_unused_result));
 void conn_fini(struct conn *conn);

@@ -23,8 +23,8 @@ struct feed {
 	char *instance_id, *channel;
 	const struct feed_ops *ops;
 	void *ctx;
-	struct link *link; /* NULL: ended */
-	bool writer, paused;
+	struct link *link;           /* NULL: ended */
+	bool writer, paused, placed; /* placed: offset is known */
 	uint64_t offset;
 };
 
@@ -32,6 +32,7 @@ static void on_attached(struct feed *feed, const Pwemu__V1__AttachOpened *opened
 {
 	feed->writer = opened->writer;
 	feed->offset = opened->offset;
+	feed->placed = true;
 	if (feed->ops->on_opened != NULL)
 		feed->ops->on_opened(feed->ctx, feed, opened);
 }
@@ -39,6 +40,7 @@ static void on_attached(struct feed *feed, const Pwemu__V1__AttachOpened *opened
 static void on_data(struct feed *feed, const Pwemu__V1__Data *data)
 {
 	feed->offset = data->offset + data->bytes.len;
+	feed->placed = true;
 	feed->ops->on_data(feed->ctx, feed, data);
 }
 
@@ -214,14 +216,26 @@ void feed_send(struct feed *feed, const void *bytes, size_t len)
 	rpc_stream_send(feed->link->stream, &request.base);
 }
 
+struct feed_config feed_continuation(const struct feed *feed)
+{
+	struct feed_config config = feed->config;
+	config.instance_id = feed->instance_id;
+	config.channel = feed->channel;
+	config.steal = false;
+	if (feed->placed) {
+		config.from = (Pwemu__V1__Position)PWEMU__V1__POSITION__INIT;
+		config.from.at_case = PWEMU__V1__POSITION__AT_OFFSET;
+		config.from.offset = feed->offset;
+	}
+	return config;
+}
+
 void feed_steal(struct feed *feed)
 {
 	if (feed->link == NULL || !feed->config.attach)
 		return;
 	cut_loose(feed);
+	feed->config.from = feed_continuation(feed).from;
 	feed->config.write = feed->config.steal = true;
-	feed->config.from = (Pwemu__V1__Position)PWEMU__V1__POSITION__INIT;
-	feed->config.from.at_case = PWEMU__V1__POSITION__AT_OFFSET;
-	feed->config.from.offset = feed->offset;
 	open_stream(feed);
 }

@@ -44,5 +44,8 @@ void feed_resume(struct feed *feed);
 bool feed_can_send(const struct feed *feed);
 void feed_send(struct feed *feed, const void *bytes, size_t len);
 
+/* What a new feed needs to go on where this one has ended. The strings are this one's. */
+struct feed_config feed_continuation(const struct feed *feed);
+
 /* Attaches again from where it is, taking the writer role. */
 void feed_steal(struct feed *feed);

@@ -3,6 +3,7 @@
  * The loop runs until the instance has ended and everything that its channels carried was written, or until that cannot happen any
  * more. Whatever ends the run (signal, timeout, key, closed stdout, trouble) only sets a field and asks the daemon to stop the
  * instance; the end itself always comes the same way, over the watch. The daemon stops the instance as well when we are killed.
+ * When the daemon goes away, all calls end; then the loop is left, and entered again with the next daemon from where everything was.
  */
 #include "client/session_int.h"
 
@@ -54,7 +55,9 @@ static void on_stopped(struct rpc_stream *stream, void *ctx, const struct err *s
 	if (s->stop == stream)
 		s->stop = NULL;
 	bool had_ended = strcmp(status->reason, "not-running") == 0;
-	if (status->code != ERR_OK && !had_ended && s->trouble.code == ERR_OK)
+	if (conn_is_lost(&s->cli->conn, status))
+		s->lost = true;
+	else if (status->code != ERR_OK && !had_ended && s->trouble.code == ERR_OK)
 		s->trouble = *status;
 	check_done(s);
 }
@@ -228,20 +231,35 @@ static void on_view_end(void *ctx, struct feed *feed, const struct err *status)
 	struct session *s = view->session;
 	if (view->is_console)
 		console_set_feed(s->console, NULL);
+	s->open_views--;
+	if (conn_is_lost(&s->cli->conn, status)) {
+		view->lost = s->lost = true;
+		check_done(s);
+		return;
+	}
 	view->feed = NULL;
 	feed_free(feed);
-	if (--s->open_views == 0)
+	if (s->open_views == 0)
 		mux_finish(s->mux);
 	if (status->code != ERR_OK)
 		set_trouble(s, status);
 	check_done(s);
 }
 
-static void add_view(struct session *s, const char *channel, bool is_console)
+static void open_view(struct view *view, const struct feed_config *config)
 {
 	static const struct feed_ops ops = {
 		.on_data = on_data, .on_opened = on_opened, .on_writer = on_writer, .on_writable = on_writable, .on_end = on_view_end
 	};
+	struct session *s = view->session;
+	s->open_views++;
+	view->feed = feed_new(&s->cli->conn, config, &ops, view);
+	if (view->is_console)
+		console_set_feed(s->console, view->feed);
+}
+
+static void add_view(struct session *s, const char *channel, bool is_console)
+{
 	if (s->view_count == SESSION_MAX_VIEWS)
 		return;
 	struct view *view = &s->views[s->view_count++];
@@ -255,10 +273,7 @@ static void add_view(struct session *s, const char *channel, bool is_console)
 	view->mux_channel = mux_add(s->mux, channel);
 	if (s->config->expect != NULL)
 		view->expect_channel = expect_add_channel(s->config->expect);
-	s->open_views++;
-	view->feed = feed_new(&s->cli->conn, &config, &ops, view);
-	if (view->is_console)
-		console_set_feed(s->console, view->feed);
+	open_view(view, &config);
 }
 
 static bool is_kind(const Pwemu__V1__Channel *channel, const char *kind)
@@ -348,7 +363,9 @@ static void on_watch_end(struct rpc_stream *stream, void *ctx, const struct err 
 	(void)stream;
 	struct session *s = ctx;
 	s->watch = NULL;
-	if (status->code != ERR_OK)
+	if (conn_is_lost(&s->cli->conn, status))
+		s->lost = true;
+	else if (status->code != ERR_OK)
 		set_trouble(s, status);
 	check_done(s);
 }
@@ -423,6 +440,34 @@ static void begin(struct session *s)
 
 /* ---------------------------------------------------------------- all of it */
 
+/* Goes on with the next daemon. A start that was not answered is not repeated: nobody knows what became of it. */
+static bool resume(struct session *s)
+{
+	struct err err = ERR_INIT;
+	if (!s->lost || s->inst == NULL || s->signal_count >= SESSION_MANY_SIGNALS)
+		return false;
+	s->lost = false;
+	if (conn_reopen(&s->cli->conn, &err) < 0) {
+		s->trouble = err;
+		err_prefix(&s->trouble, "%s may still run", s->inst->name);
+		return false;
+	}
+	open_watch(s);
+	for (size_t i = 0; i < s->view_count; i++) {
+		struct view *view = &s->views[i];
+		if (!view->lost)
+			continue;
+		struct feed *old = view->feed;
+		struct feed_config config = feed_continuation(old);
+		view->lost = false;
+		open_view(view, &config);
+		feed_free(old);
+	}
+	if (s->stopping)
+		ask_stop(s, 0);
+	return true;
+}
+
 static void end(struct session *s)
 {
 	s->finished = true;
@@ -452,7 +497,9 @@ int session_run(struct cli *cli, const struct session_config *config)
 	s->cli = cli;
 	s->config = config;
 	begin(s);
-	event_base_loop(cli->conn.base, EVLOOP_NO_EXIT_ON_EMPTY);
+	do
+		event_base_loop(cli->conn.base, EVLOOP_NO_EXIT_ON_EMPTY);
+	while (resume(s));
 	end(s);
 	int code = session_conclude(s, result);
 	conn_close(&cli->conn); /* ends what is open while the session is still there */

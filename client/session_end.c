@@ -14,24 +14,13 @@
 #include "client/values.h"
 #include "client/verdict.h"
 
-/* The daemon has gone and cannot see us leave: another one takes the instance over, and ends it. */
-static void stop_orphan(struct session *s)
+/* The next daemon ends what it finds without its client. We came back too late. */
+static void check_lost(struct session *s)
 {
-	Pwemu__V1__InstanceRef ref = PWEMU__V1__INSTANCE_REF__INIT;
-	Pwemu__V1__StopRequest request = PWEMU__V1__STOP_REQUEST__INIT;
-	ProtobufCMessage *reply = NULL;
-	struct err err = ERR_INIT;
-	ref.id = s->inst->id;
-	request.instance = &ref;
-	conn_close(&s->cli->conn);
-	if (conn_open(&s->cli->conn, CONN_START, &err) < 0) {
-		say_error("%s may still run: %s", s->inst->name, err.msg);
-		return;
-	}
-	if (call_unary(&s->cli->conn, CALL_INSTANCES_STOP, &request.base, 0, &reply, &err) == 0)
-		protobuf_c_message_free_unpacked(reply, NULL);
-	else if (strcmp(err.reason, "not-running") != 0)
-		say_error("%s may still run: %s", s->inst->name, err.msg);
+	bool by_us = s->stopping || s->inst == NULL || s->inst->end == NULL;
+	if (s->cli->conn.losses > 0 && !by_us && s->inst->end->cause == PWEMU__V1__END_CAUSE__END_CAUSE_STOPPED &&
+	    s->trouble.code == ERR_OK)
+		err_set(&s->trouble, ERR_UNAVAILABLE, "the daemon was lost; the next one stopped the instance");
 }
 
 static void judge(struct session *s, struct outcome *outcome)
@@ -107,9 +96,8 @@ int session_conclude(struct session *s, FILE *result)
 {
 	struct outcome outcome;
 	bool left_in_haste = s->signal_count >= SESSION_MANY_SIGNALS;
+	check_lost(s);
 	judge(s, &outcome);
-	if (!left_in_haste && s->inst != NULL && s->trouble.code == ERR_UNAVAILABLE && rpc_client_is_closed(s->cli->conn.client))
-		stop_orphan(s);
 	if (!left_in_haste && s->trouble.code == ERR_OK) {
 		show_emulator_text(s, outcome.verdict);
 		if (s->config->remove && s->inst != NULL)

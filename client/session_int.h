@@ -20,6 +20,7 @@ struct view {
 	struct feed *feed;
 	size_t mux_channel, expect_channel;
 	bool is_console; /* takes the input */
+	bool lost;       /* its feed has ended with the connection */
 };
 
 struct session {
@@ -40,6 +41,7 @@ struct session {
 	int signal;
 	unsigned signal_count;
 	bool timed_out, quit, stopping, sink_broken;
+	bool lost;     /* the connection; another one goes on */
 	bool finished; /* what still ends now must touch nothing */
 };
 

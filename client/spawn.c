@@ -25,6 +25,7 @@
 #define READY_MS      10000
 #define LOCK_MS       20000 /* somebody else's start and ours */
 #define LOCK_ROUND_MS 10
+#define LEAVING_MS    10000 /* an earlier daemon that is ending */
 
 static uint64_t now_ms(void)
 {
@@ -158,15 +159,33 @@ static int connect_or_lock(const struct paths *paths, int lock, int *fd, struct 
 	}
 }
 
+/* One that is ending has closed its socket but still holds its state directory. These are the daemon's words for it. */
+static bool is_leaving(const struct err *err)
+{
+	return strstr(err->msg, "already uses the state directory") != NULL;
+}
+
+static int start_and_connect(const struct paths *paths, int *fd, struct err *err)
+{
+	uint64_t deadline = now_ms() + LEAVING_MS;
+	say_detail("starting %s", paths->daemon);
+	while (start_daemon(paths, err) < 0) {
+		if (!is_leaving(err) || now_ms() >= deadline)
+			return err_prefix(err, "start the daemon");
+		poll(NULL, 0, LOCK_ROUND_MS);
+		struct err ignored = ERR_INIT;
+		if (addr_connect_unix(paths->control_socket, fd, &ignored) == 0)
+			return 0;
+	}
+	return addr_connect_unix(paths->control_socket, fd, err);
+}
+
 static int spawn_locked(const struct paths *paths, int lock, int *fd, struct err *err)
 {
 	int result = connect_or_lock(paths, lock, fd, err);
 	if (result != 0)
 		return result < 0 ? -1 : 0;
-	say_detail("starting %s", paths->daemon);
-	if (start_daemon(paths, err) < 0)
-		return err_prefix(err, "start the daemon");
-	return addr_connect_unix(paths->control_socket, fd, err);
+	return start_and_connect(paths, fd, err);
 }
 
 int spawn_daemon(const struct paths *paths, int *fd, struct err *err)

@@ -97,14 +97,34 @@ daemon_pid() { pwemu daemon info -o json | json 'j["pid"]'; }
 	wait_until "$DEADLINE" gone
 }
 
-@test "run when the daemon is killed: 125, one line that says so" {
-	pwemu run "$BOARD" "$FW/hello.elf" --result verdict >"$T/out" 2>"$T/err" </dev/null 3>&- &
+@test "logs -f goes on with the next daemon when its own is killed or restarted" {
+	pwemu -q start "$BOARD" -f "$FW/slow.elf" -i a
+	pwemu logs -f >"$T/follow" 2>"$T/follow.err" 3>&- &
+	follower=$!
+	wait_until "$DEADLINE" file_has "$T/follow" "tick 3"
+	emulator=$(pwemu status -o json | json 'j["pid"]')
+	kill -KILL "$(daemon_pid)"
+	wait_until "$DEADLINE" file_has "$T/follow" "tick 20"
+	[ "$(pwemu status -o json | json 'j["pid"]')" = "$emulator" ]
+	pwemu daemon restart
+	wait_until "$DEADLINE" file_has "$T/follow" "tick 40"
+	pwemu -q stop -i a
+	wait "$follower"
+	tr -d '\r' <"$T/follow" | grep -v '^$' | head -n -1 | awk '$0 != "tick " NR - 1 { exit 1 }'
+	[ "$(cat "$T/follow")" = "$(pwemu logs -i a)" ]
+}
+
+@test "run when its daemon is killed: 125, pwemu-error, nothing is left" {
+	pwemu run "$BOARD" "$FW/slow.elf" --result verdict >"$T/out" 2>"$T/err" </dev/null 3>&- &
 	pid=$!
-	wait_until "$DEADLINE" file_has "$T/out" hello
+	wait_until "$DEADLINE" file_has "$T/out" "tick 3"
+	emulator=$(pwemu status -o json | json 'j["pid"]')
 	kill -KILL "$(daemon_pid)"
 	status=0
 	wait "$pid" || status=$?
 	[ "$status" = 125 ]
 	[ "$(cat verdict)" = pwemu-error ]
-	contains "$(cat "$T/err")" daemon
+	contains "$(tail -n 1 "$T/err")" daemon
+	gone() { ! kill -0 "$emulator" 2>/dev/null; }
+	wait_until "$DEADLINE" gone
 }

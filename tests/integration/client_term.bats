@@ -110,7 +110,7 @@ start_echo() { pwemu -q start "$BOARD" -f "$FW/echo.elf" -i e; }
 	sees "got: ghi"
 }
 
-@test "term is restored when the emulator, and when the daemon, dies; it says what happened" {
+@test "term is restored when the emulator dies; it says what happened" {
 	start_echo
 	type_line "clear; pwemu term -i e; echo code \$?"
 	sees "quit: Ctrl+]"
@@ -118,12 +118,25 @@ start_echo() { pwemu -q start "$BOARD" -f "$FW/echo.elf" -i e; }
 	sees "code "
 	screen_has "--- e ended"
 	restored
-	pwemu -q start "$BOARD" -f "$FW/echo.elf" -i f
-	type_line "clear; pwemu term -i f; echo code \$?"
+}
+
+@test "term goes on with the next daemon; with none it says so, restored" {
+	start_echo
+	type_line "clear; pwemu term -i e; echo code \$?"
+	sees "ready>"
+	pwemu daemon restart
+	sees "going on"
+	key -l "abc"
+	key Enter
+	sees "got: abc"
+	key 'C-]'
+	sees "code 0"
+	restored
+	type_line "clear; pwemu term -i e -H unix:$T/run/pwemu/control.sock; echo code \$?" # a named daemon is not started
 	sees "quit: Ctrl+]"
-	kill -KILL "$(pwemu daemon info -o json | json 'j["pid"]')"
+	pwemu daemon stop
 	sees "code 1"
-	screen_has daemon
+	screen_has "no daemon"
 	restored
 }
 
