@@ -179,11 +179,19 @@ is_verdict() { [ "$(tail -n 1 "$T/err" | sed 's/^pwemu: [^:]*: //; s/:.*//')" = 
 }
 
 @test "stdin goes to the guest, its end ends nothing" {
-	{
-		printf 'abc\r'
-	} | timeout -s KILL "$DEADLINE" pwemu run "$BOARD" "$FW/echo.elf" --timeout 1500ms >"$T/out" 2>"$T/err" || status=$?
-	[ "$status" = 124 ]
-	file_has "$T/out" "got: abc"
+	mkfifo "$T/in"
+	pwemu run "$BOARD" "$FW/echo.elf" <"$T/in" >"$T/out" 2>"$T/err" 3>&- &
+	pid=$!
+	exec 8>"$T/in"
+	wait_until "$DEADLINE" file_has "$T/out" "ready>" # before, the UART is off
+	printf 'abc\r' >&8
+	wait_until "$DEADLINE" file_has "$T/out" "got: abc"
+	exec 8>&-
+	pwemu status | grep -q running
+	kill -0 "$pid"
+	kill -TERM "$pid"
+	reap "$pid"
+	[ "$status" = 143 ]
 }
 
 @test "-q says nothing but errors, --rm leaves nothing" {
