@@ -46,6 +46,7 @@ static const struct row rows[] = {
 	{ "finisher fail 7", 7, 0, true, false, false, "", "", CAUSE(FINISHED), "guest finished with code 7" },
 	{ "QMP quit", 0, 0, true, false, false, "host-qmp-quit", "", CAUSE(STOPPED), "stopped through the emulator's monitor" },
 	{ "SIGTERM from outside", 0, 0, true, false, false, "host-signal", TERM_MSG, CAUSE(KILLED), "emulator killed from outside" },
+	{ "SIGTERM, no daemon there", 0, 0, false, false, false, "", TERM_MSG, CAUSE(KILLED), "emulator killed from outside" },
 	{ "SIGTERM of ours", 0, 0, true, true, false, "host-signal", TERM_MSG, CAUSE(STOPPED), "stopped" },
 	{ "reset, -no-reboot", 0, 0, true, false, false, "guest-reset", "", CAUSE(GUEST_RESET),
 	  "guest reset itself and the emulator was told not to reboot" },
