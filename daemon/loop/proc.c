@@ -462,6 +462,17 @@ int proc_spawn(struct event_base *base, const char *shim_path, const struct proc
 	return -1;
 }
 
+/* What the records say holds until the shim answers, so that an adopted process has its pid from the first moment on. */
+static void proc_take_record(struct proc *proc)
+{
+	struct proc_run run;
+	struct proc_end end;
+	struct err err = ERR_INIT;
+	if (proc_end_read(proc->run_dir, proc->name, &run, &end, &err) != 0 && err.code == ERR_NOT_FOUND &&
+	    proc_run_read(proc->run_dir, proc->name, &run, &err) == 0)
+		proc->run = run;
+}
+
 int proc_adopt(struct event_base *base, int run_dir, const char *name, const struct proc_ops *ops, void *ctx, struct proc **out,
 	       struct err *err)
 {
@@ -471,6 +482,8 @@ int proc_adopt(struct event_base *base, int run_dir, const char *name, const str
 	struct proc *proc = proc_new(base, run_dir, name, ops, ctx);
 	proc->adopted = true;
 	proc->searched = !proc_lock_is_held(run_dir, name);
+	if (!proc->searched)
+		proc_take_record(proc);
 	int result = proc->run_dir >= 0 ? proc_locate(proc, &why) : err_sys(&why, errno, "run directory of \"%s\"", name);
 	if (result == 0) {
 		*out = proc;
@@ -486,7 +499,7 @@ int proc_adopt(struct event_base *base, int run_dir, const char *name, const str
 
 pid_t proc_pid(const struct proc *proc)
 {
-	return proc->has_run && !proc->has_end ? proc->run.pid : 0;
+	return proc->has_end ? 0 : proc->run.pid;
 }
 
 pid_t proc_shim_pid(const struct proc *proc)

@@ -73,6 +73,7 @@ static void still_running(void **state)
 	struct shell shell;
 	pid_t pid = spawn_by_a_dead_daemon(f, &shell_init(&shell, f, "main", "sleep 1000")->spec);
 	struct proc *proc = adopt(f, "main", &seen);
+	assert_int_equal(proc_pid(proc), pid); /* also before the shim has answered */
 	run_until(f, &seen.started, 1);
 	assert_int_equal(seen.pid, pid);
 	assert_int_equal(proc_pid(proc), pid);
@@ -104,6 +105,7 @@ static void ended_meanwhile(void **state)
 	for (int i = 0; i < DEADLINE_MS && !file_exists(f, "main.end"); i++)
 		pause_ms(1);
 	struct proc *proc = adopt(f, "main", &seen);
+	assert_int_equal(proc_pid(proc), 0);
 	run_until(f, &seen.ended, 1);
 	assert_int_equal(seen.started, 0);
 	assert_int_equal(seen.end.code, 6);
