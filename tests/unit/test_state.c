@@ -28,7 +28,7 @@ static const char *const cells[INST_STATE_COUNT][INST_EVENT_COUNT] = {
 enum { HELPER = INST_HOLDS_HELPER, PROC = INST_HOLDS_PROC, FIFOS = INST_HOLDS_FIFOS, ALL = PROC | INST_HOLDS_LINK | FIFOS };
 
 static const struct inst_state_row rows[INST_STATE_COUNT] = {
-	[INST_PREPARING] = { "preparing", PWEMU__V1__STATE__STATE_STARTING, HELPER, 30000, false },
+	[INST_PREPARING] = { "preparing", PWEMU__V1__STATE__STATE_STARTING, HELPER | FIFOS, 30000, false },
 	[INST_BOOTING] = { "booting", PWEMU__V1__STATE__STATE_STARTING, ALL, 60000, false },
 	[INST_RUNNING] = { "running", PWEMU__V1__STATE__STATE_RUNNING, ALL, 0, false },
 	[INST_PAUSED] = { "paused", PWEMU__V1__STATE__STATE_PAUSED, ALL, 0, false },
