@@ -15,7 +15,7 @@
 #include "client/sink.h"
 #include "client/stamp.h"
 
-#define FIRST_TAIL (64 * 1024)
+#define FIRST_TAIL 65536
 #define LAST_TAIL  (1ULL << 40) /* more than any log */
 
 struct logs {

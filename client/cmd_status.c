@@ -57,7 +57,7 @@ struct found {
 
 static void find_all(struct cli *cli, struct found *found)
 {
-	found->list = xcalloc(ref_count(cli), sizeof(*found->list));
+	found->list = xcalloc(ref_count(cli), sizeof(void *));
 	for (unsigned i = 0; i < ref_count(cli); i++) {
 		struct err err = ERR_INIT;
 		if (ref_get(cli, i, &found->list[found->count], &err) < 0) {

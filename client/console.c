@@ -192,7 +192,7 @@ static void on_bytes(void *ctx, const char *bytes, size_t len)
 		update_reader(console);
 		return;
 	}
-	static const struct timeval wait = { .tv_usec = KEYS_DOUBLE_MS * 1000 };
+	static const struct timeval wait = { .tv_usec = KEYS_DOUBLE_MS * 1000L };
 	keys_feed(&console->keys, bytes, len);
 	if (keys_is_waiting(&console->keys))
 		evtimer_add(console->escape_timer, &wait);

@@ -10,7 +10,7 @@
 #include "client/conn.h"
 
 #define QUIET_SECONDS 30
-#define TAIL_BYTES    (16 * 1024)
+#define TAIL_BYTES    16384
 
 struct drain {
 	struct event_base *base;

@@ -83,7 +83,7 @@ int each_call(struct each *each, struct cli *cli, enum call call, ProtobufCMessa
 {
 	struct call_item *items = xcalloc(each->count, sizeof(*items));
 	Pwemu__V1__InstanceRef *refs = xcalloc(each->count, sizeof(*refs));
-	ProtobufCMessage **requests = xcalloc(each->count, sizeof(*requests));
+	ProtobufCMessage **requests = xcalloc(each->count, sizeof(void *));
 	for (size_t i = 0; i < each->count; i++) {
 		pwemu__v1__instance_ref__init(&refs[i]);
 		refs[i].id = each->ids[i];

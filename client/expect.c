@@ -8,7 +8,7 @@
 #include "client/pattern.h"
 #include "wire/mem.h"
 
-#define LINE_MAX_BYTES (64 * 1024) /* of a longer line the last half is looked at again with what follows */
+#define LINE_MAX_BYTES 65536 /* of a longer line the last half is looked at again with what follows */
 
 struct expect_item {
 	struct pattern *pattern;

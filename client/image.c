@@ -32,16 +32,20 @@ int image_split(const char *text, char **path, bool *has_address, uint64_t *addr
 	const char *at = strrchr(text, '@');
 	*has_address = false;
 	if (at != NULL && at != text && !is_there(text)) {
-		if (value_size(at + 1, address, err) < 0)
-			return err_prefix(err, "load address of %.*s", (int)(at - text), text);
+		if (value_size(at + 1, address, err) < 0) {
+			err_prefix(err, "load address of %.*s", (int)(at - text), text);
+			return -1;
+		}
 		*has_address = true;
 		*path = xmalloc((size_t)(at - text) + 1);
 		memcpy(*path, text, (size_t)(at - text));
 		(*path)[at - text] = '\0';
 		return 0;
 	}
-	if (text[0] == '\0')
-		return err_set(err, ERR_INVALID_ARGUMENT, "the name of an image is empty");
+	if (text[0] == '\0') {
+		err_set(err, ERR_INVALID_ARGUMENT, "the name of an image is empty");
+		return -1;
+	}
 	*path = xstrdup(text);
 	return 0;
 }

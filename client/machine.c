@@ -52,7 +52,7 @@ static void fill_environment(struct machine *machine, const struct cli *cli)
 static int fill_images(struct machine *machine, const struct machine_files *files, struct err *err)
 {
 	machine->images = xcalloc(files->count, sizeof(*machine->images));
-	machine->image_list = xcalloc(files->count, sizeof(*machine->image_list));
+	machine->image_list = xcalloc(files->count, sizeof(void *));
 	for (size_t i = 0; i < files->count; i++) {
 		machine->image_list[i] = &machine->images[i];
 		machine->request.n_images = i;

@@ -6,7 +6,7 @@
 
 #include "wire/mem.h"
 
-#define HELD_MAX (64 * 1024) /* more does not wait */
+#define HELD_MAX 65536 /* more does not wait */
 #define NOBODY   ((size_t)-1)
 
 struct mux_channel {

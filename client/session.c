@@ -170,7 +170,7 @@ static void on_line_timer(evutil_socket_t fd, short what, void *ctx)
 /* How much of the bytes is to be shown. */
 static size_t watch_output(struct view *view, const char *bytes, size_t len)
 {
-	static const struct timeval wait = { .tv_usec = LINE_WAIT_MS * 1000 };
+	static const struct timeval wait = { .tv_usec = LINE_WAIT_MS * 1000L };
 	struct session *s = view->session;
 	if (s->config->expect == NULL)
 		return len;
@@ -185,7 +185,7 @@ static size_t watch_output(struct view *view, const char *bytes, size_t len)
 static void on_data(void *ctx, struct feed *feed, const Pwemu__V1__Data *data)
 {
 	(void)feed;
-	static const struct timeval wait = { .tv_usec = MUX_WAIT_MS * 1000 };
+	static const struct timeval wait = { .tv_usec = MUX_WAIT_MS * 1000L };
 	struct view *view = ctx;
 	struct session *s = view->session;
 	const char *bytes = (const char *)data->bytes.data;

@@ -14,7 +14,7 @@
 
 #include "wire/mem.h"
 
-#define HIGH_WATER (64 * 1024)
+#define HIGH_WATER 65536
 /* What a pipe or terminal takes at once without blocking when poll says that it takes something. */
 #define CAREFUL_BYTES 512
 
