@@ -9,7 +9,8 @@ $(B)/tests/unit/%: $(B)/obj/tests/unit/%.o $(B)/libdaemon.a $(B)/libclient.a $(B
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
 	$(Q)$(LINK) -o $@ $^ -lcmocka $(call lib,$(MODULES)) -ldl
-.PRECIOUS: $(B)/obj/tests/unit/%.o
+# Kept: as intermediate files make would delete them, and compile every test again next time.
+.SECONDARY: $(UNIT_BIN:$(B)/%=$(B)/obj/%.o)
 
 -include $(wildcard tests/*/rules.mk)
 

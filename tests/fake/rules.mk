@@ -8,40 +8,38 @@ WIRE_PROTOS := proto/grpc/health/v1/health.proto proto/grpc/reflection/v1/reflec
 
 $(FAKE_G)/wire_test.pb-c.c $(FAKE_G)/wire_test.pb-c.h &: tests/fake/wire_test.proto | deps-check
 	@mkdir -p $(@D)
-	protoc-c -Itests/fake --c_out=$(FAKE_G) $<
+	$(Q)protoc-c -Itests/fake --c_out=$(FAKE_G) $<
 
 $(FAKE_G)/wire_test.pb-c.o: $(FAKE_G)/wire_test.pb-c.c
-	$(CC) $(BASE_CFLAGS) -Wno-shadow -c -o $@ $<
+	$(Q)$(CC) $(BASE_CFLAGS) -Wno-shadow -c -o $@ $<
 
 $(FAKE_G)/wire_test.protoset: tests/fake/wire_test.proto $(WIRE_PROTOS)
 	@mkdir -p $(@D)
-	protoc -Itests/fake -Iproto --include_imports --descriptor_set_out=$@ $^
+	$(Q)protoc -Itests/fake -Iproto --include_imports --descriptor_set_out=$@ $^
 
 $(FAKE_G)/wire_test_descriptors.o: $(FAKE_G)/wire_test.protoset
-	printf '%s\n' '.section .rodata' '.global wire_test_descriptors' 'wire_test_descriptors:' '.incbin "$<"' \
+	$(Q)printf '%s\n' '.section .rodata' '.global wire_test_descriptors' 'wire_test_descriptors:' '.incbin "$<"' \
 		'.global wire_test_descriptors_end' 'wire_test_descriptors_end:' '.section .note.GNU-stack,"",%progbits' > $(@:.o=.s)
-	$(CC) -c -o $@ $(@:.o=.s)
+	$(Q)$(CC) -c -o $@ $(@:.o=.s)
 
 $(B)/obj/tests/fake/wire_server.o: tests/fake/wire_server.c $(FAKE_G)/wire_test.pb-c.h | $(PB_H) deps-check
 	@mkdir -p $(@D)
-	$(CC) $(BASE_CFLAGS) -I$(FAKE_G) -c -o $@ $<
+	$(Q)$(CC) $(BASE_CFLAGS) -I$(FAKE_G) -c -o $@ $<
 
 $(B)/tests/fake/wire_server: $(B)/obj/tests/fake/wire_server.o $(FAKE_G)/wire_test.pb-c.o $(FAKE_G)/wire_test_descriptors.o $(B)/libwire.a
 	@mkdir -p $(@D)
-	$(LINK) -o $@ $^ $(call lib,libevent_core libprotobuf-c libnghttp2)
+	$(Q)$(LINK) -o $@ $^ $(call lib,libevent_core libprotobuf-c libnghttp2)
 
 # Not below -Iproto: a package `grpc` of ours would hide grpcio.
 $(WIRE_PY_DONE): tests/fake/wire_test.proto $(WIRE_PROTOS)
 	@mkdir -p $(WIRE_PY)
-	protoc -Itests/fake -Iproto/grpc --plugin=protoc-gen-grpc_python=$$(command -v grpc_python_plugin) --python_out=$(WIRE_PY) \
+	$(Q)protoc -Itests/fake -Iproto/grpc --plugin=protoc-gen-grpc_python=$$(command -v grpc_python_plugin) --python_out=$(WIRE_PY) \
 		--grpc_python_out=$(WIRE_PY) tests/fake/wire_test.proto $(WIRE_PROTOS:proto/grpc/%=%)
 	@touch $@
 
 TEST_EXTRA += $(B)/tests/fake/wire_server $(WIRE_PY_DONE)
 
 check-python-wire: $(B)/tests/fake/wire_server $(WIRE_PY_DONE)
-	PWEMU_BUILD=$(abspath $(B)) PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m unittest discover -v -s tests/python/wire
+	$(Q)PWEMU_BUILD=$(abspath $(B)) PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m unittest discover -v -s tests/python/wire
 
 .PHONY: check-python-wire
-
-TEST_EXTRA += $(B)/tests/fake/wire_server $(WIRE_PY_DONE)

@@ -42,19 +42,22 @@ FW_BAD := $(addprefix $(FW)/bad/,truncated.elf object.o wrong-arch.elf elsewhere
 define fw_board_rules
 $(FW)/$(1)/seqn.elf: $(FW_SRC)/seq.c $(FW_COMMON)
 	@mkdir -p $$(@D)
-	$$(call fw_link,$(1),$$(call fw_place,$(1),1),-DLINES=20000,$$<)
+	$$(call say,FW,$$@)
+	$$(Q)$$(call fw_link,$(1),$$(call fw_place,$(1),1),-DLINES=20000,$$<)
 $(FW)/$(1)/bkpt.elf: $(FW)/$(1)/exit.elf
-	cp $$< $$@
+	$$(Q)cp $$< $$@
 $(FW)/$(1)/app.elf: $(FW_SRC)/app.c $(FW_COMMON)
 	@mkdir -p $$(@D)
-	$$(call fw_link,$(1),$(FW_APP_$(1)),,$$<)
+	$$(call say,FW,$$@)
+	$$(Q)$$(call fw_link,$(1),$(FW_APP_$(1)),,$$<)
 $(FW)/$(1)/%.elf: $(FW_SRC)/%.c $(FW_COMMON)
 	@mkdir -p $$(@D)
-	$$(call fw_link,$(1),$$(call fw_place,$(1),1),$(if $(FW_APP_$(1)),-DAPP=$(FW_APP_$(1))),$$<)
+	$$(call say,FW,$$@)
+	$$(Q)$$(call fw_link,$(1),$$(call fw_place,$(1),1),$(if $(FW_APP_$(1)),-DAPP=$(FW_APP_$(1))),$$<)
 $(FW)/$(1)/%.hex: $(FW)/$(1)/%.elf
-	$$(patsubst %-gcc,%-objcopy,$$(firstword $$(call fw_cc,$(1)))) -O ihex $$< $$@
+	$$(Q)$$(patsubst %-gcc,%-objcopy,$$(firstword $$(call fw_cc,$(1)))) -O ihex $$< $$@
 $(FW)/$(1)/%.bin: $(FW)/$(1)/%.elf
-	$$(patsubst %-gcc,%-objcopy,$$(firstword $$(call fw_cc,$(1)))) -O binary $$< $$@
+	$$(Q)$$(patsubst %-gcc,%-objcopy,$$(firstword $$(call fw_cc,$(1)))) -O binary $$< $$@
 endef
 $(foreach board,$(FW_BOARDS),$(eval $(call fw_board_rules,$(board))))
 
@@ -62,22 +65,22 @@ $(foreach board,$(FW_BOARDS),$(eval $(call fw_board_rules,$(board))))
 
 $(FW)/bad/truncated.elf: $(FW)/lm3s6965evb/hello.elf
 	@mkdir -p $(@D)
-	head -c 200 $< > $@
+	$(Q)head -c 200 $< > $@
 $(FW)/bad/object.o: $(FW_SRC)/hello.c $(FW_COMMON)
 	@mkdir -p $(@D)
-	$(call fw_cc,lm3s6965evb) -std=gnu11 -Os -ffreestanding -DBOARD_lm3s6965evb -I$(FW_SRC) -c -o $@ $<
+	$(Q)$(call fw_cc,lm3s6965evb) -std=gnu11 -Os -ffreestanding -DBOARD_lm3s6965evb -I$(FW_SRC) -c -o $@ $<
 $(FW)/bad/wrong-arch.elf: $(FW)/riscv32-virt/hello.elf
 	@mkdir -p $(@D)
-	cp $< $@
+	$(Q)cp $< $@
 $(FW)/bad/elsewhere.elf: $(FW_SRC)/hello.c $(FW_COMMON)
 	@mkdir -p $(@D)
-	$(call fw_link,lm3s6965evb,0x60000000,,$<)
+	$(Q)$(call fw_link,lm3s6965evb,0x60000000,,$<)
 $(FW)/bad/text.elf $(FW)/bad/notes.txt:
 	@mkdir -p $(@D)
-	printf 'not a program\nbut two lines of text\n' > $@
+	$(Q)printf 'not a program\nbut two lines of text\n' > $@
 $(FW)/bad/empty.bin:
 	@mkdir -p $(@D)
-	: > $@
+	$(Q): > $@
 
 firmware: $(FW_FILES) $(FW_BAD)
 .PHONY: firmware
