@@ -105,8 +105,9 @@ int paths_make_private_dir(const char *dir, struct err *err)
 	if (!S_ISDIR(st.st_mode))
 		return err_set(err, ERR_FAILED_PRECONDITION, "\"%s\" is not a directory; remove it", dir);
 	if (st.st_uid != geteuid())
-		return err_set(err, ERR_PERMISSION_DENIED, "directory \"%s\" belongs to uid %u, not to us (%u); set XDG_RUNTIME_DIR and XDG_STATE_HOME",
-			       dir, (unsigned)st.st_uid, (unsigned)geteuid());
+		return err_set(err, ERR_PERMISSION_DENIED,
+			       "directory \"%s\" belongs to uid %u, not to us (%u); set XDG_RUNTIME_DIR and XDG_STATE_HOME", dir,
+			       (unsigned)st.st_uid, (unsigned)geteuid());
 	if ((st.st_mode & 022) != 0)
 		return err_set(err, ERR_PERMISSION_DENIED, "directory \"%s\" can be written by others; run: chmod 700 %s", dir, dir);
 	return 0;

@@ -7,13 +7,13 @@
 #define PATHS_MAX 1024
 
 struct paths {
-	char runtime_dir[PATHS_MAX];    /* $XDG_RUNTIME_DIR/pwemu, else /tmp/pwemu-<uid> */
-	char control_socket[PATHS_MAX]; /* <runtime_dir>/control.sock */
-	char state_dir[PATHS_MAX];      /* $XDG_STATE_HOME/pwemu, else ~/.local/state/pwemu, else <runtime_dir>/state in /tmp */
+	char runtime_dir[PATHS_MAX];        /* $XDG_RUNTIME_DIR/pwemu, else /tmp/pwemu-<uid> */
+	char control_socket[PATHS_MAX];     /* <runtime_dir>/control.sock */
+	char state_dir[PATHS_MAX];          /* $XDG_STATE_HOME/pwemu, else ~/.local/state/pwemu, else <runtime_dir>/state in /tmp */
 	char fallback_state_dir[PATHS_MAX]; /* used by the daemon when state_dir cannot be written */
-	char daemon[PATHS_MAX];         /* pwemud */
-	char shim[PATHS_MAX];           /* pwemu-shim */
-	char targets_dir[PATHS_MAX];    /* presets */
+	char daemon[PATHS_MAX];             /* pwemud */
+	char shim[PATHS_MAX];               /* pwemu-shim */
+	char targets_dir[PATHS_MAX];        /* presets */
 };
 
 /* The socket of a whole-host daemon. */

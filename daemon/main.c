@@ -433,7 +433,7 @@ int main(int argc, char **argv)
 	struct err err = ERR_INIT;
 	options_parse(&d.options, argc, argv);
 	signal(SIGPIPE, SIG_IGN);
-	signal(SIGXFSZ, SIG_IGN); /* a log at its limit is an error, not an end */
+	signal(SIGXFSZ, SIG_IGN);   /* a log at its limit is an error, not an end */
 	unsetenv("PWEMU_INSTANCE"); /* we are no part of the instance that may have started us */
 	umask(077);
 	daemon_close_inherited(d.options.ready_fd);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * QMP: greeting, qmp_capabilities, query-status, then on_ready. The daemon's own QMP connection is used by nobody else.
+ * QMP: qmp_capabilities, query-status, then on_ready. The daemon's own QMP connection is used by nobody else.
  */
 #include "driver/qemu.h"
 
@@ -13,6 +13,7 @@
 
 /* Serials are drained by the same loop that waits, so QEMU cannot be frozen by its output for long. */
 #define QEMU_COMMAND_TIMEOUT_MS 10000
+#define QEMU_BEGIN_TIMEOUT_MS   60000 /* from before it is even executed */
 
 struct driver_link {
 	struct qmp *qmp;
@@ -39,10 +40,15 @@ static void link_on_status(void *ctx, struct json_object *value, const struct er
 	link->events->on_ready(link->ctx, !qmp_bool(value, "running"));
 }
 
+/* What is asked of QEMU first stands in its socket before it looks there, so that nothing of ours can overtake it. */
 static void link_on_greeting(void *ctx)
 {
-	struct driver_link *link = ctx;
-	qmp_execute(link->qmp, "qmp_capabilities", NULL, QEMU_COMMAND_TIMEOUT_MS, NULL, NULL);
+	(void)ctx;
+}
+
+static void link_begin(struct driver_link *link)
+{
+	qmp_execute(link->qmp, "qmp_capabilities", NULL, QEMU_BEGIN_TIMEOUT_MS, NULL, NULL);
 	qmp_execute(link->qmp, "query-status", NULL, QEMU_COMMAND_TIMEOUT_MS, link_on_status, link);
 }
 
@@ -112,6 +118,7 @@ static int qemu_connect(struct event_base *base, int run_dir, const char *run_pa
 	link->events = events;
 	link->ctx = ctx;
 	link->qmp = qmp_new(base, fd, &link_qmp_ops, link);
+	link_begin(link);
 	*out = link;
 	return 0;
 }

@@ -9,8 +9,8 @@ struct event_base;
 struct timer;
 
 struct timer *timer_new(struct event_base *base, void (*on_fire)(void *ctx), void *ctx);
-void timer_free(struct timer *timer);                    /* takes NULL */
-void timer_arm(struct timer *timer, uint64_t delay_ms);  /* replaces what was armed */
+void timer_free(struct timer *timer);                   /* takes NULL */
+void timer_arm(struct timer *timer, uint64_t delay_ms); /* replaces what was armed */
 void timer_disarm(struct timer *timer);
 bool timer_is_armed(const struct timer *timer);
 

@@ -15,9 +15,15 @@ static void *mem_check(void *p)
 	return p;
 }
 
-void *xmalloc(size_t size) { return mem_check(malloc(size > 0 ? size : 1)); }
+void *xmalloc(size_t size)
+{
+	return mem_check(malloc(size > 0 ? size : 1));
+}
 
-void *xcalloc(size_t count, size_t size) { return mem_check(calloc(count > 0 ? count : 1, size > 0 ? size : 1)); }
+void *xcalloc(size_t count, size_t size)
+{
+	return mem_check(calloc(count > 0 ? count : 1, size > 0 ? size : 1));
+}
 
 void *xrealloc(void *old, size_t count, size_t size)
 {
@@ -27,7 +33,10 @@ void *xrealloc(void *old, size_t count, size_t size)
 	return mem_check(realloc(old, bytes > 0 ? bytes : 1));
 }
 
-char *xstrdup(const char *text) { return text != NULL ? mem_check(strdup(text)) : NULL; }
+char *xstrdup(const char *text)
+{
+	return text != NULL ? mem_check(strdup(text)) : NULL;
+}
 
 char *xasprintf(const char *fmt, ...)
 {

@@ -40,12 +40,12 @@ struct rpc_peer {
 };
 
 struct rpc_method {
-	const char *path;                            /* "/pwemu.v1.Instances/Start" */
+	const char *path; /* "/pwemu.v1.Instances/Start" */
 	enum rpc_kind kind;
 	const ProtobufCMessageDescriptor *request;
 	const ProtobufCMessageDescriptor *reply;
-	uint32_t request_max_bytes;                  /* of one message; larger: RESOURCE_EXHAUSTED */
-	unsigned right;                              /* for rpc_server_config.authorize; meaning is the server's owner's */
+	uint32_t request_max_bytes; /* of one message; larger: RESOURCE_EXHAUSTED */
+	unsigned right;             /* for rpc_server_config.authorize; meaning is the server's owner's */
 	/* First message. `request` belongs to the call layer and is valid until this returns. */
 	void (*handle)(struct rpc_call *call, const ProtobufCMessage *request);
 };
@@ -63,7 +63,7 @@ struct rpc_call_ops {
 };
 
 void rpc_call_adopt(struct rpc_call *call, const struct rpc_call_ops *ops, void *ctx);
-void *rpc_call_ctx(const struct rpc_call *call);      /* NULL before adoption */
+void *rpc_call_ctx(const struct rpc_call *call); /* NULL before adoption */
 const struct rpc_peer *rpc_call_peer(const struct rpc_call *call);
 const struct rpc_method *rpc_call_method(const struct rpc_call *call);
 void *rpc_call_server_ctx(const struct rpc_call *call); /* rpc_server_config.ctx */
@@ -103,13 +103,13 @@ struct rpc_server_config {
 	const void *descriptors;
 	size_t descriptors_len;
 	/* Limits; 0 = default. */
-	uint32_t max_connections;       /* 4096 */
-	uint32_t handshake_timeout_ms;  /* 10000: from accept to the client's preface and SETTINGS */
-	uint32_t idle_timeout_ms;       /* 0 = none: a connection without calls is not closed */
-	uint32_t stall_timeout_ms;      /* 30000: output is queued and not one byte was taken; the connection is closed.
-	                                   A stream blocked by its reader's window alone (a paused `logs -f`) is no stall
-	                                   as long as at most its own small high-water mark is queued. */
-	uint32_t max_queued_bytes;      /* 8 MiB per connection: more ends it */
+	uint32_t max_connections;      /* 4096 */
+	uint32_t handshake_timeout_ms; /* 10000: from accept to the client's preface and SETTINGS */
+	uint32_t idle_timeout_ms;      /* 0 = none: a connection without calls is not closed */
+	uint32_t stall_timeout_ms;     /* 30000: output is queued and not one byte was taken; the connection is closed.
+					  A stream blocked by its reader's window alone (a paused `logs -f`) is no stall
+					  as long as at most its own small high-water mark is queued. */
+	uint32_t max_queued_bytes;     /* 8 MiB per connection: more ends it */
 };
 
 /* Starts serving on a listening socket, which it then owns. health and reflection are served beside the tables. */
@@ -149,16 +149,18 @@ struct rpc_client *rpc_client_new(struct event_base *base, int fd, void (*on_clo
 void rpc_client_free(struct rpc_client *client); /* on_end of each open call is run with CANCELLED */
 bool rpc_client_is_closed(const struct rpc_client *client);
 
-/* Begins a call. It is sent in the next turn of the loop; half-close it when `request` is all there is. timeout_ms 0: no deadline (streams only). `request` is the first message, NULL for none yet. */
+/* Begins a call. It is sent in the next turn of the loop; half-close it when `request` is all there is. timeout_ms 0: no deadline (streams
+ * only). `request` is the first message, NULL for none yet. */
 struct rpc_stream *rpc_client_call(struct rpc_client *client, const struct rpc_client_method *method, const ProtobufCMessage *request,
 				   uint32_t timeout_ms, const struct rpc_stream_ops *ops, void *ctx);
 void rpc_stream_send(struct rpc_stream *stream, const ProtobufCMessage *request);
 void rpc_stream_half_close(struct rpc_stream *stream);
 bool rpc_stream_can_send(const struct rpc_stream *stream);
-void rpc_stream_cancel(struct rpc_stream *stream);       /* on_end follows with CANCELLED, from the loop */
-void rpc_stream_pause_input(struct rpc_stream *stream);  /* stop giving back the window */
+void rpc_stream_cancel(struct rpc_stream *stream);      /* on_end follows with CANCELLED, from the loop */
+void rpc_stream_pause_input(struct rpc_stream *stream); /* stop giving back the window */
 void rpc_stream_resume_input(struct rpc_stream *stream);
 
-/* One request, one reply; runs the event base meanwhile, so never from a callback. *reply is to be freed with protobuf_c_message_free_unpacked. */
+/* One request, one reply; runs the event base meanwhile, so never from a callback. *reply is to be freed with
+ * protobuf_c_message_free_unpacked. */
 int rpc_client_unary(struct rpc_client *client, const struct rpc_client_method *method, const ProtobufCMessage *request,
 		     uint32_t timeout_ms, ProtobufCMessage **reply, struct err *err) __attribute__((warn_unused_result));

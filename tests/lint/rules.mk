@@ -27,7 +27,13 @@ lint-shell:
 	@shellcheck $(LINT_SH)
 	@bats_files='$(wildcard tests/integration/*.bats)'; [ -z "$$bats_files" ] || shellcheck -s bash -e SC1091,SC2030,SC2031,SC2154 $$bats_files
 
-lint-tidy: $(PB_H)
-	@printf '%s\n' $(LINT_C) | xargs -P 2 -n 8 sh -c 'clang-tidy --quiet "$$@" -- $(filter-out -MMD -MP,$(BASE_CFLAGS)) 2>/dev/null' tidy
+# clang-tidy wants its flags in a file, with absolute paths.
+LINT_FLAGS := $(B)/lint/compile_flags.txt
+$(LINT_FLAGS): Makefile
+	@mkdir -p $(@D)
+	@printf '%s\n' -std=gnu11 -D_GNU_SOURCE '-DPWEMU_VERSION="$(VERSION)"' $(addprefix -I$(CURDIR)/,. proto daemon $(G)) $(PKG_CFLAGS) > $@
+
+lint-tidy: $(PB_H) $(LINT_FLAGS)
+	@printf '%s\n' $(LINT_C) | xargs -P 2 -n 8 clang-tidy --quiet -p $(LINT_FLAGS:%/compile_flags.txt=%) 2>/dev/null
 
 .PHONY: lint lint-format lint-layers lint-banned lint-headers lint-shell lint-tidy
