@@ -333,16 +333,18 @@ static void instance_after_adoption(struct instance *inst)
 	struct err err = ERR_INIT;
 	inst->proc_end.code = -1;
 	inst->proc_end.shim_died = true;
+	if (inst->state == INST_DRAINING)
+		inst->state = INST_STOPPING; /* how it ended is to be learned again, then it drains */
 	if (inst->state == INST_PREPARING) {
 		instance_event(inst, INST_EV_REFUSED, "the daemon ended while it was starting");
 	} else if (boot_adopt(inst, &err) < 0) {
 		log_warn(&inst->scope, "cannot be adopted: %s", err.msg);
-		if (inst->state == INST_DRAINING)
-			boot_drain(inst);
-		else
-			instance_event(inst, INST_EV_EXITED, "it ended while no daemon was there");
+		instance_event(inst, INST_EV_EXITED, "it ended while no daemon was there");
 	} else {
-		log_info(&inst->scope, "adopted, emulator is process %d", (int)instance_pid(inst));
+		uint32_t timeout_ms = inst_state_row(inst->state)->timeout_ms;
+		log_info(&inst->scope, "adopted (%s)", inst_state_row(inst->state)->name);
+		if (timeout_ms > 0)
+			timer_arm(inst->timer, timeout_ms);
 		if (inst->stop_requested)
 			proc_stop(inst->proc, INSTANCE_GRACE_MS);
 		else if (inst->request->stop_on_disconnect)

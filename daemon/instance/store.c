@@ -244,6 +244,7 @@ void store_apply(struct instance *inst, const Pwemu__V1__Record *record)
 	inst->mark = xstrdup(record->mark);
 	strv_add_all(&inst->argv, record->argv, record->n_argv);
 	inst->started_ns = record->started_ns;
+	inst->was_ready = inst->state == INST_RUNNING || inst->state == INST_PAUSED || record->started_ns != 0;
 	inst->ended_ns = record->ended_ns;
 	inst->stop_requested = record->stop_requested;
 	if (record->end != NULL)

@@ -264,6 +264,29 @@ static void test_round_trip(void **state)
 	free(bytes);
 }
 
+/* Whether the emulator ever answered: it cannot have refused its configuration then. */
+static void test_was_ready(void **state)
+{
+	struct box *b = *state;
+	fill(b->inst);
+	b->inst->started_ns = 0;
+	for (int s = 0; s < INST_STATE_COUNT; s++) {
+		b->inst->state = (enum inst_state)s;
+		store_save(b->inst);
+		Pwemu__V1__Record *record = load(b);
+		struct instance *copy = make_instance(b);
+		store_apply(copy, record);
+		assert_int_equal(copy->was_ready, s == INST_RUNNING || s == INST_PAUSED);
+		record->started_ns = 1;
+		struct instance *started = make_instance(b);
+		store_apply(started, record);
+		assert_true(started->was_ready);
+		PB_FREE(record);
+		instance_free(copy);
+		instance_free(started);
+	}
+}
+
 /* One that never ran has little, and that is enough. */
 static void test_least(void **state)
 {
@@ -454,9 +477,9 @@ static void test_disk_full(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_fields),     TEST(test_round_trip),   TEST(test_least),      TEST(test_private), TEST(test_every_truncation),
-		TEST(test_every_flip), TEST(test_not_a_record), TEST(test_incomplete), TEST(test_newer),   TEST(test_no_file),
-		TEST(test_disk_full),
+		TEST(test_fields),           TEST(test_round_trip), TEST(test_was_ready),    TEST(test_least),      TEST(test_private),
+		TEST(test_every_truncation), TEST(test_every_flip), TEST(test_not_a_record), TEST(test_incomplete), TEST(test_newer),
+		TEST(test_no_file),          TEST(test_disk_full),
 	};
 	signal(SIGXFSZ, SIG_IGN);
 	return cmocka_run_group_tests_name("instance: records", tests, NULL, NULL);
