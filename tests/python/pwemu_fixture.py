@@ -182,6 +182,7 @@ class Case(unittest.TestCase):
 
     def connect(self):
         channel = self.daemon.channel()
+        grpc.channel_ready_future(channel).result(CALL_DEADLINE)
         self.instances = instances_pb2_grpc.InstancesStub(channel)
         self.channels = channels_pb2_grpc.ChannelsStub(channel)
         self.targets = targets_pb2_grpc.TargetsStub(channel)
@@ -224,7 +225,7 @@ class Case(unittest.TestCase):
     def end_daemon(daemon):
         try:
             stub = daemon_pb2_grpc.DaemonStub(daemon.channel())
-            stub.Shutdown(daemon_pb2.ShutdownRequest(with_instances=True), timeout=40)
+            stub.Shutdown(daemon_pb2.ShutdownRequest(with_instances=True), timeout=40, wait_for_ready=True)
             code = daemon.wait()
             return [f"the daemon ended with {code}"] if code != 0 else []
         except (grpc.RpcError, subprocess.TimeoutExpired) as error:
