@@ -147,7 +147,7 @@ static int boot_make_channel(struct boot *b, const struct plan_channel *row, str
 static int boot_make_socket(struct boot *b, const struct plan_socket *row, struct err *err)
 {
 	char *path = xasprintf("%s/%s.sock", b->run_path, row->name);
-	int fd, rc;
+	int fd = -1, rc;
 	if (unlink(path) < 0 && errno != ENOENT)
 		rc = err_sys(err, errno, "remove old socket \"%s\"", path);
 	else

@@ -163,7 +163,7 @@ static int record_read(int run_dir, const char *name, const char *suffix, char b
 int proc_run_read(int run_dir, const char *name, struct proc_run *out, struct err *err)
 {
 	char buf[SHIM_PACKET_MAX];
-	size_t len;
+	size_t len = 0;
 	if (record_read(run_dir, name, ".run", buf, &len, err) != 0)
 		return -1;
 	return proc_run_parse(buf, len, out, err) != 0 ? err_prefix(err, "\"%s.run\"", name) : 0;
@@ -172,7 +172,7 @@ int proc_run_read(int run_dir, const char *name, struct proc_run *out, struct er
 int proc_end_read(int run_dir, const char *name, struct proc_run *run, struct proc_end *out, struct err *err)
 {
 	char buf[SHIM_PACKET_MAX];
-	size_t len;
+	size_t len = 0;
 	if (record_read(run_dir, name, ".end", buf, &len, err) != 0)
 		return -1;
 	return proc_end_parse(buf, len, run, out, err) != 0 ? err_prefix(err, "\"%s.end\"", name) : 0;
