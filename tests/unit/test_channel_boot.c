@@ -342,11 +342,13 @@ static bool write_text(const char *path, const char *text)
 /* Who is not root becomes it in a user namespace. */
 static bool may_mount(void)
 {
-	char map[32];
+	char uid_map[32], gid_map[32];
 	if (geteuid() == 0)
 		return true;
-	snprintf(map, sizeof(map), "0 %u 1", geteuid());
-	return unshare(CLONE_NEWUSER | CLONE_NEWNS) == 0 && write_text("/proc/self/uid_map", map);
+	snprintf(uid_map, sizeof(uid_map), "0 %u 1", geteuid());
+	snprintf(gid_map, sizeof(gid_map), "0 %u 1", getegid());
+	return unshare(CLONE_NEWUSER | CLONE_NEWNS) == 0 && write_text("/proc/self/uid_map", uid_map) &&
+	       write_text("/proc/self/setgroups", "deny") && write_text("/proc/self/gid_map", gid_map);
 }
 
 /* A file system that is mounted nowhere, so that no namespace sees it and it goes with its last descriptor; -1: not allowed. */
