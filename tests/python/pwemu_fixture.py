@@ -251,6 +251,19 @@ class Case(unittest.TestCase):
     def start(self, image=None, name="", **fields):
         return self.instances.Start(self.request(image, name, **fields), timeout=CALL_DEADLINE)
 
+    def start_stubborn(self, name="default"):
+        """An emulator that says nothing and does not react to SIGTERM."""
+        script = os.path.join(self.dir, "stubborn")
+        ready = os.path.join(self.dir, f"ready-{name}")
+        with open(script, "w", encoding="ascii") as file:
+            file.write(f"#!/bin/sh\ntrap '' TERM\n: > '{self.dir}/ready-'$NAME\nexec sleep 100000\n")
+        os.chmod(script, 0o755)
+        target = self.targets.Get(targets_pb2.GetTargetRequest(name=BOARD), timeout=CALL_DEADLINE)
+        target.qemu.executable = script
+        instance = self.start(None, name, target_config=target, no_wait=True, environment=self.environment(f"NAME={name}"))
+        wait_for(lambda: os.path.exists(ready), "the stubborn emulator")
+        return instance
+
     def stop(self, name="default", grace_ms=0):
         return self.instances.Stop(instances_pb2.StopRequest(instance=self.ref(name), grace_ms=grace_ms), timeout=CALL_DEADLINE)
 

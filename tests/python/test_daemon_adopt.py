@@ -159,8 +159,7 @@ class Crashes(Case):
 
     def test_crash_while_stopping(self):
         """A stop that was under way is carried on."""
-        instance = self.start("hello.elf")
-        os.kill(instance.pid, signal.SIGSTOP)  # SIGTERM does nothing
+        instance = self.start_stubborn()
         request = instances_pb2.StopRequest(instance=self.ref(), grace_ms=600000)
         call = self.instances.Stop.future(request, timeout=CALL_DEADLINE)
         wait_for(lambda: self.get().state == instances_pb2.STATE_STOPPING, "the stop to begin")

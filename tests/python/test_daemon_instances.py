@@ -175,11 +175,28 @@ class Life(Case):
         wait_for(lambda: [row.state for row in self.list()] == [instances_pb2.STATE_RUNNING], "it to run")
 
     def test_frozen_emulator(self):
-        """One that does not react to SIGTERM is killed when the grace is over."""
+        """One that somebody has stopped ends as any other."""
         instance = self.start("hello.elf")
         os.kill(instance.pid, signal.SIGSTOP)
-        self.assertEqual(self.stop(grace_ms=200).end.cause, instances_pb2.END_CAUSE_STOPPED)
+        end = self.stop(grace_ms=600000).end
+        self.assertEqual((end.cause, end.signal), (instances_pb2.END_CAUSE_STOPPED, 0))
         self.assertFalse(is_alive(instance.pid))
+
+    def test_stubborn_emulator(self):
+        """One that does not react to SIGTERM is killed when the grace is over."""
+        instance = self.start_stubborn()
+        end = self.stop(grace_ms=100).end
+        self.assertEqual((end.cause, end.signal), (instances_pb2.END_CAUSE_STOPPED, signal.SIGKILL))
+        self.assertFalse(is_alive(instance.pid))
+
+    def test_impatience(self):
+        """A second stop with less grace shortens that of the first."""
+        self.start_stubborn()
+        request = instances_pb2.StopRequest(instance=self.ref(), grace_ms=600000)
+        first = self.instances.Stop.future(request, timeout=CALL_DEADLINE)
+        wait_for(lambda: self.get().state == instances_pb2.STATE_STOPPING, "the stop to begin")
+        self.assertEqual(self.stop(grace_ms=1).state, instances_pb2.STATE_ENDED)
+        self.assertEqual(first.result().state, instances_pb2.STATE_ENDED)
 
 
 class Watching(Case):
