@@ -16,11 +16,14 @@ PKG_CONFIG ?= pkg-config
 PYTHON ?= /usr/bin/python3
 OPT ?= -O2 -g
 CFLAGS ?=
+# Of the builds that demo and check start.
+JOBS ?= $(shell nproc)
 
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2 -Wundef $(if $(WERROR),-Werror)
 SAN := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-sanitize-recover=all)
 
 .DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
 
 # V=1 shows the commands.
 Q := $(if $(V),,@)
@@ -114,21 +117,27 @@ include tests/rules.mk
 DEMO_ELF := build/firmware/lm3s6965evb/demo.elf
 
 demo: deps-demo
-	@$(MAKE) --no-print-directory -s all $(DEMO_ELF)
+	@$(MAKE) --no-print-directory -s -j$(JOBS) all $(DEMO_ELF)
 	@echo '$$ pwemu run qemu-lm3s6965evb $(DEMO_ELF) --semihosting'
 	@$(B)/bin/pwemu run qemu-lm3s6965evb $(DEMO_ELF) --semihosting </dev/null
 
 # ---------------------------------------------------------------- install, clean
 
+DEST = $(DESTDIR)$(PREFIX)
+MAN := share/man/man1/pwemu.1
+COMPLETION := share/bash-completion/completions/pwemu
+
 install: all
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/libexec/pwemu $(DESTDIR)$(PREFIX)/share/pwemu/targets
-	install -m 755 $(B)/bin/pwemu $(B)/bin/pwemud $(DESTDIR)$(PREFIX)/bin/
-	install -m 755 $(B)/libexec/pwemu/pwemu-shim $(DESTDIR)$(PREFIX)/libexec/pwemu/
-	install -m 644 config/targets/*.json $(DESTDIR)$(PREFIX)/share/pwemu/targets/
+	install -d $(DEST)/bin $(DEST)/libexec/pwemu $(DEST)/share/pwemu/targets $(addprefix $(DEST)/,$(dir $(MAN) $(COMPLETION)))
+	install -m 755 $(B)/bin/pwemu $(B)/bin/pwemud $(DEST)/bin/
+	install -m 755 $(B)/libexec/pwemu/pwemu-shim $(DEST)/libexec/pwemu/
+	install -m 644 config/targets/*.json $(DEST)/share/pwemu/targets/
+	install -m 644 packaging/man/pwemu.1 $(DEST)/$(MAN)
+	install -m 644 packaging/completion/pwemu.bash $(DEST)/$(COMPLETION)
 
 uninstall:
-	rm -f $(DESTDIR)$(PREFIX)/bin/pwemu $(DESTDIR)$(PREFIX)/bin/pwemud
-	rm -rf $(DESTDIR)$(PREFIX)/libexec/pwemu $(DESTDIR)$(PREFIX)/share/pwemu
+	rm -f $(DEST)/bin/pwemu $(DEST)/bin/pwemud $(DEST)/$(MAN) $(DEST)/$(COMPLETION)
+	rm -rf $(DEST)/libexec/pwemu $(DEST)/share/pwemu
 
 clean:
 	rm -rf build
@@ -142,7 +151,7 @@ help:
 	@echo 'lint       formatting, layers, clang-tidy, shellcheck'
 	@echo 'install    below PREFIX=$(PREFIX), DESTDIR honoured'
 	@echo 'deps       install the packages for building; deps-test: those for the tests'
-	@echo 'Variables: CC CFLAGS LDFLAGS WERROR=1 SANITIZE=address,undefined PREFIX DESTDIR'
+	@echo 'Variables: JOBS CC CFLAGS LDFLAGS WERROR=1 SANITIZE=address,undefined PREFIX DESTDIR'
 
 .PHONY: all demo install uninstall clean help
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

@@ -21,7 +21,7 @@ TEST_ENV = PWEMU_BUILD='$(abspath $(B))' PWEMU_FIRMWARE='$(abspath build/firmwar
 TEST_PARTS = all $(UNIT_BIN) firmware $(TEST_EXTRA)
 
 check: deps-test
-	@$(MAKE) --no-print-directory -j2 test-parts
+	@$(MAKE) --no-print-directory -j$(JOBS) test-parts
 	@$(TEST_ENV) tests/run $(UNIT_BIN) $(BATS) $(PYTEST)
 
 test-parts: $(TEST_PARTS)
