@@ -211,6 +211,21 @@ class Crashes(Case):
             self.assertTrue(is_alive(instance.pid), instance)
             self.assertIn(f"PWEMU_INSTANCE={instance.id}:".encode(), read_proc(instance.pid, "environ"))
 
+    def test_crashes_during_restarts(self):
+        """The same where the record tells of an earlier boot."""
+        self.start("exit.elf", semihosting=True)
+        self.wait_until_over()
+        for number in range(8):
+            call = self.instances.Start.future(self.request("hello.elf"), timeout=CALL_DEADLINE)
+            for _ in range(number):
+                self.control.Info(daemon_pb2.InfoRequest(), timeout=CALL_DEADLINE)
+            self.restart_daemon()
+            self.assertTrue(call.done())
+            wait_for(lambda: self.all_settled() is not None, "the instance to settle")
+            if self.get().state == instances_pb2.STATE_RUNNING:
+                self.stop()
+            self.assert_nothing_runs()
+
     def all_settled(self):
         rows = self.list()
         if any(row.state in (instances_pb2.STATE_STARTING, instances_pb2.STATE_STOPPING) for row in rows):

@@ -24,18 +24,18 @@ static const char *const cells[INST_STATE_COUNT][INST_EVENT_COUNT] = {
 	/* clang-format on */
 };
 
-/* What clients see, what may be held, how long it may last. */
+/* What clients see, what may be held, how long it may last, whether it is over, whether it is saved. */
 enum { HELPER = INST_HOLDS_HELPER, PROC = INST_HOLDS_PROC, FIFOS = INST_HOLDS_FIFOS, ALL = PROC | INST_HOLDS_LINK | FIFOS };
 
 static const struct inst_state_row rows[INST_STATE_COUNT] = {
-	[INST_PREPARING] = { "preparing", PWEMU__V1__STATE__STATE_STARTING, HELPER | FIFOS, 30000, false },
-	[INST_BOOTING] = { "booting", PWEMU__V1__STATE__STATE_STARTING, ALL, 60000, false },
-	[INST_RUNNING] = { "running", PWEMU__V1__STATE__STATE_RUNNING, ALL, 0, false },
-	[INST_PAUSED] = { "paused", PWEMU__V1__STATE__STATE_PAUSED, ALL, 0, false },
-	[INST_STOPPING] = { "stopping", PWEMU__V1__STATE__STATE_STOPPING, ALL, 0, false },
-	[INST_DRAINING] = { "draining", PWEMU__V1__STATE__STATE_STOPPING, PROC | FIFOS, 10000, false },
-	[INST_ENDED] = { "ended", PWEMU__V1__STATE__STATE_ENDED, 0, 0, true },
-	[INST_FAILED] = { "failed", PWEMU__V1__STATE__STATE_FAILED, 0, 0, true },
+	[INST_PREPARING] = { "preparing", PWEMU__V1__STATE__STATE_STARTING, HELPER | FIFOS, 30000, false, false },
+	[INST_BOOTING] = { "booting", PWEMU__V1__STATE__STATE_STARTING, ALL, 60000, false, false },
+	[INST_RUNNING] = { "running", PWEMU__V1__STATE__STATE_RUNNING, ALL, 0, false, true },
+	[INST_PAUSED] = { "paused", PWEMU__V1__STATE__STATE_PAUSED, ALL, 0, false, true },
+	[INST_STOPPING] = { "stopping", PWEMU__V1__STATE__STATE_STOPPING, ALL, 0, false, true },
+	[INST_DRAINING] = { "draining", PWEMU__V1__STATE__STATE_STOPPING, PROC | FIFOS, 10000, false, true },
+	[INST_ENDED] = { "ended", PWEMU__V1__STATE__STATE_ENDED, 0, 0, true, true },
+	[INST_FAILED] = { "failed", PWEMU__V1__STATE__STATE_FAILED, 0, 0, true, true },
 };
 
 static void test_cells(void **ctx)
@@ -66,6 +66,7 @@ static void test_rows(void **ctx)
 		assert_int_equal(row->holds, want->holds);
 		assert_int_equal(row->timeout_ms, want->timeout_ms);
 		assert_int_equal(row->is_over, want->is_over);
+		assert_int_equal(row->is_saved, want->is_saved);
 	}
 }
 
