@@ -100,6 +100,13 @@ contains() { # TEXT PART
 # json EXPRESSION: evaluates a Python expression over `j`, the JSON on stdin, and prints it.
 json() { /usr/bin/python3 -c 'import json, sys; j = json.load(sys.stdin); print(eval(sys.argv[1]))' "$1"; }
 
+# has_ended PID: also as a zombie, since in a container PID 1 may never reap the daemon.
+has_ended() {
+	local stat
+	read -r stat 2>/dev/null <"/proc/$1/stat" || return 0
+	[[ ${stat##*) } == [ZX]* ]]
+}
+
 state_of() { pwemu status -i "$1" -o json | json 'j["state"]'; }
 is_state() { [ "$(state_of "$1")" = "$2" ]; }
 file_has() { grep -qF -- "$2" "$1"; }

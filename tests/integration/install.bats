@@ -39,8 +39,7 @@ stranger() { limited env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL make -C "$ROOT" -s 
 	[ "$(readlink "/proc/$pid/exe")" = "$T/there/bin/pwemud" ]
 	limited "$T/there/bin/pwemu" daemon stop --with-instances
 	[ "$status" = 0 ]
-	ended() { [ ! -e "/proc/$pid" ]; }
-	wait_until "$DEADLINE" ended
+	wait_until "$DEADLINE" has_ended "$pid"
 	"$T/there/bin/pwemu" help --man | diff - "$T/there/share/man/man1/pwemu.1"
 }
 
