@@ -21,9 +21,10 @@ static bool rule_exec(const struct driver_death *d)
 {
 	return d->end->exec_errno != 0;
 }
+/* QEMU answers SIGTERM with code 0: with another code and no such event it was quicker than the wish. */
 static bool rule_stopped(const struct driver_death *d)
 {
-	return d->stop_requested;
+	return d->stop_requested && (d->end->code <= 0 || d->shutdown_reason[0] != '\0');
 }
 static bool rule_lockup(const struct driver_death *d)
 {

@@ -31,6 +31,10 @@ struct qemu_request {
 static void link_on_status(void *ctx, struct json_object *value, const struct err *err)
 {
 	struct driver_link *link = ctx;
+	if (err != NULL && err->code == ERR_DEADLINE_EXCEEDED) { /* stopped by somebody (SIGSTOP); it may go on */
+		qmp_execute(link->qmp, "query-status", NULL, QEMU_COMMAND_TIMEOUT_MS, link_on_status, link);
+		return;
+	}
 	if (err != NULL) {
 		if (err->code != ERR_CANCELLED && err->code != ERR_UNAVAILABLE)
 			link->events->on_lost(link->ctx, err);

@@ -82,6 +82,9 @@ static const struct row rows[] = {
 
 	/* A user's wish and what happened otherwise. */
 	{ "stopped, killed in the end", -1, SIGKILL, true, true, false, "", "", CAUSE(STOPPED), "stopped" },
+	{ "stopped, but it was quicker", 3, 0, true, true, true, "", "", CAUSE(FINISHED), "guest finished with code 3" },
+	{ "stopped, but it was refused", 1, 0, false, true, false, "", BAD_OPT, CAUSE(BAD_CONFIG),
+	  "the emulator refused to start (exit code 1): qemu-system-arm: -nosuch: invalid option" },
 	{ "stopped before it answered", 0, 0, false, true, false, "", TERM_MSG, CAUSE(STOPPED), "stopped" },
 	{ "lockup while being stopped", -1, SIGABRT, true, true, false, "", LOCKUP, CAUSE(GUEST_FAULT),
 	  "guest fault: qemu: fatal: Lockup: can't escalate 3 to HardFault (current priority -1)" },
