@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * One life of the emulator process: its run directory <state>/run/<id> with FIFOs and sockets, its shim, the driver's link.
- * The process is always named "emulator" to its shim.
  *
  * A start is short because its parts overlap: while the helper looks at the images the FIFOs and sockets are made (boot_lay_out), and
  * while the emulator links its libraries the logs are opened (boot_open_logs); what it prints meanwhile waits in the FIFOs.
@@ -21,7 +20,6 @@
 #include "wire/addr.h"
 #include "wire/mem.h"
 
-#define BOOT_PROC    "emulator"
 #define BOOT_FDS_MAX (3 * PLAN_CHANNELS_MAX + PLAN_SOCKETS_MAX)
 
 extern char **environ;
@@ -370,8 +368,8 @@ int boot_begin(struct instance *inst, struct err *err)
 	strv_fini(&inst->argv);
 	strv_init(&inst->argv);
 	strv_add_all(&inst->argv, b->plan.argv.items, b->plan.argv.count);
-	store_save(inst); /* a daemon that dies from here on is found again by its successor */
-	if (boot_spawn(b, err) < 0)
+	/* What a daemon that dies from here on leaves is found by its successor. */
+	if (store_put(inst, err) < 0 || boot_spawn(b, err) < 0)
 		return -1;
 	struct err late = ERR_INIT;
 	if (boot_connect(b, &late) < 0 || boot_open_logs(b, &late) < 0) {
@@ -496,6 +494,17 @@ void boot_drain(struct instance *inst)
 	}
 	if (--inst->draining == 0)
 		boot_finish(inst);
+}
+
+void boot_give_up(struct instance *inst)
+{
+	inst->draining = 0;
+	for (size_t i = 0; i < inst->channel_count; i++) {
+		if (inst->channels[i]->is_draining)
+			hub_drop_boot(inst->channels[i]->hub);
+		inst->channels[i]->is_draining = false;
+	}
+	boot_classify(inst);
 }
 
 void boot_remove_files(struct instance *inst)

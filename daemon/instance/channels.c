@@ -8,7 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "base/dirs.h"
 #include "wire/mem.h"
 
 #define EMULATOR_TEXT_MAX 16384
@@ -34,10 +36,22 @@ static void channels_on_trouble(void *ctx, const struct err *err)
 	log_warn(&channel->inst->scope, "channel %s: %s", channel->name, err->msg);
 }
 
+int channels_open_dir(struct instance *inst, struct err *err)
+{
+	if (inst->log_dir >= 0)
+		return 0;
+	char *path = instance_data_path(inst);
+	int rc = dirs_make(path, err) < 0 ? -1 : dirs_open(path, &inst->log_dir, err);
+	free(path);
+	return rc;
+}
+
 int channels_open(struct instance *inst, struct instance_channel *channel, struct err *err)
 {
 	if (channel->hub != NULL || channel->is_socket)
 		return 0;
+	if (channels_open_dir(inst, err) < 0)
+		return -1;
 	struct hub_config config = {
 		.base = inst->env->base,
 		.name = channel->name,
@@ -122,12 +136,18 @@ void channels_set_final(struct instance *inst)
 
 void instance_trim(struct instance *inst)
 {
+	bool is_read = false;
 	if (!instance_is_over(inst))
 		return;
 	for (size_t i = 0; i < inst->channel_count; i++) {
 		struct instance_channel *channel = inst->channels[i];
 		if (channel->hub != NULL && hub_cursor_count(channel->hub) == 0 && !hub_has_writer(channel->hub))
 			channels_close(channel);
+		is_read = is_read || channel->hub != NULL;
+	}
+	if (!is_read && inst->log_dir >= 0) { /* thousands of ended instances keep no descriptor */
+		close(inst->log_dir);
+		inst->log_dir = -1;
 	}
 }
 

@@ -159,39 +159,40 @@ static void instance_on_prepared(void *ctx, const struct prepare_result *result)
 	instance_event(inst, INST_EV_PREPARED, "the emulator is starting");
 }
 
-static int instance_open_logs(struct instance *inst, struct err *err)
-{
-	if (inst->log_dir >= 0)
-		return 0;
-	char *path = instance_data_path(inst);
-	int rc = dirs_make(path, err) < 0 ? -1 : dirs_open(path, &inst->log_dir, err);
-	free(path);
-	return rc;
-}
-
 static void instance_refuse(struct instance *inst, const struct err *err)
 {
 	inst->start_error = *err;
 	instance_event(inst, INST_EV_REFUSED, err->msg);
 }
 
+static void instance_place(const struct instance *inst, struct prepare_place *place)
+{
+	char *own = xasprintf("%s/instances/", inst->env->state_dir);
+	place->dir = inst->working_dir;
+	place->is_ours = strncmp(inst->working_dir, own, strlen(own)) == 0;
+	place->link = xasprintf("%s/%s.log", inst->working_dir, inst->target->emulator);
+	place->log = xasprintf("%s/data/%s/emulator.log", inst->env->state_dir, inst->id);
+	free(own);
+}
+
+static void instance_place_fini(struct prepare_place *place)
+{
+	free(place->link);
+	free(place->log);
+}
+
 static void enter_preparing(struct instance *inst)
 {
 	struct err err = ERR_INIT;
-	char *log = xasprintf("%s/data/%s/emulator.log", inst->env->state_dir, inst->id);
-	char *link = xasprintf("%s.log", inst->driver->name);
 	struct prepare_spec spec = {
 		.target = inst->target,
 		.request = inst->request,
 		.executable = inst->driver->executable(inst->target, &err),
-		.working_dir = inst->working_dir,
-		.message_link = link,
-		.message_log = log,
 	};
+	instance_place(inst, &spec.place);
 	int rc = spec.executable == NULL ? -1 : prepare_begin(inst->env->base, &spec, instance_on_prepared, inst, &inst->prepare, &err);
-	free(log);
-	free(link);
-	if (rc < 0 || instance_open_logs(inst, &err) < 0 || boot_lay_out(inst, &err) < 0)
+	instance_place_fini(&spec.place);
+	if (rc < 0 || channels_open_dir(inst, &err) < 0 || boot_lay_out(inst, &err) < 0)
 		instance_refuse(inst, &err);
 }
 
@@ -201,7 +202,6 @@ static void enter_booting(struct instance *inst)
 	inst->boot++;
 	inst->was_ready = false;
 	inst->stop_requested = false;
-	inst->stop_reason[0] = '\0';
 	inst->shutdown_reason[0] = '\0';
 	inst->has_end = false;
 	inst->started_ns = 0;
@@ -235,13 +235,15 @@ static void instance_enter(struct instance *inst, enum inst_state state, const c
 	snprintf(inst->reason, sizeof(inst->reason), "%s", reason);
 	log_info(&inst->scope, "%s%s%s", row->name, reason[0] != '\0' ? ": " : "", reason);
 	timer_disarm(inst->timer);
+	if (row->is_over)
+		inst->ended_ns = clock_wall_ns();
+	if (row->is_saved)
+		store_save(inst); /* before anything goes: whoever dies in between leaves too much, never too little */
 	instance_drop(inst, row->holds);
 	if (row->timeout_ms > 0)
 		timer_arm(inst->timer, row->timeout_ms);
 	if (row->is_over)
 		enter_over(inst);
-	if (row->is_saved)
-		store_save(inst);
 	if (enter_actions[state] != NULL)
 		enter_actions[state](inst); /* may lead to the next state at once */
 	if (inst->state == state)
@@ -267,7 +269,14 @@ static void instance_on_timeout(void *ctx)
 	char reason[128];
 	const struct inst_state_row *row = inst_state_row(inst->state);
 	snprintf(reason, sizeof(reason), "%s for longer than %u s", row->name, row->timeout_ms / 1000);
+	if (inst->state == INST_DRAINING) { /* it did run; how it ended is not to be lost with its last words */
+		log_error(&inst->scope, "%s; what it printed last is given up", reason);
+		boot_give_up(inst);
+		instance_event(inst, INST_EV_TIMEOUT, inst->end_message);
+		return;
+	}
 	err_set(&inst->start_error, ERR_DEADLINE_EXCEEDED, "instance \"%s\" was %s", inst->name, reason);
+	inst->stop_requested = true; /* by us */
 	instance_event(inst, INST_EV_TIMEOUT, reason);
 	if (inst->state == INST_STOPPING && inst->proc != NULL)
 		proc_stop(inst->proc, 0);
@@ -290,9 +299,9 @@ void instance_start(struct instance *inst, const struct driver_ops *driver, cons
 
 void instance_stop(struct instance *inst, uint32_t grace_ms, const char *reason)
 {
-	if (!inst->stop_requested)
-		snprintf(inst->stop_reason, sizeof(inst->stop_reason), "%s", reason);
-	inst->stop_requested = true;
+	enum inst_state next;
+	if (inst_state_next(inst->state, INST_EV_STOP, &next))
+		inst->stop_requested = true; /* else it ends or has ended already, and not for this */
 	if (inst->state == INST_PREPARING)
 		err_set(&inst->start_error, ERR_ABORTED, "instance \"%s\": %s before it ran", inst->name, reason);
 	instance_event(inst, INST_EV_STOP, reason);
@@ -319,11 +328,26 @@ static void instance_remove_dir(struct instance *inst, char *path)
 	free(path);
 }
 
+/* What a start has put into the working directory; a directory of ours goes too, unless somebody has left something there. */
+static void instance_leave_working_dir(struct instance *inst)
+{
+	struct err err = ERR_INIT;
+	struct prepare_place place;
+	if (inst->target == NULL || inst->boot == 0)
+		return;
+	instance_place(inst, &place);
+	if (prepare_undo(inst->env->base, &place, &err) < 0)
+		log_warn(&inst->scope, "%s", err.msg);
+	instance_place_fini(&place);
+}
+
+/* The record goes last: a daemon that dies in between begins again. */
 void instance_erase(struct instance *inst)
 {
 	channels_free(inst);
-	instance_remove_dir(inst, instance_data_path(inst));
+	instance_leave_working_dir(inst);
 	instance_remove_dir(inst, instance_run_path(inst));
+	instance_remove_dir(inst, instance_data_path(inst));
 }
 
 /* ---------------------------------------------------------------- adoption */
@@ -339,7 +363,10 @@ static void instance_after_adoption(struct instance *inst)
 		instance_event(inst, INST_EV_REFUSED, "the daemon ended while it was starting");
 	} else if (boot_adopt(inst, &err) < 0) {
 		log_warn(&inst->scope, "cannot be adopted: %s", err.msg);
-		instance_event(inst, INST_EV_EXITED, "it ended while no daemon was there");
+		if (inst->state == INST_BOOTING && err.code == ERR_NOT_FOUND)
+			instance_event(inst, INST_EV_REFUSED, "the daemon ended while it was starting");
+		else
+			instance_event(inst, INST_EV_EXITED, "it ended while no daemon was there");
 	} else {
 		uint32_t timeout_ms = inst_state_row(inst->state)->timeout_ms;
 		log_info(&inst->scope, "adopted (%s)", inst_state_row(inst->state)->name);
@@ -352,7 +379,7 @@ static void instance_after_adoption(struct instance *inst)
 	}
 }
 
-struct instance *instance_restore(const struct instance_env *env, const char *owner, Pwemu__V1__Record *record)
+struct instance *instance_restore(const struct instance_env *env, const char *owner, Pwemu__V1__Record *record, struct err *err)
 {
 	struct instance_identity identity = {
 		.id = record->id,
@@ -363,16 +390,16 @@ struct instance *instance_restore(const struct instance_env *env, const char *ow
 		.owner = owner,
 	};
 	struct instance *inst = instance_new(env, &identity);
-	struct err err = ERR_INIT;
 	store_apply(inst, record);
 	PB_FREE(record);
-	inst->driver = driver_find(inst->target->emulator, &err);
-	if (inst->driver == NULL || instance_open_logs(inst, &err) < 0) {
-		log_error(&inst->scope, "cannot be adopted: %s", err.msg);
-		inst->state = INST_FAILED;
-		snprintf(inst->reason, sizeof(inst->reason), "%.255s", err.msg);
+	if (instance_is_over(inst))
+		return inst;
+	inst->driver = driver_find(inst->target->emulator, err);
+	if (inst->driver == NULL || channels_open_dir(inst, err) < 0) {
+		err_prefix(err, "instance \"%s\" (%s) is left alone", inst->name, inst->id);
+		instance_free(inst);
+		return NULL;
 	}
-	if (!instance_is_over(inst))
-		instance_after_adoption(inst);
+	instance_after_adoption(inst);
 	return inst;
 }

@@ -42,8 +42,9 @@ struct instance_identity {
 };
 
 struct instance *instance_new(const struct instance_env *env, const struct instance_identity *identity);
-/* Brings back what a record describes (instance_load) and takes over its process if it lives. Takes the record. */
-struct instance *instance_restore(const struct instance_env *env, const char *owner, struct Pwemu__V1__Record *record);
+/* Brings back what a record describes (store_load) and takes over its process if it lives. Takes the record. NULL when it is not over
+ * and this daemon cannot care for it (a driver it does not have): then process, record and files stay as they are. */
+struct instance *instance_restore(const struct instance_env *env, const char *owner, struct Pwemu__V1__Record *record, struct err *err);
 /* Leaves process and files as they are. */
 void instance_free(struct instance *inst);
 

@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/dirs.h"
+#include "base/log.h"
 #include "config/image.h"
 #include "config/image_calls.h"
 #include "loop/helper.h"
@@ -37,7 +39,7 @@ static const char *prepare_search_path(const Pwemu__V1__Environment *environment
 static const char *prepare_cwd(const struct prepare_spec *spec)
 {
 	const Pwemu__V1__Environment *environment = spec->request->environment;
-	return environment != NULL && environment->cwd[0] == '/' ? environment->cwd : spec->working_dir;
+	return environment != NULL && environment->cwd[0] == '/' ? environment->cwd : spec->place.dir;
 }
 
 /* 0: executable; else errno. */
@@ -95,21 +97,12 @@ static int prepare_program(const struct prepare_spec *spec, struct prepare_resul
 	return err_reason(&result->err, sys == ENOENT ? "emulator-not-found" : "emulator-not-executable");
 }
 
-static int prepare_working_dir(const struct prepare_spec *spec, struct prepare_result *result)
+static int prepare_working_dir(const struct prepare_place *place, struct prepare_result *result)
 {
-	char *part = xstrdup(spec->working_dir);
-	for (char *slash = strchr(part + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
-		*slash = '\0';
-		(void)mkdir(part, 0700);
-		*slash = '/';
-	}
-	free(part);
-	if (mkdir(spec->working_dir, 0700) < 0 && errno != EEXIST)
-		return err_sys(&result->err, errno, "make working directory \"%s\"", spec->working_dir);
-	char *link = xasprintf("%s/%s", spec->working_dir, spec->message_link);
-	(void)unlink(link);
-	(void)symlink(spec->message_log, link); /* a convenience: nothing depends on it */
-	free(link);
+	if (dirs_make(place->dir, &result->err) < 0)
+		return err_prefix(&result->err, "working directory");
+	(void)unlink(place->link);
+	(void)symlink(place->log, place->link); /* a convenience: nothing depends on it */
 	return 0;
 }
 
@@ -148,13 +141,25 @@ static void prepare_work(void *arg, int reply_fd)
 	const struct prepare_spec *spec = arg;
 	static struct prepare_result result;
 	if (prepare_program(spec, &result) == 0 && prepare_images(spec, &result) == 0)
-		(void)prepare_working_dir(spec, &result);
+		(void)prepare_working_dir(&spec->place, &result);
 	for (size_t done = 0; done < sizeof(result);) {
 		ssize_t n = write(reply_fd, (const char *)&result + done, sizeof(result) - done);
 		if (n <= 0 && errno != EINTR)
 			return;
 		done += n > 0 ? (size_t)n : 0;
 	}
+}
+
+static void prepare_undo_work(void *arg, int reply_fd)
+{
+	(void)reply_fd;
+	const struct prepare_place *place = arg;
+	char target[PREPARE_PATH_MAX];
+	ssize_t len = readlink(place->link, target, sizeof(target));
+	if (len >= 0 && (size_t)len == strlen(place->log) && memcmp(target, place->log, (size_t)len) == 0)
+		(void)unlink(place->link);
+	if (place->is_ours)
+		(void)rmdir(place->dir);
 }
 
 /* ---------------------------------------------------------------- in the daemon */
@@ -206,4 +211,24 @@ void prepare_cancel(struct prepare *prepare)
 		return;
 	helper_cancel(prepare->helper);
 	free(prepare);
+}
+
+static void prepare_on_undone(void *ctx, const void *reply, size_t len, const struct err *err)
+{
+	(void)ctx, (void)reply, (void)len;
+	if (err != NULL)
+		log_warn(NULL, "%s", err->msg);
+}
+
+int prepare_undo(struct event_base *base, const struct prepare_place *place, struct err *err)
+{
+	struct helper_spec helper = {
+		.name = "clearing of a working directory",
+		.uid = (uid_t)-1,
+		.deadline_ms = PREPARE_DEADLINE_MS,
+		.work = prepare_undo_work,
+		.arg = (void *)(uintptr_t)place,
+		.on_done = prepare_on_undone,
+	};
+	return helper_run(base, &helper, NULL, err);
 }

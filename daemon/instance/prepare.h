@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "driver/driver.h"
@@ -30,16 +31,25 @@ struct prepare_result {
 	uint32_t calls[PREPARE_CALLS_MAX]; /* addresses of `bkpt 0xab` */
 };
 
+/* The working directory, and what a start puts there. */
+struct prepare_place {
+	const char *dir; /* made with its parents, 0700 */
+	bool is_ours;    /* chosen by the daemon, not by the user */
+	char *link;      /* to be made, a link to log */
+	char *log;
+};
+
 /* Needed until prepare_begin returns (the helper has a copy of the whole process). */
 struct prepare_spec {
 	const Pwemu__V1__Target *target;
 	const Pwemu__V1__StartRequest *request;
 	const char *executable;
-	const char *working_dir;                /* made with its parents, 0700 */
-	const char *message_link, *message_log; /* a link of that name in the working directory to that file */
+	struct prepare_place place;
 };
 
 /* on_done comes once, from the loop, save after prepare_cancel. */
 int prepare_begin(struct event_base *base, const struct prepare_spec *spec, void (*on_done)(void *ctx, const struct prepare_result *result),
 		  void *ctx, struct prepare **out, struct err *err) __attribute__((warn_unused_result));
+/* Removes the link, if it still is ours, and a directory of ours that is empty then; soon, in a helper that nobody waits for. */
+int prepare_undo(struct event_base *base, const struct prepare_place *place, struct err *err) __attribute__((warn_unused_result));
 void prepare_cancel(struct prepare *prepare); /* takes NULL */

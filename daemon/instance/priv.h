@@ -8,6 +8,8 @@
 #include "loop/timer.h"
 #include "pwemu/v1/record.pb-c.h"
 
+#define BOOT_PROC "emulator" /* name of the process to its shim */
+
 struct instance_channel {
 	char name[PLAN_NAME_MAX];
 	enum channel_kind kind;
@@ -40,7 +42,6 @@ struct instance {
 	uint32_t boot;
 	uint64_t started_ns, ended_ns;
 	bool was_ready, stop_requested;
-	char stop_reason[128];
 	char shutdown_reason[64];
 	bool has_end;
 	struct proc_end proc_end;
@@ -52,7 +53,7 @@ struct instance {
 	struct proc *proc;        /* INST_HOLDS_PROC */
 	struct driver_link *link; /* INST_HOLDS_LINK */
 	const struct driver_ops *driver;
-	int log_dir;
+	int log_dir; /* -1: not opened */
 
 	struct instance_channel **channels;
 	size_t channel_count;
@@ -76,18 +77,25 @@ int boot_begin(struct instance *inst, struct err *err) __attribute__((warn_unuse
 int boot_adopt(struct instance *inst, struct err *err) __attribute__((warn_unused_result));
 /* The process is dead: what the FIFOs hold goes to the logs; INST_EV_DRAINED or _SPOILED follows. */
 void boot_drain(struct instance *inst);
+/* What the FIFOs still hold cannot be moved: gives it up, says how the boot ended. */
+void boot_give_up(struct instance *inst);
 void boot_remove_files(struct instance *inst);
 
 /* ---- channels.c */
 struct instance_channel *channels_find(const struct instance *inst, const char *name);
 void channels_set(struct instance *inst, const struct plan *plan);
 void channels_free(struct instance *inst);
+/* The directory of logs and record; open while the instance is not over and while a log is. */
+int channels_open_dir(struct instance *inst, struct err *err) __attribute__((warn_unused_result));
 int channels_open(struct instance *inst, struct instance_channel *channel, struct err *err) __attribute__((warn_unused_result));
 void channels_set_final(struct instance *inst);
 /* Tail of the emulator's own messages in this boot; to be freed. */
 char *channels_emulator_text(struct instance *inst);
 
 /* ---- store.c */
+/* Writes the record. Where nothing of the instance is on disk yet it does nothing. */
+int store_put(struct instance *inst, struct err *err) __attribute__((warn_unused_result));
+/* As store_put where it must go on without: a failure is logged. */
 void store_save(struct instance *inst);
 Pwemu__V1__Record *store_load(const char *path, struct err *err);
 void store_apply(struct instance *inst, const Pwemu__V1__Record *record);

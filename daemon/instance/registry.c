@@ -7,9 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <unistd.h>
 
+#include "base/dirs.h"
 #include "base/log.h"
+#include "base/pb.h"
 #include "config/nearest.h"
+#include "instance/leftover.h"
 #include "instance/priv.h"
 #include "wire/mem.h"
 
@@ -21,14 +25,31 @@ struct registry {
 	struct instance **rows;
 	size_t count;
 	unsigned last_fresh;
+	struct timer *sweep; /* deferred: an observer may look at the instance still */
 	struct registry_observer *observers;
 };
+
+/* Its first start was refused: whoever asked has been told, nobody else knows of it. */
+static bool registry_is_unborn(const struct instance *inst)
+{
+	return instance_is_over(inst) && instance_boot(inst) == 0;
+}
 
 static void registry_on_change(void *ctx, struct instance *inst)
 {
 	struct registry *registry = ctx;
 	for (struct registry_observer *observer = registry->observers; observer != NULL; observer = observer->next)
 		observer->on_change(observer->ctx, inst);
+	if (registry_is_unborn(inst))
+		timer_arm(registry->sweep, 0);
+}
+
+static void registry_sweep(void *ctx)
+{
+	struct registry *registry = ctx;
+	for (size_t i = registry->count; i > 0; i--)
+		if (registry_is_unborn(registry->rows[i - 1]))
+			registry_remove(registry, registry->rows[i - 1]);
 }
 
 struct registry *registry_new(const struct registry_config *config)
@@ -38,6 +59,7 @@ struct registry *registry_new(const struct registry_config *config)
 	registry->env = (struct instance_env){
 		.base = config->base, .shim = config->shim, .state_dir = config->state_dir, .on_change = registry_on_change, .ctx = registry
 	};
+	registry->sweep = timer_new(config->base, registry_sweep, registry);
 	return registry;
 }
 
@@ -46,8 +68,9 @@ void registry_free(struct registry *registry)
 	if (registry == NULL)
 		return;
 	registry->observers = NULL;
-	for (size_t i = 0; i < registry->count; i++)
-		instance_free(registry->rows[i]);
+	while (registry->count > 0) /* what a pending request of one finds must not be one that is gone */
+		instance_free(registry->rows[--registry->count]);
+	timer_free(registry->sweep);
 	free(registry->rows);
 	free(registry);
 }
@@ -272,12 +295,13 @@ static char *registry_default_dir(const struct registry *registry, const char *p
 
 static struct instance *registry_claim_fresh(struct registry *registry, const Pwemu__V1__StartRequest *request)
 {
-	char name[32];
+	char name[32], *dir = NULL;
 	size_t matches;
-	do
+	do {
+		free(dir);
 		snprintf(name, sizeof(name), "run-%u", ++registry->last_fresh);
-	while (registry_by_name(registry, name, NULL, &matches) != NULL);
-	char *dir = registry_default_dir(registry, request->working_dir, name);
+		dir = registry_default_dir(registry, request->working_dir, name);
+	} while (registry_by_name(registry, name, NULL, &matches) != NULL || registry_by_dir(registry, dir) != NULL);
 	struct instance *inst = registry_make(registry, name, request->project, dir);
 	free(dir);
 	return inst;
@@ -384,18 +408,61 @@ static void registry_set_aside(const char *dir, const char *id, const struct err
 	free(to);
 }
 
+/* A start that came no further than its directory: the record is written before anything runs. */
+static void registry_remove_unborn(const char *dir, const char *id)
+{
+	struct err err = ERR_INIT;
+	char *path = xasprintf("%s/%s", dir, id);
+	if (dirs_remove(path, &err) < 0)
+		log_warn(NULL, "%s", err.msg);
+	free(path);
+}
+
+/* Every run directory belongs to an instance that is not over, or to a record that this daemon cannot use and leaves alone. */
+static bool registry_has_run_dir(struct registry *registry, const char *id)
+{
+	const struct instance *inst = registry_by_id(registry, id);
+	char *data = xasprintf("%s/data/%s", registry->config.state_dir, id), *aside = xasprintf("%s.broken", data);
+	bool is_left_alone = inst == NULL && (access(data, F_OK) == 0 || access(aside, F_OK) == 0);
+	free(data);
+	free(aside);
+	return is_left_alone || (inst != NULL && !instance_is_over(inst));
+}
+
+/* What a daemon left that died in the middle of a start or an end. */
+static void registry_clear_run_dirs(struct registry *registry)
+{
+	char *run = xasprintf("%s/run", registry->config.state_dir);
+	DIR *dir = opendir(run);
+	for (struct dirent *entry = dir != NULL ? readdir(dir) : NULL; entry != NULL; entry = readdir(dir))
+		if (entry->d_name[0] != '.' && !registry_has_run_dir(registry, entry->d_name))
+			leftover_clear(registry->config.base, run, entry->d_name);
+	if (dir != NULL)
+		closedir(dir);
+	free(run);
+}
+
 static void registry_adopt_one(struct registry *registry, const char *dir, const char *id)
 {
 	struct err err = ERR_INIT;
+	struct instance *inst = NULL;
 	char *path = xasprintf("%s/%s/record", dir, id);
 	Pwemu__V1__Record *record = store_load(path, &err);
+	if (record != NULL && strcmp(record->id, id) != 0) {
+		err_set(&err, ERR_DATA_LOSS, "record \"%s\" is a copy of another instance's, %.32s", path, record->id);
+		PB_FREE(record);
+	} else if (record != NULL) {
+		inst = instance_restore(&registry->env, registry->config.owner, record, &err);
+	}
 	free(path);
-	if (record == NULL && err.code == ERR_DATA_LOSS)
+	if (inst != NULL)
+		registry_add(registry, inst);
+	else if (err.code == ERR_DATA_LOSS)
 		registry_set_aside(dir, id, &err);
-	else if (record == NULL)
-		log_error(NULL, "%s", err.msg);
+	else if (err.code == ERR_NOT_FOUND && record == NULL)
+		registry_remove_unborn(dir, id);
 	else
-		registry_add(registry, instance_restore(&registry->env, registry->config.owner, record));
+		log_error(NULL, "%s", err.msg);
 }
 
 static bool registry_is_id(const char *name)
@@ -415,4 +482,5 @@ void registry_adopt(struct registry *registry)
 	if (dir != NULL)
 		closedir(dir);
 	free(path);
+	registry_clear_run_dirs(registry);
 }

@@ -36,9 +36,10 @@ void registry_adopt(struct registry *registry);
 struct instance *registry_find(struct registry *registry, const Pwemu__V1__InstanceRef *ref, struct err *err);
 struct instance *registry_by_id(struct registry *registry, const char *id);
 
-/* The instance that a start request means, made if need be. ALREADY_EXISTS (already-running) when it is not over. */
+/* The instance that a start request means, made if need be, to be started at once: one whose first start fails is forgotten, soon, from
+ * the loop. ALREADY_EXISTS (already-running) when it is not over. */
 struct instance *registry_claim(struct registry *registry, const Pwemu__V1__StartRequest *request, struct err *err);
-/* Forgets an instance that never ran, or erases one that is over. */
+/* Erases an instance that is over, logs and all. Not from an observer. */
 void registry_remove(struct registry *registry, struct instance *inst);
 
 /* Sorted by project, then name; the array belongs to the caller. */

@@ -117,20 +117,26 @@ static void store_fill(struct instance *inst, Pwemu__V1__Record *record)
 	store_fill_channels(inst, record);
 }
 
-void store_save(struct instance *inst)
+int store_put(struct instance *inst, struct err *err)
 {
 	if (inst->log_dir < 0)
-		return; /* nothing of it is on disk yet */
+		return 0; /* nothing of it is on disk yet */
 	Pwemu__V1__Record record;
 	store_fill(inst, &record);
 	size_t len = pwemu__v1__record__get_packed_size(&record);
 	uint8_t *bytes = xmalloc(len);
 	pwemu__v1__record__pack(&record, bytes);
-	struct err err = ERR_INIT;
-	if (store_write(inst->log_dir, bytes, len, &err) < 0)
-		log_error(&inst->scope, "the record could not be saved, a new daemon would go on from an older one: %s", err.msg);
+	int rc = store_write(inst->log_dir, bytes, len, err);
 	free(bytes);
 	store_free_channels(&record);
+	return rc < 0 ? err_prefix(err, "record of instance \"%s\"", inst->name) : 0;
+}
+
+void store_save(struct instance *inst)
+{
+	struct err err = ERR_INIT;
+	if (store_put(inst, &err) < 0)
+		log_error(&inst->scope, "a new daemon would go on from an older record: %s", err.msg);
 }
 
 static int store_read_file(const char *path, char **out, size_t *out_len, struct err *err)
@@ -180,7 +186,7 @@ Pwemu__V1__Record *store_load(const char *path, struct err *err)
 {
 	char *text = NULL;
 	size_t len = 0;
-	if (store_read_file(path, &text, &len, err) < 0)
+	if (store_read_file(path, &text, &len, err) < 0 || text == NULL)
 		return NULL;
 	Pwemu__V1__Record *record = store_decode(text, len);
 	free(text);
