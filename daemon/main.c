@@ -224,7 +224,7 @@ static void daemon_end(void *ctx)
 	struct daemon *d = ctx;
 	if (d->is_ending)
 		return;
-	d->is_ending = true;
+	d->is_ending = d->services.is_ending = true;
 	log_info(NULL, "ending, %zu instances run on", registry_running(d->services.registry));
 	rpc_server_drain(d->server, DAEMON_DRAIN_MS, daemon_on_drained, d);
 }
@@ -233,15 +233,8 @@ static void daemon_on_hangup(void *ctx)
 {
 	struct daemon *d = ctx;
 	struct err err = ERR_INIT;
-	struct target_set *fresh = target_set_new();
-	if (target_set_load(fresh, d->services.targets_dir, &err) < 0) {
-		log_error(NULL, "targets are not read again: %s", err.msg);
-		target_set_free(fresh);
-		return;
-	}
-	target_set_free(d->services.targets);
-	d->services.targets = fresh;
-	log_info(NULL, "%zu targets read", target_set_count(fresh));
+	if (service_reload_targets(&d->services, "SIGHUP", &err) < 0)
+		log_error(NULL, "%s", err.msg);
 }
 
 /* An automatic daemon ends a while after its last instance did; armed by that end. */
@@ -320,20 +313,13 @@ static void daemon_name_owner(struct daemon *d)
 		snprintf(d->owner, sizeof(d->owner), "%u", (unsigned)geteuid());
 }
 
-static int daemon_admit(void *ctx, const struct rpc_peer *peer, struct err *err)
-{
-	const struct daemon *d = ctx;
-	if (peer->uid == d->services.uid || peer->uid == 0)
-		return 0;
-	return err_set(err, ERR_PERMISSION_DENIED, "this daemon serves uid %u only, not uid %u", (unsigned)d->services.uid,
-		       (unsigned)peer->uid);
-}
-
-/* The server's context is the services; admission needs only the uid, which they have. */
 static int daemon_on_admit(void *ctx, const struct rpc_peer *peer, struct err *err)
 {
-	struct services *services = ctx;
-	return daemon_admit(services->ctx, peer, err);
+	const struct services *services = ctx;
+	if (peer->uid == services->uid || peer->uid == 0)
+		return 0;
+	return err_set(err, ERR_PERMISSION_DENIED, "this daemon serves uid %u only, not uid %u", (unsigned)services->uid,
+		       (unsigned)peer->uid);
 }
 
 static void daemon_on_disconnect(void *ctx, const struct rpc_peer *peer)
@@ -419,7 +405,6 @@ static void daemon_stop(struct daemon *d)
 	for (size_t i = 0; i < sizeof(d->signals) / sizeof(d->signals[0]); i++)
 		loop_watch_free(d->signals[i]);
 	rpc_server_free(d->server);
-	svc_instances_fini(&d->services);
 	control_close(d->control);
 	timer_free(d->idle_timer);
 	registry_free(d->services.registry);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "rpc/service.h"
 
+#include "base/log.h"
+
 struct services *service_of(struct rpc_call *call)
 {
 	return rpc_call_server_ctx(call);
@@ -29,4 +31,17 @@ struct instance *service_find(struct rpc_call *call, const Pwemu__V1__InstanceRe
 	if (inst == NULL)
 		service_fail(call, &err);
 	return inst;
+}
+
+int service_reload_targets(struct services *services, const char *who, struct err *err)
+{
+	struct target_set *fresh = target_set_new();
+	if (target_set_load(fresh, services->targets_dir, err) < 0) {
+		target_set_free(fresh);
+		return err_prefix(err, "targets are not read again");
+	}
+	target_set_free(services->targets); /* instances have copies */
+	services->targets = fresh;
+	log_info(NULL, "%zu targets read, asked by %s", target_set_count(fresh), who);
+	return 0;
 }

@@ -18,6 +18,7 @@ struct services {
 	const char *socket, *state_dir, *targets_dir, *log;
 	uid_t uid;
 	bool is_auto;
+	bool is_ending; /* nothing is started any more */
 	uint64_t started_ns;
 	void (*on_shutdown)(void *ctx); /* somebody asked the daemon to end */
 	void *ctx;
@@ -25,8 +26,8 @@ struct services {
 
 extern const struct rpc_method svc_instances_methods[], svc_channels_methods[], svc_targets_methods[], svc_daemon_methods[];
 
+/* Before the first call. What it registers with the registry stays until that is freed. */
 void svc_instances_init(struct services *services);
-void svc_instances_fini(struct services *services);
 
 /* Ends the call with the error. */
 void service_fail(struct rpc_call *call, const struct err *err);
@@ -35,6 +36,8 @@ void service_send_instance(struct rpc_call *call, struct instance *inst, bool fi
 /* The instance a request names, or NULL after the call was ended with the error. */
 struct instance *service_find(struct rpc_call *call, const Pwemu__V1__InstanceRef *ref);
 struct services *service_of(struct rpc_call *call);
+/* Reads the targets again; when that fails the old ones stay. `who`: for the log. */
+int service_reload_targets(struct services *services, const char *who, struct err *err) __attribute__((warn_unused_result));
 
 /* A row of a method table. */
 #define SERVICE_METHOD(service, method, kind_, request_type, reply_type, max, right_, handler)                                             \

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -30,15 +31,13 @@ static void handle_reload(struct rpc_call *call, const ProtobufCMessage *message
 	(void)message;
 	struct services *services = service_of(call);
 	struct err err = ERR_INIT;
-	struct target_set *fresh = target_set_new();
-	if (target_set_load(fresh, services->targets_dir, &err) < 0) {
-		target_set_free(fresh);
+	char who[32];
+	snprintf(who, sizeof(who), "uid %u", (unsigned)rpc_call_peer(call)->uid);
+	if (service_reload_targets(services, who, &err) < 0) {
 		service_fail(call, &err);
 		return;
 	}
-	target_set_free(services->targets); /* instances have copies */
-	services->targets = fresh;
-	log_info(NULL, "%zu targets read, asked by uid %u", target_set_count(fresh), (unsigned)rpc_call_peer(call)->uid);
+	const struct target_set *fresh = services->targets;
 	Pwemu__V1__ReloadReply reply = PWEMU__V1__RELOAD_REPLY__INIT;
 	size_t errors = target_set_error_count(fresh);
 	reply.targets = (uint32_t)target_set_count(fresh);
@@ -53,41 +52,50 @@ static void handle_reload(struct rpc_call *call, const ProtobufCMessage *message
 
 /* One at a time is enough: whoever comes second gets the same end. */
 static struct shutdown {
-	struct rpc_call *call; /* NULL: none is under way, or its client is gone */
-	struct services *services;
+	struct services *services; /* NULL: none is under way */
+	struct rpc_call *call;     /* NULL: answered, or its client is gone; what it asked for is done all the same */
 	struct registry_observer observer;
-	bool is_observing;
+	bool with_instances;
 	uint32_t stopped;
 } shutdown_state;
 
+static bool shutdown_must_wait(void)
+{
+	return shutdown_state.with_instances && registry_running(shutdown_state.services->registry) > 0;
+}
+
+/* The daemon ends when the answer is out. */
 static void shutdown_on_end(struct rpc_call *call, void *ctx)
 {
-	(void)call, (void)ctx;
-	struct services *services = shutdown_state.services;
+	(void)call;
+	struct services *services = ctx;
 	shutdown_state.call = NULL;
-	services->on_shutdown(services->ctx);
+	if (!shutdown_must_wait())
+		services->on_shutdown(services->ctx);
 }
 
 static const struct rpc_call_ops shutdown_ops = { .on_end = shutdown_on_end };
 
-/* Answers when nothing that was to be stopped runs any more; the daemon ends when the answer is out. */
-static void shutdown_try(bool with_instances)
+static void shutdown_answer(struct rpc_call *call)
 {
-	size_t running = registry_running(shutdown_state.services->registry);
-	if (shutdown_state.call == NULL || (with_instances && running > 0))
-		return;
 	Pwemu__V1__ShutdownReply reply = PWEMU__V1__SHUTDOWN_REPLY__INIT;
-	reply.left_running = (uint32_t)running;
+	reply.left_running = (uint32_t)registry_running(shutdown_state.services->registry);
 	reply.stopped = shutdown_state.stopped;
-	struct rpc_call *call = shutdown_state.call;
-	shutdown_state.call = NULL;
 	rpc_call_reply(call, &reply.base);
 }
 
 static void shutdown_on_change(void *ctx, struct instance *inst)
 {
-	(void)ctx, (void)inst;
-	shutdown_try(true);
+	(void)inst;
+	struct services *services = ctx;
+	struct rpc_call *call = shutdown_state.call;
+	if (shutdown_must_wait())
+		return;
+	shutdown_state.call = NULL;
+	if (call != NULL)
+		shutdown_answer(call);
+	else
+		services->on_shutdown(services->ctx);
 }
 
 static void shutdown_stop_all(struct services *services)
@@ -107,25 +115,27 @@ static void handle_shutdown(struct rpc_call *call, const ProtobufCMessage *messa
 {
 	bool with_instances = ((const Pwemu__V1__ShutdownRequest *)message)->with_instances;
 	struct services *services = service_of(call);
-	if (shutdown_state.call != NULL) {
+	if (shutdown_state.services != NULL) {
 		struct err err = ERR_INIT;
 		err_set(&err, ERR_UNAVAILABLE, "the daemon is ending already");
 		service_fail(call, &err);
 		return;
 	}
 	log_info(NULL, "shutdown%s, asked by uid %u", with_instances ? " with all instances" : "", (unsigned)rpc_call_peer(call)->uid);
-	shutdown_state.call = call;
+	services->is_ending = true;
 	shutdown_state.services = services;
-	shutdown_state.stopped = 0;
+	shutdown_state.call = call;
+	shutdown_state.with_instances = with_instances;
 	rpc_call_adopt(call, &shutdown_ops, services);
-	if (with_instances && !shutdown_state.is_observing) {
-		shutdown_state.is_observing = true;
-		shutdown_state.observer.on_change = shutdown_on_change;
+	if (with_instances) {
+		shutdown_state.observer = (struct registry_observer){ .on_change = shutdown_on_change, .ctx = services };
 		registry_observe(services->registry, &shutdown_state.observer);
-	}
-	if (with_instances)
 		shutdown_stop_all(services);
-	shutdown_try(with_instances);
+	}
+	if (shutdown_state.call != NULL && !shutdown_must_wait()) {
+		shutdown_state.call = NULL;
+		shutdown_answer(call);
+	}
 }
 
 const struct rpc_method svc_daemon_methods[] = {

@@ -19,9 +19,9 @@ struct pending {
 	/* Looks at the instance; answers the call and returns true when it is time. */
 	bool (*try)(struct pending *pending, struct instance *inst);
 	bool is_answered;
-	bool no_wait;       /* Start */
-	bool remove_unborn; /* Start: the instance never ran, forget it */
-	bool remove_after;  /* Remove: it is over now, erase it */
+	bool no_wait;      /* Start */
+	bool remove_after; /* Remove: it is over now, erase it */
+	bool is_behind;    /* Watch: a change was not sent, the client is slow */
 };
 
 static LIST_HEAD(, pending) pendings = LIST_HEAD_INITIALIZER(pendings);
@@ -33,13 +33,27 @@ static void pending_on_end(struct rpc_call *call, void *ctx)
 	struct pending *pending = ctx;
 	LIST_REMOVE(pending, link);
 	struct instance *inst = registry_by_id(pending->services->registry, pending->id);
-	bool is_over = inst != NULL && instance_is_over(inst);
-	if (is_over && ((pending->remove_unborn && instance_boot(inst) == 0) || pending->remove_after))
+	if (inst != NULL && instance_is_over(inst) && pending->remove_after)
 		registry_remove(pending->services->registry, inst);
 	free(pending);
 }
 
-static const struct rpc_call_ops pending_ops = { .on_end = pending_on_end };
+static void pending_try(struct pending *pending, struct instance *inst)
+{
+	if (!pending->is_answered && strcmp(pending->id, instance_id(inst)) == 0)
+		pending->is_answered = pending->try(pending, inst);
+}
+
+static void pending_on_writable(struct rpc_call *call, void *ctx)
+{
+	(void)call;
+	struct pending *pending = ctx;
+	struct instance *inst = registry_by_id(pending->services->registry, pending->id);
+	if (pending->is_behind && inst != NULL)
+		pending_try(pending, inst);
+}
+
+static const struct rpc_call_ops pending_ops = { .on_writable = pending_on_writable, .on_end = pending_on_end };
 
 static struct pending *pending_new(struct rpc_call *call, struct instance *inst,
 				   bool (*try)(struct pending *pending, struct instance *inst))
@@ -52,12 +66,6 @@ static struct pending *pending_new(struct rpc_call *call, struct instance *inst,
 	LIST_INSERT_HEAD(&pendings, pending, link);
 	rpc_call_adopt(call, &pending_ops, pending);
 	return pending;
-}
-
-static void pending_try(struct pending *pending, struct instance *inst)
-{
-	if (!pending->is_answered && strcmp(pending->id, instance_id(inst)) == 0)
-		pending->is_answered = pending->try(pending, inst);
 }
 
 static void pending_on_change(void *ctx, struct instance *inst)
@@ -74,11 +82,6 @@ void svc_instances_init(struct services *services)
 {
 	observer = (struct registry_observer){ .on_change = pending_on_change };
 	registry_observe(services->registry, &observer);
-}
-
-void svc_instances_fini(struct services *services)
-{
-	(void)services;
 }
 
 /* ---------------------------------------------------------------- Start */
@@ -142,6 +145,11 @@ static void handle_start(struct rpc_call *call, const ProtobufCMessage *message)
 	const struct driver_ops *driver = NULL;
 	struct instance *inst = NULL;
 	const Pwemu__V1__Target *target = start_target(services, request, &err);
+	if (services->is_ending) {
+		err_set(&err, ERR_UNAVAILABLE, "the daemon is ending and starts nothing; try again in a moment");
+		err_reason(&err, "daemon-ending");
+		target = NULL;
+	}
 	if (target != NULL)
 		driver = start_driver(target, request, &err);
 	if (driver != NULL)
@@ -152,7 +160,6 @@ static void handle_start(struct rpc_call *call, const ProtobufCMessage *message)
 	}
 	struct pending *pending = pending_new(call, inst, start_try);
 	pending->no_wait = request->no_wait;
-	pending->remove_unborn = true;
 	instance_start(inst, driver, target, request, request->stop_on_disconnect ? rpc_call_peer(call)->connection : 0);
 	pending_try(pending, inst);
 }
@@ -193,7 +200,8 @@ static void handle_stop(struct rpc_call *call, const ProtobufCMessage *message)
 
 static bool watch_try(struct pending *pending, struct instance *inst)
 {
-	if (rpc_call_can_send(pending->call) || instance_is_over(inst))
+	pending->is_behind = !rpc_call_can_send(pending->call) && !instance_is_over(inst);
+	if (!pending->is_behind)
 		service_send_instance(pending->call, inst, false);
 	if (!instance_is_over(inst))
 		return false;
@@ -272,13 +280,18 @@ static void action_on_done(void *ctx, const struct err *err)
 {
 	struct action *action = ctx;
 	struct instance *inst = registry_by_id(action->services->registry, action->id);
-	struct err gone = ERR_INIT;
-	err_set(&gone, ERR_ABORTED, "the instance was removed meanwhile");
+	bool is_lost = inst == NULL || (err != NULL && (err->code == ERR_CANCELLED || err->code == ERR_UNAVAILABLE));
+	struct err lost = ERR_INIT;
 	action->is_done = true;
-	if (action->call != NULL && err == NULL && inst != NULL)
+	if (is_lost) {
+		err_set(&lost, ERR_FAILED_PRECONDITION, "instance \"%s\" ended before it was done",
+			inst != NULL ? instance_name(inst) : action->id);
+		err_reason(&lost, "not-running");
+	}
+	if (action->call != NULL && err == NULL && !is_lost)
 		service_send_instance(action->call, inst, true);
 	else if (action->call != NULL)
-		service_fail(action->call, err != NULL ? err : &gone);
+		service_fail(action->call, is_lost ? &lost : err);
 	action_release(action);
 }
 
