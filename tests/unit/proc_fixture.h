@@ -29,7 +29,7 @@
 #include "loop/proc_record.h"
 #include "loop/timer.h"
 
-#define DEADLINE_MS 8000
+#define DEADLINE_MS 30000
 
 struct seen {
 	int started, ended, released;

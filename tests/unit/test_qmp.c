@@ -21,7 +21,7 @@
 #include "driver/qmp.h"
 #include "wire/mem.h"
 
-#define DEADLINE_S 10
+#define DEADLINE_S 30
 #define GREETING   "{\"QMP\": {\"version\": {}, \"capabilities\": [\"oob\"]}}\r\n"
 
 struct box {
