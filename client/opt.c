@@ -165,6 +165,8 @@ static int parse_cluster(struct parser *p, const char *letters)
 		const struct opt_spec *spec = find_letter(p, *letters);
 		if (spec == NULL)
 			return err_set(p->err, ERR_INVALID_ARGUMENT, "unknown option -%c", *letters);
+		if (spec->type == OPT_MAY_CHOOSE && letters[1] == '=')
+			return add_value(p, spec, letters + 2);
 		if (takes_argument(spec))
 			return letters[1] != '\0' ? add_value(p, spec, letters + 1) : add_from_next(p, spec);
 		if (add_value(p, spec, NULL) < 0)

@@ -377,6 +377,7 @@ static void open_watch(struct session *s)
 	Pwemu__V1__WatchRequest request = PWEMU__V1__WATCH_REQUEST__INIT;
 	ref.id = s->inst->id;
 	request.instance = &ref;
+	request.stop_on_disconnect = 1; /* also after the daemon was replaced */
 	s->watch = rpc_client_call(s->cli->conn.client, call_method(CALL_INSTANCES_WATCH), &request.base, 0, &ops, s);
 	rpc_stream_half_close(s->watch);
 }

@@ -19,10 +19,12 @@ static size_t format_time(const struct stamp *stamp, const Pwemu__V1__Data *data
 	}
 	time_t seconds = (time_t)(ns / NS_PER_S);
 	struct tm tm;
-	char date[32] = "-";
-	if (localtime_r(&seconds, &tm) != NULL)
-		strftime(date, sizeof(date), "%Y-%m-%d %H:%M:%S", &tm);
-	return (size_t)snprintf(text, size, "%s.%02u ", date, ticks);
+	char date[32] = "-", zone[8] = "+0000";
+	if (localtime_r(&seconds, &tm) != NULL) {
+		strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &tm);
+		strftime(zone, sizeof(zone), "%z", &tm);
+	}
+	return (size_t)snprintf(text, size, "%s.%02u%.3s:%.2s ", date, ticks, zone, zone + 3); /* RFC 3339 */
 }
 
 void stamp_write(struct stamp *stamp, const Pwemu__V1__Data *data, void (*write)(void *ctx, const char *bytes, size_t len), void *ctx)

@@ -9,6 +9,7 @@
 #include <sys/file.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/dirs.h"
@@ -28,6 +29,18 @@ struct control {
 	void *ctx;
 };
 
+/* Before the loop runs: nobody waits for us meanwhile but who started us. */
+static int control_await_lock(int fd, unsigned wait_ms)
+{
+	const unsigned step_ms = 20;
+	for (unsigned waited_ms = 0; flock(fd, LOCK_EX | LOCK_NB) < 0; waited_ms += step_ms) {
+		if (errno != EWOULDBLOCK || waited_ms >= wait_ms)
+			return -1;
+		nanosleep(&(struct timespec){ .tv_nsec = (long)step_ms * 1000000 }, NULL);
+	}
+	return 0;
+}
+
 static int control_lock(struct control *control, const struct control_config *config, struct err *err)
 {
 	char *path = xasprintf("%s/daemon.lock", config->state_dir);
@@ -37,7 +50,7 @@ static int control_lock(struct control *control, const struct control_config *co
 	if (rc < 0)
 		return rc;
 	char holder[512] = "";
-	if (flock(control->lock_fd, LOCK_EX | LOCK_NB) < 0) {
+	if (control_await_lock(control->lock_fd, config->wait_ms) < 0) {
 		ssize_t n = pread(control->lock_fd, holder, sizeof(holder) - 1, 0);
 		holder[n > 0 ? n : 0] = '\0';
 		err_set(err, ERR_ALREADY_EXISTS, "a daemon already uses the state directory \"%s\" (%s)", config->state_dir, holder);

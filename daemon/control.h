@@ -13,6 +13,7 @@ struct event_base;
 struct control_config {
 	const char *state_dir;
 	const char *socket;
+	unsigned wait_ms; /* how long to wait for a daemon that is just ending to give up the lock */
 };
 
 /* Takes the lock and listens. ALREADY_EXISTS names the daemon that has the lock. */

@@ -25,6 +25,7 @@
 
 #define DAEMON_DRAIN_MS 1000
 #define DAEMON_IDLE_S   600
+#define DAEMON_LOCK_MS  5000
 
 extern const unsigned char wire_descriptors[], wire_descriptors_end[];
 
@@ -381,7 +382,9 @@ static void daemon_make_services(struct daemon *d)
 static int daemon_start(struct daemon *d, struct err *err)
 {
 	int listen_fd;
-	struct control_config control = { .state_dir = d->paths.state_dir, .socket = d->paths.control_socket };
+	struct control_config control = { .state_dir = d->paths.state_dir,
+					  .socket = d->paths.control_socket,
+					  .wait_ms = d->options.is_auto ? DAEMON_LOCK_MS : 0 };
 	if (control_open(&control, &d->control, &listen_fd, err) < 0)
 		return -1;
 	daemon_raise_limits();

@@ -9,7 +9,8 @@
 #include "instance/priv.h"
 #include "wire/mem.h"
 
-#define INSTANCE_GRACE_MS 5000
+#define INSTANCE_GRACE_MS  5000
+#define INSTANCE_KEEPER_MS 10000 /* for a client to come back after the daemon was replaced */
 
 static void instance_on_timeout(void *ctx);
 
@@ -77,6 +78,30 @@ void instance_changed(struct instance *inst)
 	inst->env->on_change(inst->env->ctx, inst);
 }
 
+/* ---------------------------------------------------------------- identity */
+
+static void instance_name_scope(struct instance *inst)
+{
+	snprintf(inst->scope.name, sizeof(inst->scope.name), "%s (%s)", inst->name, inst->id);
+}
+
+void instance_keep(struct instance *inst, uint64_t connection)
+{
+	inst->keeper = connection;
+	if (inst->keeper_timer != NULL)
+		timer_disarm(inst->keeper_timer);
+}
+
+void instance_rename(struct instance *inst, const char *name, const char *project)
+{
+	char *old_name = inst->name, *old_project = inst->project;
+	inst->name = xstrdup(name);
+	inst->project = xstrdup(project);
+	free(old_name);
+	free(old_project);
+	instance_name_scope(inst);
+}
+
 /* ---------------------------------------------------------------- life */
 
 struct instance *instance_new(const struct instance_env *env, const struct instance_identity *identity)
@@ -93,7 +118,7 @@ struct instance *instance_new(const struct instance_env *env, const struct insta
 	inst->uid = identity->uid;
 	inst->timer = timer_new(env->base, instance_on_timeout, inst);
 	strv_init(&inst->argv);
-	snprintf(inst->scope.name, sizeof(inst->scope.name), "%s (%s)", inst->name, inst->id);
+	instance_name_scope(inst);
 	return inst;
 }
 
@@ -108,6 +133,7 @@ void instance_free(struct instance *inst)
 	proc_free(inst->proc);
 	channels_free(inst);
 	timer_free(inst->timer);
+	timer_free(inst->keeper_timer);
 	if (inst->log_dir >= 0)
 		close(inst->log_dir);
 	PB_FREE(inst->target);
@@ -215,8 +241,7 @@ static void enter_booting(struct instance *inst)
 /* A boot that was given up without having been looked at is over all the same. */
 static void enter_over(struct instance *inst)
 {
-	inst->ended_ns = clock_wall_ns();
-	inst->keeper = 0;
+	instance_keep(inst, 0);
 	channels_set_final(inst);
 	instance_trim(inst);
 }
@@ -352,6 +377,17 @@ void instance_erase(struct instance *inst)
 
 /* ---------------------------------------------------------------- adoption */
 
+static void instance_on_keeper_timeout(void *ctx)
+{
+	instance_stop(ctx, 0, "its client was lost with the daemon");
+}
+
+static void instance_await_keeper(struct instance *inst)
+{
+	inst->keeper_timer = timer_new(inst->env->base, instance_on_keeper_timeout, inst);
+	timer_arm(inst->keeper_timer, INSTANCE_KEEPER_MS);
+}
+
 static void instance_after_adoption(struct instance *inst)
 {
 	struct err err = ERR_INIT;
@@ -375,7 +411,7 @@ static void instance_after_adoption(struct instance *inst)
 		if (inst->stop_requested)
 			proc_stop(inst->proc, INSTANCE_GRACE_MS);
 		else if (inst->request->stop_on_disconnect)
-			instance_stop(inst, 0, "its client was lost with the daemon");
+			instance_await_keeper(inst);
 	}
 }
 

@@ -62,6 +62,10 @@ pid_t instance_pid(const struct instance *inst);
 const struct err *instance_start_error(const struct instance *inst);
 /* Connection that keeps it alive, 0 if none. */
 uint64_t instance_keeper(const struct instance *inst);
+/* From now on it lives as long as this connection. */
+void instance_keep(struct instance *inst, uint64_t connection);
+/* A start under another name in the same working directory. */
+void instance_rename(struct instance *inst, const char *name, const char *project);
 /* Its description for clients; pointers into the instance, valid until it changes. To be released with instance_describe_fini. */
 void instance_describe(struct instance *inst, Pwemu__V1__Instance *out);
 void instance_describe_fini(Pwemu__V1__Instance *out);

@@ -32,6 +32,7 @@ struct instance {
 	struct timer *timer;
 	struct err start_error;
 	uint64_t keeper;
+	struct timer *keeper_timer; /* NULL: not adopted, or its keeper has come back */
 
 	Pwemu__V1__Target *target;
 	Pwemu__V1__StartRequest *request;

@@ -342,6 +342,8 @@ static struct instance *registry_claim_named(struct registry *registry, const Pw
 		inst = registry_make(registry, name, request->project, dir);
 	else if (!instance_is_over(inst))
 		inst = registry_already_running(inst, err);
+	else
+		instance_rename(inst, name, request->project);
 	free(dir);
 	return inst;
 }

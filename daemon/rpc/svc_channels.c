@@ -114,6 +114,31 @@ static struct tap *tap_new(struct rpc_call *call, const struct instance *inst)
 
 /* ---------------------------------------------------------------- positions */
 
+/* The boot that a position names, else the one in which its offset lies; 0: before all that is known. */
+static uint32_t position_boot(const struct hub *hub, const Pwemu__V1__Position *from, uint64_t offset)
+{
+	bool is_number = from != NULL && from->at_case == PWEMU__V1__POSITION__AT_BOOT_NUMBER;
+	bool is_named = is_number || (from != NULL && from->at_case == PWEMU__V1__POSITION__AT_BOOT);
+	struct hub_boot boot;
+	if (is_named)
+		return hub_find_boot(hub, is_number ? from->boot_number : 0, &boot, NULL) == 0 ? boot.number : 0;
+	for (uint32_t number = hub_last_boot(hub); number > 0; number--)
+		if (hub_find_boot(hub, (int32_t)number, &boot, NULL) == 0 && boot.offset <= offset)
+			return number;
+	return 0;
+}
+
+/* First byte after that boot. A boot that printed nothing begins where the next one does, and some have left no mark. */
+static uint64_t position_boot_end(const struct hub *hub, uint32_t number)
+{
+	uint64_t limit = UINT64_MAX;
+	struct hub_boot boot;
+	for (uint32_t later = hub_last_boot(hub); later > number; later--)
+		if (hub_find_boot(hub, (int32_t)later, &boot, NULL) == 0)
+			limit = boot.offset;
+	return limit;
+}
+
 static int position_of_boot(const struct hub *hub, int32_t number, uint64_t *out, struct err *err)
 {
 	struct hub_boot boot;
@@ -146,16 +171,6 @@ static int position_resolve(const struct hub *hub, const Pwemu__V1__Position *fr
 	}
 }
 
-/* First byte after the boot in which `offset` lies. */
-static uint64_t position_boot_end(const struct hub *hub, uint64_t offset)
-{
-	uint64_t limit = UINT64_MAX;
-	struct hub_boot boot;
-	for (int32_t back = 0; hub_find_boot(hub, back, &boot, NULL) == 0 && boot.offset > offset; back--)
-		limit = boot.offset;
-	return limit;
-}
-
 /* ---------------------------------------------------------------- Read */
 
 static const struct rpc_call_ops read_ops = { .on_writable = tap_on_writable, .on_end = tap_on_end };
@@ -166,7 +181,7 @@ static int read_open(struct tap *tap, struct hub *hub, const Pwemu__V1__ReadRequ
 	if (position_resolve(hub, request->from, &from, err) < 0)
 		return -1;
 	if (request->one_boot) {
-		uint64_t boot_end = position_boot_end(hub, from);
+		uint64_t boot_end = position_boot_end(hub, position_boot(hub, request->from, from));
 		limit = boot_end < limit ? boot_end : limit;
 	}
 	tap->times = request->times;
@@ -232,7 +247,7 @@ static void attach_on_message(struct rpc_call *call, void *ctx, const ProtobufCM
 		return;
 	if (!tap->may_write) {
 		struct err err = ERR_INIT;
-		err_set(&err, ERR_PERMISSION_DENIED, "this stream was not opened for writing; set AttachOpen.write");
+		err_set(&err, ERR_PERMISSION_DENIED, "input is not taken here: the channel is read-only, or AttachOpen.write was not set");
 		tap_finish(tap, &err);
 		return;
 	}
@@ -292,19 +307,19 @@ static void attach_send_opened(struct tap *tap, struct instance *inst, struct hu
 	rpc_call_send(tap->call, &reply.base);
 }
 
-/* Asks for the writer role. A channel that takes input, but not just now (its boot is ending), is no error: it is read to its end. */
-static int attach_open_writer(struct tap *tap, struct hub *hub, bool takes_input, bool steal, char *reason, size_t size, struct err *err)
+/* Asks for the writer role. That there is none to be had (the channel is read-only, its boot is ending) is no error: it is read. */
+static void attach_open_writer(struct tap *tap, struct hub *hub, bool steal, char *reason, size_t size)
 {
 	const struct rpc_peer *peer = rpc_call_peer(tap->call);
+	struct err err = ERR_INIT;
 	char who[64];
 	snprintf(who, sizeof(who), "a client (uid %u, process %d)", (unsigned)peer->uid, (int)peer->pid);
-	if (writer_open(hub, who, steal, &attach_writer_ops, tap, &tap->writer, err) < 0) {
-		snprintf(reason, size, "the boot is ending");
-		return takes_input ? 0 : -1;
+	if (writer_open(hub, who, steal, &attach_writer_ops, tap, &tap->writer, &err) < 0) {
+		snprintf(reason, size, "%.120s", err.msg);
+		return;
 	}
 	const char *holder = writer_holder(hub);
 	snprintf(reason, size, "%s has the writer role", holder != NULL ? holder : "another");
-	return 0;
 }
 
 static int attach_open(struct tap *tap, struct instance *inst, const Pwemu__V1__AttachOpen *open, struct err *err)
@@ -316,10 +331,9 @@ static int attach_open(struct tap *tap, struct instance *inst, const Pwemu__V1__
 	if (instance_hub(inst, open->channel, &hub, &channel, err) < 0 || position_resolve(hub, open->from, &from, err) < 0 ||
 	    cursor_open(hub, from, UINT64_MAX, false, &tap_cursor_ops, tap, &tap->cursor, err) < 0)
 		return -1;
-	bool takes_input = instance_channel_takes_input(inst, channel);
-	if (open->write && attach_open_writer(tap, hub, takes_input, open->steal, reason, sizeof(reason), err) < 0)
-		return -1;
-	tap->may_write = open->write;
+	if (open->write)
+		attach_open_writer(tap, hub, open->steal, reason, sizeof(reason));
+	tap->may_write = open->write && instance_channel_takes_input(inst, channel);
 	attach_send_opened(tap, inst, hub, channel, reason);
 	return 0;
 }

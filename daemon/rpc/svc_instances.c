@@ -211,9 +211,13 @@ static bool watch_try(struct pending *pending, struct instance *inst)
 
 static void handle_watch(struct rpc_call *call, const ProtobufCMessage *message)
 {
-	struct instance *inst = service_find(call, ((const Pwemu__V1__WatchRequest *)message)->instance);
-	if (inst != NULL)
-		pending_try(pending_new(call, inst, watch_try), inst);
+	const Pwemu__V1__WatchRequest *request = (const Pwemu__V1__WatchRequest *)message;
+	struct instance *inst = service_find(call, request->instance);
+	if (inst == NULL)
+		return;
+	if (request->stop_on_disconnect && !instance_is_over(inst))
+		instance_keep(inst, rpc_call_peer(call)->connection);
+	pending_try(pending_new(call, inst, watch_try), inst);
 }
 
 static bool remove_try(struct pending *pending, struct instance *inst)

@@ -114,17 +114,46 @@ daemon_pid() { pwemu daemon info -o json | json 'j["pid"]'; }
 	[ "$(cat "$T/follow")" = "$(pwemu logs -i a)" ]
 }
 
-@test "run when its daemon is killed: 125, pwemu-error, nothing is left" {
-	pwemu run "$BOARD" "$FW/slow.elf" --result verdict >"$T/out" 2>"$T/err" </dev/null 3>&- &
-	pid=$!
-	wait_until "$DEADLINE" file_has "$T/out" "tick 3"
+# ticks_go_on FILE: the numbers of "tick N" are 0, 1, 2, … without a gap.
+ticks_go_on() { awk '/^tick [0-9]+$/ && $2 != n++ { exit 1 } END { exit n < 3 }' "$1"; }
+
+# goes_on COMMAND...: a run whose daemon is replaced by that command notices nothing.
+goes_on() {
+	pwemu run "$BOARD" "$FW/slow.elf" --result verdict >"$T/run.out" 2>"$T/run.err" </dev/null 3>&- &
+	run_pid=$!
+	wait_until "$DEADLINE" file_has "$T/run.out" "tick 2"
 	emulator=$(pwemu status -o json | json 'j["pid"]')
-	kill -KILL "$(daemon_pid)"
+	"$@"
+	seen=$(wc -l <"$T/run.out")
+	wait_until "$DEADLINE" file_has "$T/run.out" "tick $((seen + 5))"
+	ticks_go_on "$T/run.out" || no "$(cat "$T/run.out")"
+	[ "$(pwemu status -o json | json 'j["pid"]')" = "$emulator" ]
+}
+
+@test "run goes on over a daemon restart, and its instance still ends with it" {
+	goes_on pwemu -q daemon restart
+	kill -KILL "$run_pid"
+	wait_until "$DEADLINE" is_state run-1 ended
+	wait "$run_pid" || true
+}
+
+@test "run goes on when its daemon is killed" {
+	goes_on kill -KILL "$(pwemu ls >/dev/null; daemon_pid)"
+	kill -TERM "$run_pid" # a background job of bash ignores SIGINT
 	status=0
-	wait "$pid" || status=$?
-	[ "$status" = 125 ]
-	[ "$(cat verdict)" = pwemu-error ]
-	contains "$(tail -n 1 "$T/err")" daemon
+	wait "$run_pid" || status=$?
+	[ "$status" = 143 ]
+	[ "$(cat verdict)" = interrupted ]
 	gone() { ! kill -0 "$emulator" 2>/dev/null; }
 	wait_until "$DEADLINE" gone
+}
+
+@test "a run whose client died with the daemon ends ten seconds after its adoption" {
+	pwemu run "$BOARD" "$FW/slow.elf" >"$T/run.out" 2>"$T/run.err" </dev/null 3>&- &
+	run_pid=$!
+	wait_until 20 file_has "$T/run.out" "tick 0"
+	kill -KILL "$(daemon_pid)" "$run_pid"
+	wait "$run_pid" || true
+	wait_until 20 is_state run-1 running
+	wait_until 25 is_state run-1 ended
 }

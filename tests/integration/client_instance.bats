@@ -123,8 +123,9 @@ logs_have() { pwemu logs -i "$1" | grep -qF "$2"; }
 	[ "$(pwemu logs -i a --from 1 | head -c 2)" = ar ]
 	[ "$(pwemu logs -i a --from -2 | wc -c)" = 2 ]
 	[ -z "$(pwemu logs -i a --from now)" ]
-	[[ $(pwemu logs -i a -t | head -n 1) =~ ^[0-9]{4}-[0-9]{2}-[0-9]{2}\ [0-9:]{8}\.[0-9]{2}\ uart0 ]]
+	[[ $(pwemu logs -i a -t | head -n 1) =~ ^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}\.[0-9]{2}[+-][0-9]{2}:[0-9]{2}\ uart0 ]]
 	[[ $(pwemu logs -i a --time=boot | head -n 1) =~ ^\[\ *[0-9.]+\]\ uart0 ]]
+	[[ $(pwemu logs -i a -t=boot | head -n 1) =~ ^\[\ *[0-9.]+\]\ uart0 ]]
 	pwemu -q stop -i a
 	start a hello
 	wait_until "$DEADLINE" logs_have a hello
