@@ -325,7 +325,10 @@ static int daemon_on_admit(void *ctx, const struct rpc_peer *peer, struct err *e
 
 static void daemon_on_disconnect(void *ctx, const struct rpc_peer *peer)
 {
-	registry_connection_lost(((struct services *)ctx)->registry, peer->connection);
+	struct services *services = ctx;
+	const struct daemon *d = services->ctx;
+	if (!d->is_ending) /* else it is we who leave: the next daemon waits for the client */
+		registry_connection_lost(services->registry, peer->connection);
 }
 
 static void daemon_serve(struct daemon *d, int listen_fd)
