@@ -11,7 +11,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import grpc  # noqa: E402
 from pwemu_fixture import (  # noqa: E402
-    CALL_DEADLINE, Attachment, Case, daemon_pb2, instances_pb2, instances_pb2_grpc, is_alive, processes_with, sequence, wait_for,
+    CALL_DEADLINE, Attachment, Case, common_pb2, daemon_pb2, instances_pb2, instances_pb2_grpc, is_alive, processes_with, sequence, wait_for,
 )  # fmt: skip
 from test_daemon_adopt import read_record, record_path, write_record  # noqa: E402
 
@@ -200,6 +200,21 @@ class Leftovers(Core):
         again = self.get()
         self.assertEqual((again.state, again.HasField("end")), (instances_pb2.STATE_FAILED, False))
         self.assertIn("the daemon ended while it was starting", again.reason)
+
+
+class Boots(Core):
+    def test_one_boot_that_printed_nothing(self):
+        """What the next one printed is not its."""
+        self.start("exit.elf", semihosting=True)
+        self.wait_until_over()
+        for _ in range(2):
+            self.start("silent.elf")
+            self.stop()
+        self.start("exit.elf", semihosting=True)
+        self.wait_until_over()
+        for boot, text in ((1, b"exit on lm3s6965evb\n"), (2, b""), (3, b""), (4, b"exit on lm3s6965evb\n")):
+            position = {"from": common_pb2.Position(boot_number=boot)}
+            self.assertEqual((boot, self.read_all("serial0", one_boot=True, **position)), (boot, text))
 
 
 class Slow(Core):
