@@ -102,7 +102,8 @@ static int prepare_working_dir(const struct prepare_place *place, struct prepare
 	if (dirs_make(place->dir, &result->err) < 0)
 		return err_prefix(&result->err, "working directory");
 	(void)unlink(place->link);
-	(void)symlink(place->log, place->link); /* a convenience: nothing depends on it */
+	int is_linked = symlink(place->log, place->link);
+	(void)is_linked; /* a convenience: nothing depends on it */
 	return 0;
 }
 
