@@ -48,10 +48,15 @@ int cli_finish_output(int code)
 	return EXIT_REFUSED;
 }
 
+int cli_open(struct cli *cli, enum conn_mode mode, struct err *err)
+{
+	return conn_init(&cli->conn, opt_text(&cli->opts, "host"), err) < 0 ? -1 : conn_open(&cli->conn, mode, err);
+}
+
 int cli_connect(struct cli *cli, enum conn_mode mode)
 {
 	struct err err = ERR_INIT;
-	if (conn_init(&cli->conn, opt_text(&cli->opts, "host"), &err) == 0 && conn_open(&cli->conn, mode, &err) == 0)
+	if (cli_open(cli, mode, &err) == 0)
 		return 0;
 	say_err(&err);
 	return -1;

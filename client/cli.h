@@ -7,7 +7,7 @@
 #include "client/conn.h"
 #include "client/opt.h"
 
-/* Exit codes; COMMANDS.md has the whole table. */
+/* Exit codes; the man page has the whole table. */
 enum {
 	EXIT_DONE = 0,
 	EXIT_REFUSED = 1,
@@ -31,7 +31,9 @@ struct cli {
 /* The whole program. Returns its exit code. */
 int cli_main(int argc, char **argv);
 
-/* Connects; on failure the reason has been said. */
+/* Connects. */
+int cli_open(struct cli *cli, enum conn_mode mode, struct err *err) __attribute__((warn_unused_result));
+/* The same; on failure the reason has been said. */
 int cli_connect(struct cli *cli, enum conn_mode mode) __attribute__((warn_unused_result));
 
 /* Says "pwemu: COMMAND: …" and returns EXIT_USAGE. */

@@ -31,7 +31,6 @@ static int run(struct cli *cli, const struct machine_files *files)
 	struct machine machine;
 	struct err err = ERR_INIT;
 	struct expect *expect = NULL;
-	int code = EXIT_TROUBLE;
 	if (make_expect(cli, &expect, &err) < 0) { /* first: a wrong pattern is a usage error */
 		expect_free(expect);
 		if (err.code == ERR_INVALID_ARGUMENT)
@@ -39,20 +38,17 @@ static int run(struct cli *cli, const struct machine_files *files)
 		say_err(&err);
 		return EXIT_TROUBLE;
 	}
-	if (machine_init(&machine, cli, cli->opts.args[0], files, true, &err) < 0) {
-		say_err(&err);
-	} else if (cli_connect(cli, CONN_START) == 0) {
-		struct session_config config = {
-			.request = &machine.request,
-			.channel = opt_text(&cli->opts, "channel"),
-			.interactive = term_is_interactive(),
-			.timeout_ms = opt_duration_ms(&cli->opts, "timeout", 0),
-			.expect = expect,
-			.result_file = opt_text(&cli->opts, "result"),
-			.remove = opt_has(&cli->opts, "rm"),
-		};
-		code = session_run(cli, &config);
-	}
+	struct session_config config = {
+		.request = &machine.request,
+		.channel = opt_text(&cli->opts, "channel"),
+		.interactive = term_is_interactive(),
+		.timeout_ms = opt_duration_ms(&cli->opts, "timeout", 0),
+		.expect = expect,
+		.result_file = opt_text(&cli->opts, "result"),
+		.remove = opt_has(&cli->opts, "rm"),
+	};
+	bool is_ready = machine_init(&machine, cli, cli->opts.args[0], files, true, &err) == 0 && cli_open(cli, CONN_START, &err) == 0;
+	int code = is_ready ? session_run(cli, &config) : session_refused(cli, &config, &err);
 	machine_fini(&machine);
 	expect_free(expect);
 	return code;

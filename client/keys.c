@@ -69,6 +69,7 @@ static bool special_key(struct keys *keys, unsigned char key)
 		keys->escaped = true;
 	} else if (key == KEYS_MENU) {
 		keys->in_menu = true;
+		keys->ops->on_action(keys->ctx, KEYS_HELP);
 	} else {
 		keys->ops->on_text(keys->ctx, keys->eol, strlen(keys->eol)); /* Enter */
 	}

@@ -488,12 +488,9 @@ static void end(struct session *s)
 
 int session_run(struct cli *cli, const struct session_config *config)
 {
-	FILE *result = NULL;
-	/* Opened first: a run whose result cannot be written is not begun. */
-	if (config->result_file != NULL && (result = fopen(config->result_file, "we")) == NULL) {
-		say_error("open \"%s\": %s", config->result_file, strerror(errno));
+	FILE *result;
+	if (session_open_result(config, &result) < 0)
 		return EXIT_TROUBLE;
-	}
 	struct session *s = xcalloc(1, sizeof(*s));
 	s->cli = cli;
 	s->config = config;

@@ -8,7 +8,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <stdio.h>
+
 #include "pwemu/v1/instances.pb-c.h"
+#include "wire/err.h"
 
 struct cli;
 struct expect;
@@ -26,3 +29,7 @@ struct session_config {
 
 /* Returns the exit code. The connection is open. */
 int session_run(struct cli *cli, const struct session_config *config);
+/* The same end, verdict and result file included, for a run that could not even ask the daemon. Returns the exit code. */
+int session_refused(struct cli *cli, const struct session_config *config, const struct err *err);
+/* Opens the result file, so that a run whose result cannot be written is not begun. NULL in *out when none is wanted. */
+int session_open_result(const struct session_config *config, FILE **out);

@@ -55,7 +55,7 @@ static void say_verdict(const struct session *s, const struct outcome *outcome)
 	const char *verdict = verdict_name(outcome->verdict);
 	bool is_talk = outcome->verdict == VERDICT_PASSED || outcome->verdict == VERDICT_FAILED || outcome->verdict == VERDICT_INTERRUPTED;
 	if (name == NULL)
-		say_error("%s", outcome->message);
+		say_error("%s: %s", verdict, outcome->message);
 	else if (is_talk)
 		say_note("%s: %s: %s", name, verdict, outcome->message);
 	else
@@ -106,4 +106,20 @@ int session_conclude(struct session *s, FILE *result)
 	int code = result != NULL ? write_result(s, result, &outcome) : outcome.exit_code;
 	say_verdict(s, &outcome);
 	return code;
+}
+
+int session_open_result(const struct session_config *config, FILE **out)
+{
+	*out = NULL;
+	if (config->result_file == NULL || (*out = fopen(config->result_file, "we")) != NULL)
+		return 0;
+	say_error("open \"%s\": %s", config->result_file, strerror(errno));
+	return -1;
+}
+
+int session_refused(struct cli *cli, const struct session_config *config, const struct err *err)
+{
+	struct session s = { .cli = cli, .config = config, .trouble = *err };
+	FILE *result;
+	return session_open_result(config, &result) < 0 ? EXIT_TROUBLE : session_conclude(&s, result);
 }
