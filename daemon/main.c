@@ -32,7 +32,7 @@ extern const unsigned char wire_descriptors[], wire_descriptors_end[];
 struct options {
 	bool foreground, is_auto;
 	int ready_fd;
-	const char *socket, *state_dir, *targets_dir;
+	char *socket, *state_dir, *targets_dir; /* NULL: the default */
 	enum log_level level;
 	unsigned idle_s;
 };
@@ -101,6 +101,18 @@ static unsigned options_number(const char *name, const char *value, unsigned max
 	return (unsigned)number;
 }
 
+/* Absolute, since the daemon leaves for "/". */
+static void options_path(const char *name, const char *value, char **out)
+{
+	char *cwd = value[0] == '/' ? NULL : getcwd(NULL, 0);
+	char *path = value[0] == '/' ? xstrdup(value) : xasprintf("%s/%s", cwd != NULL ? cwd : "", value);
+	if (value[0] == '\0' || path[0] != '/' || strlen(path) >= PATHS_MAX)
+		options_bad(name, value);
+	free(cwd);
+	free(*out);
+	*out = path;
+}
+
 static void options_apply(struct options *o, int opt)
 {
 	switch (opt) {
@@ -108,13 +120,13 @@ static void options_apply(struct options *o, int opt)
 		o->foreground = true;
 		break;
 	case OPT_SOCKET:
-		o->socket = optarg;
+		options_path("--socket", optarg, &o->socket);
 		break;
 	case OPT_STATE_DIR:
-		o->state_dir = optarg;
+		options_path("--state-dir", optarg, &o->state_dir);
 		break;
 	case OPT_TARGETS_DIR:
-		o->targets_dir = optarg;
+		options_path("--targets-dir", optarg, &o->targets_dir);
 		break;
 	case OPT_LOG_LEVEL:
 		if (log_level_parse(optarg, &o->level) < 0)
@@ -199,6 +211,8 @@ static void daemon_detach(struct options *o)
 		return;
 	if (pid == 0) {
 		close(fds[0]);
+		if (o->ready_fd >= 0)
+			close(o->ready_fd); /* our parent passes our word on */
 		o->ready_fd = fds[1];
 		setsid();
 		daemon_close_stdio();
@@ -208,8 +222,11 @@ static void daemon_detach(struct options *o)
 	char text[1200] = "";
 	ssize_t n = read(fds[0], text, sizeof(text) - 1);
 	bool is_ok = n >= 3 && strcmp(text, "ok\n") == 0;
+	if (n <= 0)
+		snprintf(text, sizeof(text), "ended before it was ready\n");
+	daemon_tell(o, text);
 	if (!is_ok)
-		fprintf(stderr, "pwemud: %s", n > 0 ? text : "ended before it was ready\n");
+		fprintf(stderr, "pwemud: %s", text);
 	_exit(is_ok ? 0 : 1);
 }
 

@@ -4,6 +4,7 @@
 import os
 import resource
 import signal
+import subprocess
 import sys
 import unittest
 
@@ -11,7 +12,8 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import grpc  # noqa: E402
 from pwemu_fixture import (  # noqa: E402
-    CALL_DEADLINE, Attachment, Case, common_pb2, daemon_pb2, instances_pb2, instances_pb2_grpc, is_alive, processes_with, sequence, wait_for,
+    CALL_DEADLINE, PWEMUD, Attachment, Case, Daemon, common_pb2, daemon_pb2, instances_pb2, instances_pb2_grpc, is_alive,
+    processes_with, sequence, wait_for,
 )  # fmt: skip
 from test_daemon_adopt import read_record, record_path, write_record  # noqa: E402
 
@@ -200,6 +202,39 @@ class Leftovers(Core):
         again = self.get()
         self.assertEqual((again.state, again.HasField("end")), (instances_pb2.STATE_FAILED, False))
         self.assertIn("the daemon ended while it was starting", again.reason)
+
+
+class Options(Core):
+    def setUp(self):
+        super().setUp()
+        self.control.Shutdown(daemon_pb2.ShutdownRequest(), timeout=CALL_DEADLINE)
+        self.daemon.wait()
+
+    def test_relative_paths(self):
+        """They are the starter's, whose directory the daemon leaves."""
+        self.start_daemon(cwd=self.dir, arguments=["--state-dir", "state", "--socket", "control.sock"])
+        self.assertEqual(self.control.Info(daemon_pb2.InfoRequest(), timeout=CALL_DEADLINE).state_dir, os.path.join(self.dir, "state"))
+        self.start("exit.elf", firmware_args=["4"])
+        self.assertEqual(self.wait_end().code, 4)
+
+    def test_paths_that_are_too_long(self):
+        """Not cut, which would be another place."""
+        daemon = Daemon(self.dir, arguments=["--state-dir", "/tmp/" + "x" * 1100], wait=False)
+        self.assertEqual(daemon.wait(), 2)
+        self.assertIn("--state-dir", daemon.log_text())
+
+    def test_readiness_in_the_background(self):
+        """Whoever waits at --ready-fd is told, also when the daemon detaches."""
+        ready, told = os.pipe()
+        command = [PWEMUD, "--socket", self.daemon.socket, "--state-dir", self.daemon.state_dir, "--ready-fd", str(told)]
+        environment = dict(os.environ, PWEMU_TEST_DIR=self.dir)
+        self.assertEqual(subprocess.run(command, pass_fds=[told], env=environment, check=False, timeout=CALL_DEADLINE).returncode, 0)
+        os.close(told)
+        with os.fdopen(ready, "rb") as file:
+            self.assertEqual(file.read(), b"ok\n")  # and the end: nobody holds it open
+        self.connect()
+        self.control.Shutdown(daemon_pb2.ShutdownRequest(), timeout=CALL_DEADLINE)
+        self.assert_nothing_runs()
 
 
 class Boots(Core):
