@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -11,7 +12,6 @@
 #include <unistd.h>
 
 #include "wire/mem.h"
-#include <stdlib.h>
 
 #define LISTEN_BACKLOG 512
 
@@ -60,34 +60,41 @@ static int addr_socket(int flags, struct err *err)
 	return fd >= 0 ? fd : err_sys(err, errno, "make a socket");
 }
 
-/* The socket's own mode, set before bind, decides the mode of its file, together with the umask; fchmod before listen makes it
- * exact while nobody can connect yet. */
-static int addr_bind(int fd, const struct addr_place *place, const char *path, mode_t mode, struct err *err)
+/* The socket's own mode, set before bind, decides the mode of its file, together with the umask; chmod makes it exact. */
+static int addr_bind(int fd, const struct addr_place *place, mode_t mode)
 {
-	if (fchmod(fd, mode & 0777) < 0)
-		return err_sys(err, errno, "set the mode of the socket for \"%s\"", path);
-	if (bind(fd, (const struct sockaddr *)&place->un, sizeof(place->un)) < 0) {
-		int sys = errno == EADDRINUSE ? EEXIST : errno;
-		return err_sys(err, sys, "listen on \"%s\"", path);
-	}
-	if (chmod(place->un.sun_path, mode) == 0 && listen(fd, LISTEN_BACKLOG) == 0)
-		return 0;
+	if (fchmod(fd, mode & 0777) < 0 || bind(fd, (const struct sockaddr *)&place->un, sizeof(place->un)) < 0)
+		return -1;
+	return chmod(place->un.sun_path, mode) < 0 ? -1 : listen(fd, LISTEN_BACKLOG);
+}
+
+/* Under another name until it listens: whoever sees the socket can connect to it. */
+static int addr_publish(int fd, const char *draft, const char *path, mode_t mode, struct err *err)
+{
+	struct addr_place place;
+	if (addr_place_init(&place, draft, err) < 0)
+		return -1;
+	(void)unlink(draft); /* of a process that had our id and was killed right here */
+	int rv = addr_bind(fd, &place, mode);
+	if (rv == 0)
+		rv = link(draft, path); /* unlike rename it never replaces */
 	int sys = errno;
-	unlink(place->un.sun_path);
-	return err_sys(err, sys, "listen on \"%s\"", path);
+	addr_place_fini(&place);
+	(void)unlink(draft);
+	return rv == 0 ? 0 : err_sys(err, sys, "listen on \"%s\"", path);
 }
 
 int addr_listen_unix(const char *path, mode_t mode, int *fd, struct err *err)
 {
-	struct addr_place place;
-	if (addr_place_init(&place, path, err) < 0)
-		return -1;
 	int sock = addr_socket(SOCK_NONBLOCK, err);
-	int rv = sock < 0 ? -1 : addr_bind(sock, &place, path, mode, err);
-	addr_place_fini(&place);
+	if (sock < 0)
+		return -1;
+	char *draft = xasprintf("%s.%d", path, (int)getpid());
+	int rv = addr_publish(sock, draft, path, mode, err);
+	free(draft);
 	if (rv == 0)
 		*fd = sock;
-	else if (sock >= 0)
+	else
 		close(sock);
 	return rv;
 }
