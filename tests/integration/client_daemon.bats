@@ -93,8 +93,7 @@ daemon_pid() { pwemu daemon info -o json | json 'j["pid"]'; }
 	[ "$(pwemu status -i a -o json | json 'j["pid"]')" = "$emulator" ]
 	limited pwemu daemon stop --with-instances
 	[ "$status" = 0 ]
-	gone() { ! kill -0 "$emulator" 2>/dev/null; }
-	wait_until "$DEADLINE" gone
+	wait_until "$DEADLINE" has_ended "$emulator"
 }
 
 @test "logs -f goes on with the next daemon when its own is killed or restarted" {
@@ -125,7 +124,7 @@ goes_on() {
 	emulator=$(pwemu status -o json | json 'j["pid"]')
 	"$@"
 	seen=$(wc -l <"$T/run.out")
-	wait_until "$DEADLINE" file_has "$T/run.out" "tick $((seen + 5))"
+	wait_until "$DEADLINE" file_has "$T/run.out" "tick $((seen + 5))" || no "$(cat "$T/run.out" "$T/run.err"; pwemu daemon logs)"
 	ticks_go_on "$T/run.out" || no "$(cat "$T/run.out")"
 	[ "$(pwemu status -o json | json 'j["pid"]')" = "$emulator" ]
 }
@@ -144,8 +143,7 @@ goes_on() {
 	wait "$run_pid" || status=$?
 	[ "$status" = 143 ]
 	[ "$(cat verdict)" = interrupted ]
-	gone() { ! kill -0 "$emulator" 2>/dev/null; }
-	wait_until "$DEADLINE" gone
+	wait_until "$DEADLINE" has_ended "$emulator"
 }
 
 @test "a run whose client died with the daemon ends ten seconds after its adoption" {
