@@ -310,7 +310,12 @@ class Writing(Case):
         self.assertEqual(client.error.code(), Code.PERMISSION_DENIED)
 
     def test_read_only_channel(self):
+        """It can be attached to, without the writer role; input to it is refused."""
         client = Attachment(self, "emulator", write=True)
+        client.wait(lambda: client.opened, "the stream to open")
+        self.assertFalse(client.opened.writer)
+        self.assertIn("read-only", client.opened.reason)
+        client.send(b"x")
         client.wait(lambda: client.error, "the refusal")
         self.assertEqual(client.error.code(), Code.PERMISSION_DENIED)
 
