@@ -47,6 +47,7 @@ static void registry_on_change(void *ctx, struct instance *inst)
 static void registry_sweep(void *ctx)
 {
 	struct registry *registry = ctx;
+	timer_disarm(registry->sweep);
 	for (size_t i = registry->count; i > 0; i--)
 		if (registry_is_unborn(registry->rows[i - 1]))
 			registry_remove(registry, registry->rows[i - 1]);
@@ -97,6 +98,13 @@ void registry_remove(struct registry *registry, struct instance *inst)
 		instance_free(inst);
 		return;
 	}
+}
+
+/* For requests from outside, which may come before the timer does: who was refused does not see the instance any more. */
+static void registry_settle(struct registry *registry)
+{
+	if (timer_is_armed(registry->sweep))
+		registry_sweep(registry);
 }
 
 /* ---------------------------------------------------------------- finding */
@@ -219,6 +227,7 @@ static struct instance *registry_implied(struct registry *registry, const char *
 struct instance *registry_find(struct registry *registry, const Pwemu__V1__InstanceRef *ref, struct err *err)
 {
 	struct instance *inst;
+	registry_settle(registry);
 	if (ref == NULL)
 		return registry_implied(registry, "", err);
 	if (ref->id[0] != '\0') {
@@ -370,6 +379,7 @@ static int registry_compare(const void *a, const void *b)
 
 struct instance **registry_list(struct registry *registry, size_t *count)
 {
+	registry_settle(registry);
 	struct instance **rows = xcalloc(registry->count, sizeof(*rows));
 	if (registry->count > 0)
 		memcpy(rows, registry->rows, registry->count * sizeof(*rows));

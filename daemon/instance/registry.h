@@ -32,7 +32,7 @@ void registry_observe(struct registry *registry, struct registry_observer *obser
 /* Adopts what earlier daemons left. A record that cannot be used is set aside and reported; nothing stops the start-up. */
 void registry_adopt(struct registry *registry);
 
-/* See InstanceRef in common.proto. NOT_FOUND (no-instance) names what there is. */
+/* See InstanceRef in common.proto. NOT_FOUND (no-instance) names what there is. Not from an observer; nor registry_list. */
 struct instance *registry_find(struct registry *registry, const Pwemu__V1__InstanceRef *ref, struct err *err);
 struct instance *registry_by_id(struct registry *registry, const char *id);
 

@@ -17,7 +17,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import grpc  # noqa: E402
 from pwemu_fixture import (  # noqa: E402
-    CALL_DEADLINE, Case, channels_pb2, channels_pb2_grpc, common_pb2, daemon_pb2, instances_pb2, instances_pb2_grpc, is_alive,
+    CALL_DEADLINE, Case, channels_pb2, channels_pb2_grpc, common_pb2, daemon_pb2, daemon_pb2_grpc, instances_pb2, instances_pb2_grpc,
     processes_with, read_proc, sequence, wait_for,
 )  # fmt: skip
 
@@ -51,6 +51,7 @@ class Client(threading.Thread):
         self.grpc_channel = channel
         self.instances = instances_pb2_grpc.InstancesStub(channel)
         self.channels = channels_pb2_grpc.ChannelsStub(channel)
+        self.control = daemon_pb2_grpc.DaemonStub(channel)
 
     def run(self):
         operations = [
@@ -68,12 +69,19 @@ class Client(threading.Thread):
             except grpc.RpcError as error:
                 self.answers[error.code().name] += 1
                 if error.code() == Code.UNAVAILABLE:  # the daemon is being replaced
-                    grpc.channel_ready_future(self.grpc_channel).result(CALL_DEADLINE)
+                    self.wait_for_daemon()
                 if error.code() not in EXPECTED:
                     self.problems.append(f"{operation.__name__}: {error.code()} {error.details()}")
             except Exception as error:  # pylint: disable=broad-except
                 self.problems.append(f"{operation.__name__}: {error!r}")
         self.grpc_channel.close()
+
+    def wait_for_daemon(self):
+        try:
+            self.control.Info(daemon_pb2.InfoRequest(), timeout=CALL_DEADLINE, wait_for_ready=True)
+        except grpc.RpcError as error:  # ending just now, or of no use
+            if error.code() != Code.UNAVAILABLE:
+                self.problems.append(f"the daemon does not come back: {error.code()} {error.details()}")
 
     def name(self):
         return self.random.choice(SEQUENCES + OTHERS)
@@ -195,7 +203,7 @@ class Chaos(Case):
             self.assertTrue(self.daemon.is_running(), f"the daemon crashed, seed {SEED}")
             if time.monotonic() < self.until and chance.random() < 0.3:
                 self.replace_daemon(chance.random() < 0.7)
-            late = [client.operation for client in running if time.monotonic() > self.until + CALL_DEADLINE and client.is_alive()]
+            late = [client.operation for client in running if time.monotonic() > self.until + 2 * CALL_DEADLINE and client.is_alive()]
             self.assertEqual(late, [], f"calls that do not end, seed {SEED}")
         problems = [problem for client in clients for problem in client.problems]
         self.assertEqual(problems[:10], [], f"seed {SEED}")

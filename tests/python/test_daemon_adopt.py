@@ -131,7 +131,7 @@ class Crashes(Case):
         try:
             self.resume()
         except grpc.RpcError as error:  # the guest was quicker than QEMU's answer
-            self.assertEqual(error.code(), Code.UNAVAILABLE)
+            self.assertEqual(error.code(), Code.FAILED_PRECONDITION, error.details())
         self.assertEqual(self.wait_end().cause, instances_pb2.END_CAUSE_GUEST_FAULT)
         self.assertEqual(self.read_all(), b"about to fault\n")
         self.assertFalse(is_alive(instance.pid))
