@@ -6,12 +6,13 @@
 #include "client/commands.h"
 #include "client/tojson.h"
 #include "client/out.h"
+#include "client/say.h"
 #include "client/show.h"
 
-static const char *const columns[] = { "NAME", "ID", "TARGET", "STATE", "PID", "BOOT", "PROJECT", "REASON" };
+static const char *const columns[] = { "NAME", "ID", "TARGET", "STATE", "PID", "BOOT", "OWNER", "PROJECT", "REASON" };
 #define COLUMN_COUNT (sizeof(columns) / sizeof(columns[0]))
 
-static void add_row(struct out_table *table, const Pwemu__V1__Instance *inst)
+static void add_row(struct out_table *table, const Pwemu__V1__Instance *inst, bool with_owner)
 {
 	out_cell(table, OUT_PLAIN, "%s", inst->name);
 	out_cell(table, OUT_DIM, "%s", inst->id);
@@ -22,8 +23,22 @@ static void add_row(struct out_table *table, const Pwemu__V1__Instance *inst)
 	else
 		out_cell(table, OUT_PLAIN, "-");
 	out_cell(table, OUT_PLAIN, "%u", inst->boot);
+	out_cell(table, OUT_PLAIN, "%s", with_owner ? inst->owner : "");
 	out_cell(table, OUT_PLAIN, "%s", inst->project);
 	out_cell(table, OUT_PLAIN, "%s", show_reason(inst));
+}
+
+/* Drops what does not belong to the user. */
+static void keep_user(Pwemu__V1__ListReply *reply, const char *user)
+{
+	size_t kept = 0;
+	for (size_t i = 0; i < reply->n_instances; i++) {
+		if (strcmp(reply->instances[i]->owner, user) == 0)
+			reply->instances[kept++] = reply->instances[i];
+		else
+			pwemu__v1__instance__free_unpacked(reply->instances[i], NULL);
+	}
+	reply->n_instances = kept;
 }
 
 static void print_list(const struct cli *cli, const Pwemu__V1__ListReply *reply)
@@ -32,10 +47,13 @@ static void print_list(const struct cli *cli, const Pwemu__V1__ListReply *reply)
 		tojson_array(stdout, (const ProtobufCMessage *const *)reply->instances, reply->n_instances);
 		return;
 	}
+	bool with_owner = opt_has(&cli->opts, "all-users") || opt_has(&cli->opts, "user");
 	struct out_table *table = out_table_new(columns, COLUMN_COUNT);
 	for (size_t i = 0; i < reply->n_instances; i++)
-		add_row(table, reply->instances[i]);
+		add_row(table, reply->instances[i], with_owner);
 	out_table_print(table);
+	if (reply->n_instances == 0)
+		say_note("nothing runs%s", opt_has(&cli->opts, "all") ? " or has run" : "; `pwemu ls -a` lists what has ended");
 }
 
 int cmd_ls(struct cli *cli)
@@ -48,6 +66,8 @@ int cmd_ls(struct cli *cli)
 		return EXIT_REFUSED;
 	if (call_repeatable(&cli->conn, CALL_INSTANCES_LIST, &request.base, &reply, &err) < 0)
 		return cli_refused(&err);
+	if (opt_has(&cli->opts, "user"))
+		keep_user((Pwemu__V1__ListReply *)reply, opt_text(&cli->opts, "user"));
 	print_list(cli, (const Pwemu__V1__ListReply *)reply);
 	protobuf_c_message_free_unpacked(reply, NULL);
 	return EXIT_DONE;

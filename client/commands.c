@@ -82,6 +82,8 @@ static const struct opt_spec logs_options[] = {
 
 static const struct opt_spec ls_options[] = {
 	OPT_ROW("all", 'a', OPT_FLAG, NULL, "also ended instances"),
+	OPT_ROW("all-users", 0, OPT_FLAG, NULL, "those of all users that you may see, with their owners"),
+	OPT_ROW("user", 0, OPT_TEXT, "USER", "only those of this user"),
 	OPTION_OUTPUT,
 	OPT_END,
 };

@@ -25,7 +25,7 @@ _pwemu() {
 	'rm') words=' --force --ended' ;;
 	'term') words=' --channel --from --read-only --steal --escape --eol' ;;
 	'logs') words=' --channel --follow --from --boot --lines --time' ;;
-	'ls') words=' --all --output' ;;
+	'ls') words=' --all --all-users --user --output' ;;
 	'status') words=' --output' ;;
 	'targets') words=' --output' ;;
 	'daemon info') words=' --output' ;;

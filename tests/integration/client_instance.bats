@@ -229,3 +229,11 @@ logs_have() { pwemu logs -i "$1" | grep -qF "$2"; }
 	[ "$status" = 1 ]
 	contains "$stderr" "$BOARD"
 }
+
+@test "ls --user, --all-users" {
+	start a hello
+	[ "$(pwemu ls --user "$(id -un)" -o json | json 'len(j)')" = 1 ]
+	[ "$(pwemu ls --user nobody-of-that-name -o json)" = "[]" ]
+	contains "$(pwemu ls --all-users)" "$(id -un)"
+	contains "$(pwemu ls --user nobody-of-that-name 2>&1)" "nothing runs"
+}
