@@ -7,7 +7,7 @@ LINT_TESTS := $(wildcard tests/unit/*.[ch] tests/fake/*.[ch])
 LINT_SH := packaging/apt-install packaging/missing .ci/run $(wildcard tests/lint/*.sh tests/bench/*.sh)
 LINT_BANNED := \b(strcpy|strcat|sprintf|vsprintf|gets|atoi|atol|sscanf|alloca|strtok)[[:space:]]*\(
 
-LINT_PARTS := lint-format lint-layers lint-banned lint-headers lint-shell lint-tidy
+LINT_PARTS := lint-proto lint-format lint-layers lint-banned lint-headers lint-shell lint-tidy
 
 # A make of its own, since the flags come from packages that may have been missing.
 lint: deps-lint
@@ -26,6 +26,11 @@ lint-banned:
 lint-headers: $(PB_H)
 	@for header in $(LINT_H); do \
 		printf '#include "%s"\n' "$$header" | $(CC) $(BASE_CFLAGS) -MM -MF /dev/null -fsyntax-only -x c - || exit 1; done
+
+# Every field and every method of the contract is explained in the line above it.
+lint-proto:
+	@awk 'FNR == 1 { last = "" } /^ *(repeated )?[A-Za-z0-9_.]+ [a-z_0-9]+ = [0-9]+;|^ *rpc / && last !~ /^ *\/\// \
+		{ print FILENAME ":" FNR ": no comment above: " $$0; bad = 1 } { last = $$0 } END { exit bad }' $(wildcard proto/pwemu/v1/*.proto)
 
 lint-shell:
 	@shellcheck $(LINT_SH)
