@@ -426,7 +426,8 @@ class Refusals(Case):
             self.assert_fails(Code.NOT_FOUND, "emulator-not-found", self.start, "hello.elf", environment=self.environment(path="/nowhere"))
         wait_for(lambda: fds() <= before, "the descriptors to be closed", 10)
         self.assert_nothing_runs()
-        self.assertEqual(os.listdir(os.path.join(self.daemon.state_dir, "data")), [])
+        data = os.path.join(self.daemon.state_dir, "data")
+        wait_for(lambda: not os.listdir(data), "the directories to go")
 
 
 class Environment(Case):
