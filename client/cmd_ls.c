@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
+#include <unistd.h>
 
 #include "client/call.h"
 #include "client/cli.h"
@@ -52,7 +53,7 @@ static void print_list(const struct cli *cli, const Pwemu__V1__ListReply *reply)
 	for (size_t i = 0; i < reply->n_instances; i++)
 		add_row(table, reply->instances[i], with_owner);
 	out_table_print(table);
-	if (reply->n_instances == 0)
+	if (reply->n_instances == 0 && isatty(STDOUT_FILENO))
 		say_note("nothing runs%s", opt_has(&cli->opts, "all") ? " or has run" : "; `pwemu ls -a` lists what has ended");
 }
 

@@ -3,8 +3,10 @@
 #include "wire/rpc.h"
 
 #include <assert.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "wire/http2_int.h"
 #include "wire/mem.h"
@@ -278,6 +280,8 @@ void rpc_stream_resume_input(struct rpc_stream *stream)
 
 /* ---------------------------------------------------------------- one request, one reply */
 
+#define UNARY_LOOK_OUT_NS 100000
+
 struct unary {
 	ProtobufCMessage *reply;
 	unsigned count;
@@ -304,6 +308,23 @@ static void unary_on_end(struct rpc_stream *stream, void *ctx, const struct err 
 		err_set(&unary->status, ERR_INTERNAL, "the daemon sent %u replies instead of one", unary->count);
 }
 
+static uint64_t unary_now_ns(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+/* An answer often takes less time than it takes to wake a sleeping processor: look out for it a short while before going to sleep,
+ * giving way to whoever wants to run, the daemon first of all. */
+static int unary_look_out(struct event_base *base, const struct unary *unary)
+{
+	int rv = 0;
+	for (uint64_t end = unary_now_ns() + UNARY_LOOK_OUT_NS; !unary->is_done && rv == 0 && unary_now_ns() < end; sched_yield())
+		rv = event_base_loop(base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+	return rv;
+}
+
 int rpc_client_unary(struct rpc_client *client, const struct rpc_client_method *method, const ProtobufCMessage *request,
 		     uint32_t timeout_ms, ProtobufCMessage **reply, struct err *err)
 {
@@ -314,9 +335,9 @@ int rpc_client_unary(struct rpc_client *client, const struct rpc_client_method *
 	stream->keeps_reply = true;
 	rpc_stream_half_close(stream);
 	h2_session_turn(&client->h2);
-	while (!unary.is_done)
-		if (event_base_loop(base, EVLOOP_ONCE) != 0)
-			break;
+	int rv = unary_look_out(base, &unary);
+	while (!unary.is_done && rv == 0)
+		rv = event_base_loop(base, EVLOOP_ONCE);
 	if (unary.is_done && unary.status.code == ERR_OK) {
 		*reply = unary.reply;
 		return 0;
