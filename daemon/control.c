@@ -65,7 +65,7 @@ static int control_lock(struct control *control, const struct control_config *co
 static int control_listen(struct control *control, int *listen_fd, struct err *err)
 {
 	struct stat st;
-	if (addr_unlink_stale(control->socket, err) < 0 || addr_listen_unix(control->socket, 0600, listen_fd, err) < 0)
+	if (addr_unlink_stale(control->socket, err) < 0 || addr_publish_unix(control->socket, 0600, listen_fd, err) < 0)
 		return -1;
 	if (stat(control->socket, &st) == 0) {
 		control->inode = st.st_ino;

@@ -11,7 +11,7 @@
 
 #include "wire/mem.h"
 
-int dirs_make(const char *path, struct err *err)
+static void dirs_make_parents(const char *path)
 {
 	char *part = xstrdup(path);
 	for (char *slash = strchr(part + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
@@ -20,6 +20,14 @@ int dirs_make(const char *path, struct err *err)
 		*slash = '/';
 	}
 	free(part);
+}
+
+int dirs_make(const char *path, struct err *err)
+{
+	if (mkdir(path, 0700) == 0 || errno == EEXIST)
+		return 0;
+	if (errno == ENOENT)
+		dirs_make_parents(path);
 	if (mkdir(path, 0700) < 0 && errno != EEXIST)
 		return err_sys(err, errno, "make directory \"%s\"", path);
 	return 0;

@@ -68,35 +68,52 @@ static int addr_bind(int fd, const struct addr_place *place, mode_t mode)
 	return chmod(place->un.sun_path, mode) < 0 ? -1 : listen(fd, LISTEN_BACKLOG);
 }
 
-/* Under another name until it listens: whoever sees the socket can connect to it. */
-static int addr_publish(int fd, const char *draft, const char *path, mode_t mode, struct err *err)
+static int addr_listen_at(int fd, const char *path, mode_t mode, struct err *err)
 {
 	struct addr_place place;
-	if (addr_place_init(&place, draft, err) < 0)
+	if (addr_place_init(&place, path, err) < 0)
 		return -1;
-	(void)unlink(draft); /* of a process that had our id and was killed right here */
-	int rv = addr_bind(fd, &place, mode);
-	if (rv == 0)
-		rv = link(draft, path); /* unlike rename it never replaces */
-	int sys = errno;
+	int rv = addr_bind(fd, &place, mode), sys = errno == EADDRINUSE ? EEXIST : errno;
+	if (rv < 0 && sys != EEXIST)
+		(void)unlink(place.un.sun_path); /* bound, but of no use */
 	addr_place_fini(&place);
-	(void)unlink(draft);
-	return rv == 0 ? 0 : err_sys(err, sys, "listen on \"%s\"", path);
+	return rv < 0 ? err_sys(err, sys, "listen on \"%s\"", path) : 0;
 }
 
-int addr_listen_unix(const char *path, mode_t mode, int *fd, struct err *err)
+static int addr_publish_at(int fd, const char *path, mode_t mode, struct err *err)
+{
+	char *draft = xasprintf("%s.%d", path, (int)getpid());
+	(void)unlink(draft); /* of a process that had our id and was killed right here */
+	int rv = addr_listen_at(fd, draft, mode, err);
+	if (rv == 0 && link(draft, path) < 0) /* unlike rename it never replaces */
+		rv = err_sys(err, errno, "listen on \"%s\"", path);
+	(void)unlink(draft);
+	free(draft);
+	return rv;
+}
+
+static int addr_make(int (*listen_at)(int fd, const char *path, mode_t mode, struct err *err), const char *path, mode_t mode, int *fd,
+		     struct err *err)
 {
 	int sock = addr_socket(SOCK_NONBLOCK, err);
 	if (sock < 0)
 		return -1;
-	char *draft = xasprintf("%s.%d", path, (int)getpid());
-	int rv = addr_publish(sock, draft, path, mode, err);
-	free(draft);
+	int rv = listen_at(sock, path, mode, err);
 	if (rv == 0)
 		*fd = sock;
 	else
 		close(sock);
 	return rv;
+}
+
+int addr_listen_unix(const char *path, mode_t mode, int *fd, struct err *err)
+{
+	return addr_make(addr_listen_at, path, mode, fd, err);
+}
+
+int addr_publish_unix(const char *path, mode_t mode, int *fd, struct err *err)
+{
+	return addr_make(addr_publish_at, path, mode, fd, err);
 }
 
 static int addr_connect(int fd, const struct addr_place *place)

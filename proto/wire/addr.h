@@ -13,6 +13,9 @@
  * not, is ALREADY_EXISTS: replacing a stale socket is the caller's decision. */
 int addr_listen_unix(const char *path, mode_t mode, int *fd, struct err *err) __attribute__((warn_unused_result));
 
+/* The same, in a directory where others look for it: whoever sees the socket can connect to it. Costs three more file operations. */
+int addr_publish_unix(const char *path, mode_t mode, int *fd, struct err *err) __attribute__((warn_unused_result));
+
 /* Connects. Nobody listening: UNAVAILABLE (ECONNREFUSED) or NOT_FOUND (no such file). A full queue of the listener: waits. */
 int addr_connect_unix(const char *path, int *fd, struct err *err) __attribute__((warn_unused_result));
 
