@@ -219,50 +219,6 @@ static void boot_environment(const struct instance *inst, struct strv *env)
 	strv_addf(env, "PWEMU_INSTANCE=%s", inst->mark);
 }
 
-static void boot_on_started(void *ctx, pid_t pid)
-{
-	struct instance *inst = ctx;
-	log_debug(&inst->scope, "emulator is process %d", (int)pid);
-	instance_changed(inst);
-}
-
-static void boot_on_ended(void *ctx, const struct proc_end *end)
-{
-	struct instance *inst = ctx;
-	inst->proc_end = *end;
-	if (inst->link != NULL)
-		inst->driver->drain(inst->link);
-	instance_event(inst, INST_EV_EXITED, "the emulator has ended");
-}
-
-static const struct proc_ops boot_proc_ops = { .on_started = boot_on_started, .on_ended = boot_on_ended };
-
-static int boot_spawn(struct boot *b, struct err *err)
-{
-	struct instance *inst = b->inst;
-	const Pwemu__V1__Environment *environment = inst->request->environment;
-	struct strv env;
-	boot_environment(inst, &env);
-	bool has_cwd = environment != NULL && environment->cwd[0] == '/';
-	struct proc_spec spec = {
-		.run_dir = b->run_dir,
-		.name = BOOT_PROC,
-		.program = inst->program,
-		.argv = (const char *const *)b->plan.argv.items,
-		.envp = (const char *const *)env.items,
-		.cwd = has_cwd ? environment->cwd : inst->working_dir,
-		.umask = environment != NULL ? environment->umask & 0777 : 077,
-		.uid = (uid_t)-1,
-		.fds = b->fds,
-		.fd_count = b->fd_count,
-		.held = b->held,
-		.held_count = b->held_count,
-	};
-	int rc = proc_spawn(inst->env->base, inst->env->shim, &spec, &boot_proc_ops, inst, &inst->proc, err);
-	strv_fini(&env);
-	return rc;
-}
-
 static void boot_on_ready(void *ctx, bool paused)
 {
 	struct instance *inst = ctx;
@@ -344,7 +300,7 @@ void boot_discard_layout(struct instance *inst)
 	inst->layout = NULL;
 }
 
-/* The emulator is on its way already; a log that cannot be written ends it again. */
+/* The emulator is on its way already (its shim had the disk for itself until then); a log that cannot be written ends it again. */
 static int boot_open_logs(struct boot *b, struct err *err)
 {
 	struct instance *inst = b->inst;
@@ -356,6 +312,56 @@ static int boot_open_logs(struct boot *b, struct err *err)
 		*ends = (struct boot_ends){ -1, -1 }; /* they are the hub's now */
 	}
 	return 0;
+}
+
+static void boot_on_started(void *ctx, pid_t pid)
+{
+	struct instance *inst = ctx;
+	struct err err = ERR_INIT;
+	log_debug(&inst->scope, "emulator is process %d", (int)pid);
+	if (inst->layout != NULL && (boot_connect(inst->layout, &err) < 0 || boot_open_logs(inst->layout, &err) < 0)) {
+		inst->start_error = err;
+		instance_stop(inst, 0, err.msg);
+	}
+	boot_discard_layout(inst);
+	instance_changed(inst);
+}
+
+static void boot_on_ended(void *ctx, const struct proc_end *end)
+{
+	struct instance *inst = ctx;
+	inst->proc_end = *end;
+	if (inst->link != NULL)
+		inst->driver->drain(inst->link);
+	instance_event(inst, INST_EV_EXITED, "the emulator has ended");
+}
+
+static const struct proc_ops boot_proc_ops = { .on_started = boot_on_started, .on_ended = boot_on_ended };
+
+static int boot_spawn(struct boot *b, struct err *err)
+{
+	struct instance *inst = b->inst;
+	const Pwemu__V1__Environment *environment = inst->request->environment;
+	struct strv env;
+	boot_environment(inst, &env);
+	bool has_cwd = environment != NULL && environment->cwd[0] == '/';
+	struct proc_spec spec = {
+		.run_dir = b->run_dir,
+		.name = BOOT_PROC,
+		.program = inst->program,
+		.argv = (const char *const *)b->plan.argv.items,
+		.envp = (const char *const *)env.items,
+		.cwd = has_cwd ? environment->cwd : inst->working_dir,
+		.umask = environment != NULL ? environment->umask & 0777 : 077,
+		.uid = (uid_t)-1,
+		.fds = b->fds,
+		.fd_count = b->fd_count,
+		.held = b->held,
+		.held_count = b->held_count,
+	};
+	int rc = proc_spawn(inst->env->base, inst->env->shim, &spec, &boot_proc_ops, inst, &inst->proc, err);
+	strv_fini(&env);
+	return rc;
 }
 
 int boot_begin(struct instance *inst, struct err *err)
@@ -371,12 +377,6 @@ int boot_begin(struct instance *inst, struct err *err)
 	/* What a daemon that dies from here on leaves is found by its successor. */
 	if (store_put(inst, err) < 0 || boot_spawn(b, err) < 0)
 		return -1;
-	struct err late = ERR_INIT;
-	if (boot_connect(b, &late) < 0 || boot_open_logs(b, &late) < 0) {
-		inst->start_error = late;
-		instance_stop(inst, 0, late.msg);
-	}
-	boot_discard_layout(inst);
 	return 0;
 }
 
