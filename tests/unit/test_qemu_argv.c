@@ -341,6 +341,36 @@ static void test_large_address(void **state)
 }
 
 /* -S, -d, images, the target's arguments, the user's: the last word is the user's. */
+/* RISC-V begins at the boot memory whatever -kernel says; an ELF that begins elsewhere sets the program counter. Cortex-M never does. */
+static void test_entry_elsewhere(void **state)
+{
+	static const struct {
+		const char *architecture;
+		uint64_t entry;
+		const char *want;
+	} rows[] = {
+		{ "riscv32", 0x20400000, "-kernel /1.elf" },
+		{ "riscv32", 0x80000000, "-device loader,file=/1.elf,cpu-num=0" },
+		{ "riscv64", 0x80000000, "-device loader,file=/1.elf,cpu-num=0" },
+		{ "arm", 0x80000000, "-kernel /1.elf" },
+	};
+	struct box *b = *state;
+	Pwemu__V1__Memory flash = PWEMU__V1__MEMORY__INIT, *memory[] = { &flash };
+	flash.address = 0x20400000;
+	flash.boot = 1;
+	b->target.memory = memory;
+	b->target.n_memory = 1;
+	add_image(b, "/1.elf", DRIVER_IMAGE_ELF, 0);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		plan_fini(&b->plan);
+		plan_init(&b->plan);
+		b->target.architecture = (char *)(uintptr_t)rows[i].architecture;
+		b->images[0].entry = rows[i].entry;
+		plan_it(b);
+		assert_string_equal(tail(b), rows[i].want);
+	}
+}
+
 static void test_order(void **state)
 {
 	struct box *b = *state;
@@ -396,6 +426,7 @@ int main(void)
 		TEST(test_no_semihosting),
 		TEST(test_images),
 		TEST(test_large_address),
+		TEST(test_entry_elsewhere),
 		TEST(test_order),
 		TEST(test_driver_table),
 	};
