@@ -28,7 +28,7 @@ static const struct {
 	[CALL_INSTANCES_GET] = ROW("Instances", "Get", instance, 10000),
 	[CALL_INSTANCES_LIST] = ROW("Instances", "List", list_reply, 10000),
 	[CALL_INSTANCES_REMOVE] = ROW("Instances", "Remove", remove_reply, 20000),
-	[CALL_INSTANCES_WATCH] = ROW("Instances", "Watch", instance, 0),
+	[CALL_INSTANCES_WATCH] = ROW("Instances", "Watch", event, 0),
 	[CALL_CHANNELS_READ] = ROW("Channels", "Read", read_reply, 0),
 	[CALL_CHANNELS_ATTACH] = ROW("Channels", "Attach", attach_reply, 0),
 	[CALL_TARGETS_LIST] = ROW("Targets", "List", list_targets_reply, 10000),

@@ -352,10 +352,12 @@ static void take_state(struct session *s, const ProtobufCMessage *state)
 	arm_timeout(s);
 }
 
-static void on_state(struct rpc_stream *stream, void *ctx, const ProtobufCMessage *state)
+static void on_event(struct rpc_stream *stream, void *ctx, const ProtobufCMessage *message)
 {
 	(void)stream;
-	take_state(ctx, state);
+	const Pwemu__V1__Event *event = (const Pwemu__V1__Event *)message;
+	if (event->snapshot != NULL)
+		take_state(ctx, &event->snapshot->base);
 }
 
 static void on_watch_end(struct rpc_stream *stream, void *ctx, const struct err *status)
@@ -372,11 +374,12 @@ static void on_watch_end(struct rpc_stream *stream, void *ctx, const struct err 
 
 static void open_watch(struct session *s)
 {
-	static const struct rpc_stream_ops ops = { .on_message = on_state, .on_end = on_watch_end };
+	static const struct rpc_stream_ops ops = { .on_message = on_event, .on_end = on_watch_end };
 	Pwemu__V1__InstanceRef ref = PWEMU__V1__INSTANCE_REF__INIT;
 	Pwemu__V1__WatchRequest request = PWEMU__V1__WATCH_REQUEST__INIT;
 	ref.id = s->inst->id;
 	request.instance = &ref;
+	request.snapshots = 1;
 	request.stop_on_disconnect = 1; /* also after the daemon was replaced */
 	s->watch = rpc_client_call(s->cli->conn.client, call_method(CALL_INSTANCES_WATCH), &request.base, 0, &ops, s);
 	rpc_stream_half_close(s->watch);

@@ -17,7 +17,9 @@
 
 #include "base/log.h"
 #include "config/paths.h"
+#include "config/settings.h"
 #include "control.h"
+#include "instance/journal.h"
 #include "loop/loop.h"
 #include "loop/timer.h"
 #include "rpc/service.h"
@@ -46,6 +48,8 @@ struct daemon {
 	struct control *control;
 	struct rpc_server *server;
 	struct services services;
+	struct settings settings;
+	struct journal *journal;
 	struct registry_observer observer;
 	struct timer *idle_timer;
 	struct loop_watch *signals[3];
@@ -382,11 +386,19 @@ static void daemon_load_targets(struct daemon *d)
 static void daemon_make_services(struct daemon *d)
 {
 	struct registry_config registry = {
-		.base = d->base, .shim = d->paths.shim, .state_dir = d->paths.state_dir, .uid = geteuid(), .owner = d->owner
+		.base = d->base,
+		.shim = d->paths.shim,
+		.state_dir = d->paths.state_dir,
+		.uid = geteuid(),
+		.owner = d->owner,
+		.settings = &d->settings,
+		.journal = d->journal,
 	};
 	d->services = (struct services){
 		.base = d->base,
 		.registry = registry_new(&registry),
+		.settings = &d->settings,
+		.journal = d->journal,
 		.socket = d->paths.control_socket,
 		.state_dir = d->paths.state_dir,
 		.targets_dir = d->paths.targets_dir,
@@ -410,6 +422,8 @@ static int daemon_start(struct daemon *d, struct err *err)
 	daemon_raise_limits();
 	daemon_name_owner(d);
 	d->base = loop_new();
+	settings_init(&d->settings);
+	d->journal = journal_open(d->base, d->paths.state_dir);
 	daemon_make_services(d);
 	daemon_load_targets(d);
 	registry_adopt(d->services.registry);
@@ -431,6 +445,7 @@ static void daemon_stop(struct daemon *d)
 	control_close(d->control);
 	timer_free(d->idle_timer);
 	registry_free(d->services.registry);
+	journal_free(d->journal);
 	target_set_free(d->services.targets);
 	loop_free(d->base);
 }

@@ -78,6 +78,21 @@ void instance_changed(struct instance *inst)
 	inst->env->on_change(inst->env->ctx, inst);
 }
 
+void instance_tell(struct instance *inst, Pwemu__V1__EventKind kind, const char *channel, const char *actor, const char *reason)
+{
+	Pwemu__V1__Event event = PWEMU__V1__EVENT__INIT;
+	event.kind = kind;
+	event.instance_id = inst->id;
+	event.instance = inst->name;
+	event.state = inst_state_row(inst->state)->shown;
+	event.reason = (char *)(uintptr_t)(reason != NULL ? reason : "");
+	event.boot = inst->boot;
+	event.end = kind == PWEMU__V1__EVENT_KIND__EVENT_KIND_END ? &inst->end : NULL;
+	event.channel = (char *)(uintptr_t)(channel != NULL ? channel : "");
+	event.actor = (char *)(uintptr_t)(actor != NULL ? actor : "");
+	journal_add(inst->env->journal, &event);
+}
+
 /* ---------------------------------------------------------------- identity */
 
 static void instance_name_scope(struct instance *inst)

@@ -19,6 +19,8 @@
 
 struct event_base;
 struct instance;
+struct journal;
+struct settings;
 struct Pwemu__V1__Record;
 
 /* What an instance needs from its surroundings; outlives it. */
@@ -26,6 +28,9 @@ struct instance_env {
 	struct event_base *base;
 	const char *shim;      /* path of pwemu-shim */
 	const char *state_dir; /* absolute */
+	const struct settings *settings;
+	struct journal *journal;
+	const char *host_boot; /* boot id of the host */
 	/* Something about it has changed. Must not free it. */
 	void (*on_change)(void *ctx, struct instance *inst);
 	void *ctx;

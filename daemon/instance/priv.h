@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "instance/instance.h"
+#include "instance/journal.h"
 #include "instance/prepare.h"
 #include "loop/timer.h"
 #include "pwemu/v1/record.pb-c.h"
@@ -62,6 +63,8 @@ struct instance {
 };
 
 /* ---- instance.c */
+/* Puts down that something happened: an event about this instance as it is now. channel and actor may be NULL. */
+void instance_tell(struct instance *inst, Pwemu__V1__EventKind kind, const char *channel, const char *actor, const char *reason);
 /* Feeds an event to the table; true when it led to another state. */
 bool instance_event(struct instance *inst, enum inst_event event, const char *reason);
 void instance_changed(struct instance *inst);

@@ -58,7 +58,14 @@ struct registry *registry_new(const struct registry_config *config)
 	struct registry *registry = xcalloc(1, sizeof(*registry));
 	registry->config = *config;
 	registry->env = (struct instance_env){
-		.base = config->base, .shim = config->shim, .state_dir = config->state_dir, .on_change = registry_on_change, .ctx = registry
+		.base = config->base,
+		.shim = config->shim,
+		.state_dir = config->state_dir,
+		.settings = config->settings,
+		.journal = config->journal,
+		.host_boot = proc_host_boot(),
+		.on_change = registry_on_change,
+		.ctx = registry,
 	};
 	registry->sweep = timer_new(config->base, registry_sweep, registry);
 	return registry;

@@ -9,6 +9,8 @@
 #include "pwemu/v1/common.pb-c.h"
 
 struct registry;
+struct journal;
+struct settings;
 
 /* Told after every change of an instance, from wherever it happened; must not free the instance. */
 struct registry_observer {
@@ -21,8 +23,10 @@ struct registry_config {
 	struct event_base *base;
 	const char *shim;
 	const char *state_dir;
-	uid_t uid;         /* whose instances these are */
-	const char *owner; /* its name */
+	uid_t uid;                       /* whose instances these are */
+	const char *owner;               /* its name */
+	const struct settings *settings; /* outlives the registry, as the journal */
+	struct journal *journal;
 };
 
 struct registry *registry_new(const struct registry_config *config);

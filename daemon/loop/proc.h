@@ -82,6 +82,9 @@ struct proc_ops {
 	void (*on_released)(void *ctx);
 };
 
+/* Boot id of the host (/proc/sys/kernel/random/boot_id); "" when it cannot be read. Static storage. */
+const char *proc_host_boot(void);
+
 /* Starts. Returns as soon as the shim is executed; everything else is told by callbacks. run_dir is duplicated. ALREADY_EXISTS
  * while the name is taken. */
 int proc_spawn(struct event_base *base, const char *shim_path, const struct proc_spec *spec, const struct proc_ops *ops, void *ctx,

@@ -191,13 +191,19 @@ static ssize_t small_file(const char *path, char *buf, size_t size)
 	return n;
 }
 
+const char *proc_host_boot(void)
+{
+	static char id[PROC_BOOT_ID_MAX];
+	if (id[0] == '\0' && small_file("/proc/sys/kernel/random/boot_id", id, sizeof(id)) > 0)
+		id[strcspn(id, "\n")] = '\0';
+	return id;
+}
+
 bool proc_boot_is_current(const struct proc_run *run)
 {
-	char id[PROC_BOOT_ID_MAX];
-	if (small_file("/proc/sys/kernel/random/boot_id", id, sizeof(id)) <= 0)
-		return true; /* not known: as if it were, start times decide */
-	id[strcspn(id, "\n")] = '\0';
-	return run->boot_id[0] == '\0' || strcmp(id, run->boot_id) == 0;
+	const char *id = proc_host_boot();
+	/* not known: as if it were, start times decide */
+	return id[0] == '\0' || run->boot_id[0] == '\0' || strcmp(id, run->boot_id) == 0;
 }
 
 bool proc_is_same(pid_t pid, uint64_t start)

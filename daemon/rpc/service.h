@@ -15,6 +15,8 @@ struct services {
 	struct event_base *base;
 	struct registry *registry;
 	struct target_set *targets;
+	struct settings *settings;
+	struct journal *journal;
 	const char *socket, *state_dir, *targets_dir, *log;
 	uid_t uid;
 	bool is_auto;

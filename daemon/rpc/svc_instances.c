@@ -198,11 +198,22 @@ static void handle_stop(struct rpc_call *call, const ProtobufCMessage *message)
 	pending_try(pending, inst);
 }
 
+static void watch_send(struct rpc_call *call, struct instance *inst)
+{
+	Pwemu__V1__Instance message;
+	Pwemu__V1__Event event = PWEMU__V1__EVENT__INIT;
+	instance_describe(inst, &message);
+	event.kind = PWEMU__V1__EVENT_KIND__EVENT_KIND_SNAPSHOT;
+	event.snapshot = &message;
+	rpc_call_send(call, &event.base);
+	instance_describe_fini(&message);
+}
+
 static bool watch_try(struct pending *pending, struct instance *inst)
 {
 	pending->is_behind = !rpc_call_can_send(pending->call) && !instance_is_over(inst);
 	if (!pending->is_behind)
-		service_send_instance(pending->call, inst, false);
+		watch_send(pending->call, inst);
 	if (!instance_is_over(inst))
 		return false;
 	rpc_call_finish_ok(pending->call);
@@ -373,6 +384,6 @@ const struct rpc_method svc_instances_methods[] = {
 	SERVICE_METHOD("Instances", "Get", RPC_UNARY, get_request, instance, REF_MAX, RIGHT_VIEW, handle_get),
 	SERVICE_METHOD("Instances", "List", RPC_UNARY, list_request, list_reply, REF_MAX, RIGHT_NONE, handle_list),
 	SERVICE_METHOD("Instances", "Remove", RPC_UNARY, remove_request, remove_reply, REF_MAX, RIGHT_CONTROL, handle_remove),
-	SERVICE_METHOD("Instances", "Watch", RPC_SERVER_STREAM, watch_request, instance, REF_MAX, RIGHT_VIEW, handle_watch),
+	SERVICE_METHOD("Instances", "Watch", RPC_SERVER_STREAM, watch_request, event, REF_MAX, RIGHT_VIEW, handle_watch),
 	{ 0 },
 };

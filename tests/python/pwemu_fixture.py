@@ -280,8 +280,9 @@ class Case(unittest.TestCase):
     def wait_until_over(self, name="default"):
         """The last word of Watch."""
         last = None
-        for last in self.instances.Watch(instances_pb2.WatchRequest(instance=self.ref(name)), timeout=CALL_DEADLINE):
-            pass
+        request = instances_pb2.WatchRequest(instance=self.ref(name), snapshots=True)
+        for event in self.instances.Watch(request, timeout=CALL_DEADLINE):
+            last = event.snapshot if event.HasField("snapshot") else last
         return last
 
     def wait_end(self, name="default"):

@@ -156,7 +156,7 @@ class Client(threading.Thread):
                 break
 
     def do_watch(self):
-        watch = self.instances.Watch(instances_pb2.WatchRequest(instance=self.ref()), timeout=self.random.choice([0.1, 1]))
+        watch = self.instances.Watch(instances_pb2.WatchRequest(instance=self.ref(), snapshots=True), timeout=self.random.choice([0.1, 1]))
         for _ in watch:
             pass
 

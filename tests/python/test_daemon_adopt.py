@@ -335,7 +335,7 @@ class Ending(Case):
         self.start("seq.elf")
         reading = Attachment(self)
         idle = self.read("serial1", follow=True)
-        watch = self.instances.Watch(instances_pb2.WatchRequest(instance=self.ref()), timeout=CALL_DEADLINE)
+        watch = self.instances.Watch(instances_pb2.WatchRequest(instance=self.ref(), snapshots=True), timeout=CALL_DEADLINE)
         next(watch)
         self.control.Shutdown(daemon_pb2.ShutdownRequest(), timeout=CALL_DEADLINE)
         self.assertEqual(self.daemon.wait(10), 0)

@@ -202,12 +202,12 @@ class Life(Case):
 class Watching(Case):
     def test_watch(self):
         self.start("slow.elf")
-        call = self.instances.Watch(instances_pb2.WatchRequest(instance=self.ref()), timeout=CALL_DEADLINE)
-        states = [next(call).state]
+        call = self.instances.Watch(instances_pb2.WatchRequest(instance=self.ref(), snapshots=True), timeout=CALL_DEADLINE)
+        states = [next(call).snapshot.state]
         self.instances.Pause(instances_pb2.PauseRequest(instance=self.ref()), timeout=CALL_DEADLINE)
-        states.append(next(call).state)
+        states.append(next(call).snapshot.state)
         self.stop()
-        states += [instance.state for instance in call]
+        states += [event.snapshot.state for event in call]
         self.assertEqual(states[:2], [instances_pb2.STATE_RUNNING, instances_pb2.STATE_PAUSED])
         self.assertEqual(states[-1], instances_pb2.STATE_ENDED)
         self.assertEqual(call.code(), Code.OK)
@@ -215,8 +215,8 @@ class Watching(Case):
     def test_watch_ended(self):
         self.start("exit.elf", firmware_args=["1"])
         self.wait_until_over()
-        call = self.instances.Watch(instances_pb2.WatchRequest(instance=self.ref()), timeout=CALL_DEADLINE)
-        self.assertEqual([instance.end.code for instance in call], [1])
+        call = self.instances.Watch(instances_pb2.WatchRequest(instance=self.ref(), snapshots=True), timeout=CALL_DEADLINE)
+        self.assertEqual([event.snapshot.end.code for event in call], [1])
 
     def test_stop_on_disconnect(self):
         channel = self.daemon.channel()

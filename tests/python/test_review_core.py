@@ -257,7 +257,7 @@ class Slow(Core):
         """A client that did not look for a while learns the last state, though it has not changed since."""
         self.start("hello.elf")
         stub = instances_pb2_grpc.InstancesStub(self.daemon.channel(("grpc.http2.bdp_probe", 0)))
-        watch = stub.Watch(instances_pb2.WatchRequest(instance=self.ref()), timeout=CALL_DEADLINE)
+        watch = stub.Watch(instances_pb2.WatchRequest(instance=self.ref(), snapshots=True), timeout=CALL_DEADLINE)
         next(watch)
         for _ in range(500):
             self.action(self.instances.Pause, instances_pb2.PauseRequest)
@@ -265,8 +265,9 @@ class Slow(Core):
         reader = Attachment(self)  # by its count the last change is known from those before
         self.action(self.instances.Pause, instances_pb2.PauseRequest)
         messages = 0
-        for instance in watch:
+        for event in watch:
             messages += 1
+            instance = event.snapshot
             if instance.state == instances_pb2.STATE_PAUSED and instance.channels[0].readers == 1:
                 break
         else:
