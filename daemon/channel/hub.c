@@ -75,6 +75,7 @@ static void hub_on_notify(evutil_socket_t fd, short what, void *ctx)
 static void hub_note_time(struct hub *hub, uint64_t offset)
 {
 	uint64_t now_ms = clock_monotonic_ms();
+	hub->last_output_ms = now_ms;
 	if (hub->last_time_ms != 0 && now_ms - hub->last_time_ms < HUB_TIME_STEP_MS)
 		return;
 	hub->last_time_ms = now_ms;
@@ -303,6 +304,16 @@ unsigned hub_cursor_count(const struct hub *hub)
 bool hub_has_writer(const struct hub *hub)
 {
 	return hub->holder != NULL;
+}
+
+uint64_t hub_last_output_ms(const struct hub *hub)
+{
+	return hub->last_output_ms;
+}
+
+bool hub_is_in_trouble(const struct hub *hub)
+{
+	return hub->pump.is_in_trouble;
 }
 
 uint32_t hub_last_boot(const struct hub *hub)

@@ -72,7 +72,8 @@ struct hub {
 	bool has_room;         /* … and there is room: to be told */
 	bool role_changed;     /* to be told */
 
-	uint64_t last_time_ms; /* monotonic; of the last time noted in the index */
+	uint64_t last_time_ms;   /* monotonic; of the last time noted in the index */
+	uint64_t last_output_ms; /* monotonic */
 	bool is_final;
 	bool is_ended; /* the boot's FIFO is drained: on_end_done is to be called */
 	void (*on_end_done)(void *ctx);

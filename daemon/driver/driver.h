@@ -100,16 +100,21 @@ struct driver_death {
 	const struct proc_end *end;
 	bool was_ready;      /* the emulator answered in this boot */
 	bool stop_requested; /* a user asked for it */
+	bool is_restart;     /* an automatic one: its configuration was good before */
 	bool semihosting;
+	const Pwemu__V1__Target *target;
 	const char *shutdown_reason;       /* last on_shutdown; "" if none */
 	const char *text;                  /* tail of the emulator's own messages */
 	const uint32_t *semihosting_calls; /* addresses of semihosting calls in the images */
 	size_t semihosting_call_count;
 };
 
+#define DRIVER_DETAILS_MAX 4096
+
 struct driver_verdict {
 	Pwemu__V1__EndCause cause;
 	char message[256];
+	char details[DRIVER_DETAILS_MAX]; /* several lines; "" when there is no more to say */
 };
 
 /* ---------------------------------------------------------------- operations */
@@ -127,6 +132,8 @@ struct driver_ops {
 	void (*disconnect)(struct driver_link *link); /* takes NULL */
 	/* done comes from the loop, or with an error when the link goes. */
 	void (*act)(struct driver_link *link, enum driver_action action, driver_done_fn done, void *ctx);
+	/* Asks whether the emulator still answers: DEADLINE_EXCEEDED when it has not within the time. done as in act. */
+	void (*ping)(struct driver_link *link, uint32_t timeout_ms, driver_done_fn done, void *ctx);
 	/* Makes the emulator look at its input. */
 	void (*nudge)(struct driver_link *link);
 	void (*classify)(const struct driver_death *death, struct driver_verdict *out);

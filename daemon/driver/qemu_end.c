@@ -73,12 +73,25 @@ static void error_line(const struct driver_death *death, char *out, size_t size)
 	out[0] = '\0';
 }
 
-/* Before QEMU ever answered: a guest that is quick may have ended by then, but QEMU itself does not refuse without a word. */
-static bool rule_bad_config(const struct driver_death *d)
+/* Whether the guest has a way to end the emulator with a code: semihosting, or the test finisher of the RISC-V boards. */
+static bool guest_has_exit(const struct driver_death *d)
+{
+	if (d->semihosting || d->target == NULL || d->target->qemu == NULL)
+		return d->semihosting;
+	return strncmp(d->target->architecture, "riscv", 5) == 0 || strstr(d->target->qemu->executable, "riscv") != NULL;
+}
+
+/* With a code and before QEMU ever answered. A guest that is quick may have ended by then, but QEMU does not refuse without a word. */
+static bool rule_refused(const struct driver_death *d)
 {
 	char line[160];
 	error_line(d, line, sizeof(line));
-	return !d->was_ready && d->end->code != 0 && line[0] != '\0';
+	return !d->was_ready && d->end->code > 0 && (line[0] != '\0' || !guest_has_exit(d));
+}
+/* What was good before is not bad now: the host is in trouble, and it may pass. */
+static bool rule_refused_again(const struct driver_death *d)
+{
+	return d->is_restart && (rule_refused(d) || rule_exec(d));
 }
 
 static bool rule_finished(const struct driver_death *d)
@@ -177,19 +190,31 @@ static const struct {
 	bool (*matches)(const struct driver_death *death);
 	Pwemu__V1__EndCause cause;
 	void (*describe)(const struct driver_death *death, char *out, size_t size);
+	const char *details; /* what the emulator printed from this on is worth keeping; NULL: nothing is */
 } rules[] = {
-	{ rule_exec, CAUSE(BAD_CONFIG), describe_config },
-	{ rule_lockup, CAUSE(GUEST_FAULT), describe_fault },
-	{ rule_stopped, CAUSE(STOPPED), describe_stopped },
-	{ rule_shim, CAUSE(KILLED), describe_killed },
-	{ rule_gdb, CAUSE(GDB), describe_gdb },
-	{ rule_killed, CAUSE(KILLED), describe_killed },
-	{ rule_quit, CAUSE(STOPPED), describe_stopped },
-	{ rule_crashed, CAUSE(CRASHED), describe_crash },
-	{ rule_reset, CAUSE(GUEST_RESET), describe_reset },
-	{ rule_bad_config, CAUSE(BAD_CONFIG), describe_config },
-	{ rule_finished, CAUSE(FINISHED), describe_finished },
+	{ rule_refused_again, CAUSE(CRASHED), describe_config, "" },
+	{ rule_exec, CAUSE(BAD_CONFIG), describe_config, NULL },
+	{ rule_lockup, CAUSE(GUEST_FAULT), describe_fault, "qemu: fatal: " },
+	{ rule_stopped, CAUSE(STOPPED), describe_stopped, NULL },
+	{ rule_shim, CAUSE(KILLED), describe_killed, NULL },
+	{ rule_gdb, CAUSE(GDB), describe_gdb, NULL },
+	{ rule_killed, CAUSE(KILLED), describe_killed, NULL },
+	{ rule_quit, CAUSE(STOPPED), describe_stopped, NULL },
+	{ rule_crashed, CAUSE(CRASHED), describe_crash, "" },
+	{ rule_reset, CAUSE(GUEST_RESET), describe_reset, NULL },
+	{ rule_refused, CAUSE(BAD_CONFIG), describe_config, "" },
+	{ rule_finished, CAUSE(FINISHED), describe_finished, NULL },
 };
+
+/* The register dump of a lockup begins with the word that is looked for; otherwise the last words count. */
+static void copy_details(const struct driver_death *death, const char *begins_with, char *out, size_t size)
+{
+	const char *from = strstr(death->text, begins_with);
+	size_t len = from != NULL ? strlen(from) : 0;
+	if (len >= size && begins_with[0] == '\0')
+		from += len - (size - 1);
+	snprintf(out, size, "%s", from != NULL ? from : "");
+}
 
 void qemu_classify(const struct driver_death *death, struct driver_verdict *out)
 {
@@ -198,6 +223,8 @@ void qemu_classify(const struct driver_death *death, struct driver_verdict *out)
 			continue;
 		out->cause = rules[i].cause;
 		rules[i].describe(death, out->message, sizeof(out->message));
+		if (rules[i].details != NULL)
+			copy_details(death, rules[i].details, out->details, sizeof(out->details));
 		return;
 	}
 	out->cause = CAUSE(UNKNOWN);

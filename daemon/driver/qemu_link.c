@@ -155,11 +155,21 @@ static const char *const action_commands[] = {
 };
 _Static_assert(sizeof(action_commands) / sizeof(action_commands[0]) == DRIVER_ACTION_COUNT, "a command for every action");
 
-static void qemu_act(struct driver_link *link, enum driver_action action, driver_done_fn done, void *ctx)
+static void link_ask(struct driver_link *link, const char *command, uint32_t timeout_ms, driver_done_fn done, void *ctx)
 {
 	struct qemu_request *request = xcalloc(1, sizeof(*request));
 	*request = (struct qemu_request){ .done = done, .ctx = ctx };
-	qmp_execute(link->qmp, action_commands[action], NULL, QEMU_COMMAND_TIMEOUT_MS, link_on_acted, request);
+	qmp_execute(link->qmp, command, NULL, timeout_ms, link_on_acted, request);
+}
+
+static void qemu_act(struct driver_link *link, enum driver_action action, driver_done_fn done, void *ctx)
+{
+	link_ask(link, action_commands[action], QEMU_COMMAND_TIMEOUT_MS, done, ctx);
+}
+
+static void qemu_ping(struct driver_link *link, uint32_t timeout_ms, driver_done_fn done, void *ctx)
+{
+	link_ask(link, "query-status", timeout_ms, done, ctx);
 }
 
 static void link_on_nudged(void *ctx, struct json_object *value, const struct err *err)
@@ -194,6 +204,7 @@ const struct driver_ops qemu_driver = {
 	.drain = qemu_drain,
 	.disconnect = qemu_disconnect,
 	.act = qemu_act,
+	.ping = qemu_ping,
 	.nudge = qemu_nudge,
 	.classify = qemu_classify,
 };

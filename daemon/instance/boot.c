@@ -13,27 +13,31 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/dirs.h"
+#include "instance/fifo.h"
 #include "wire/addr.h"
 #include "wire/mem.h"
 
-#define BOOT_FDS_MAX (3 * PLAN_CHANNELS_MAX + PLAN_SOCKETS_MAX)
+#define BOOT_FDS_MAX (7 * PLAN_CHANNELS_MAX + PLAN_SOCKETS_MAX)
 
 extern char **environ;
 
-/* The hub's two ends of a channel's FIFOs, -1: not there. */
-struct boot_ends {
-	int out, in;
+/* What a channel gets that had no endpoint before. */
+struct boot_endpoint {
+	enum endpoint_kind kind;
+	uint16_t port;
+	char path[ENDPOINT_PATH_MAX];
+	struct endpoint_fds fds;
 };
 
-/* The fds of a boot while it is being made; the process has its own copies, the hubs take theirs. */
+/* The fds of a boot while it is being made; the process has its own copies, the hubs and channels take theirs. */
 struct boot {
 	struct instance *inst;
 	struct plan plan;
-	struct boot_ends ends[PLAN_CHANNELS_MAX]; /* of plan.channels */
+	struct fifo_ends ends[PLAN_CHANNELS_MAX]; /* of plan.channels */
+	struct boot_endpoint endpoints[PLAN_CHANNELS_MAX];
 	char *run_path;
 	int run_dir;
 	struct proc_fd fds[BOOT_FDS_MAX];
@@ -48,26 +52,21 @@ struct boot {
 static void boot_init(struct boot *b, struct instance *inst)
 {
 	*b = (struct boot){ .inst = inst, .run_dir = -1, .run_path = instance_run_path(inst) };
-	for (size_t i = 0; i < PLAN_CHANNELS_MAX; i++)
-		b->ends[i] = (struct boot_ends){ -1, -1 };
+	for (size_t i = 0; i < PLAN_CHANNELS_MAX; i++) {
+		b->ends[i] = (struct fifo_ends)FIFO_ENDS_NONE;
+		b->endpoints[i].fds = (struct endpoint_fds)ENDPOINT_FDS_NONE;
+	}
 	plan_init(&b->plan);
-}
-
-static void boot_close_ends(struct boot_ends *ends)
-{
-	if (ends->out >= 0)
-		close(ends->out);
-	if (ends->in >= 0)
-		close(ends->in);
-	*ends = (struct boot_ends){ -1, -1 };
 }
 
 static void boot_fini(struct boot *b)
 {
 	for (size_t i = 0; i < b->owned_count; i++)
 		close(b->owned[i]);
-	for (size_t i = 0; i < PLAN_CHANNELS_MAX; i++)
-		boot_close_ends(&b->ends[i]);
+	for (size_t i = 0; i < PLAN_CHANNELS_MAX; i++) {
+		fifo_close_ends(&b->ends[i]);
+		endpoint_fds_close(&b->endpoints[i].fds);
+	}
 	if (b->run_dir >= 0)
 		close(b->run_dir);
 	plan_fini(&b->plan);
@@ -87,36 +86,15 @@ static void boot_pass(struct boot *b, int fd, int child_fd)
 		b->fds[b->fd_count++] = (struct proc_fd){ .fd = fd, .child_fd = child_fd };
 }
 
-/* Opened for reading and writing: no end of file, no waiting for the other side. */
-static int boot_open_fifo(int run_dir, const char *file, int *fd, struct err *err)
-{
-	int fifo = openat(run_dir, file, O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
-	if (fifo < 0)
-		return err_sys(err, errno, "open FIFO \"%s\"", file);
-	*fd = fifo;
-	return 0;
-}
-
-static int boot_make_fifo(struct boot *b, const char *name, const char *suffix, int *fd, struct err *err)
-{
-	char file[PLAN_NAME_MAX + 8];
-	snprintf(file, sizeof(file), "%s%s", name, suffix);
-	if (unlinkat(b->run_dir, file, 0) < 0 && errno != ENOENT)
-		return err_sys(err, errno, "remove old FIFO \"%s/%s\"", b->run_path, file);
-	if (mkfifoat(b->run_dir, file, 0600) < 0)
-		return err_sys(err, errno, "make FIFO \"%s/%s\"", b->run_path, file);
-	if (boot_open_fifo(b->run_dir, file, fd, err) < 0)
-		return -1;
-	boot_hold(b, name, suffix, *fd);
-	return 0;
-}
-
 /* One end for the shim to hold (also the emulator's, where it inherits it), one for the hub. */
 static int boot_make_end(struct boot *b, const char *name, const char *suffix, const int child_fds[2], int *hub_fd, struct err *err)
 {
 	int fd = -1;
-	if (boot_make_fifo(b, name, suffix, &fd, err) < 0)
-		return -1;
+	char file[PLAN_NAME_MAX + 8];
+	snprintf(file, sizeof(file), "%s%s", name, suffix);
+	if (fifo_make(b->run_dir, file, err) < 0 || fifo_open(b->run_dir, file, &fd, err) < 0)
+		return err_prefix(err, "run directory \"%s\"", b->run_path);
+	boot_hold(b, name, suffix, fd);
 	b->owned[b->owned_count++] = fd;
 	for (int i = 0; i < 2; i++) {
 		if (child_fds[i] < 0)
@@ -126,16 +104,58 @@ static int boot_make_end(struct boot *b, const char *name, const char *suffix, c
 		snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
 		int own = open(self, O_RDWR | O_CLOEXEC);
 		if (own < 0)
-			return err_sys(err, errno, "open FIFO \"%s%s\" again", name, suffix);
+			return err_sys(err, errno, "open FIFO \"%s\" again", file);
 		b->owned[b->owned_count++] = own;
 		boot_pass(b, own, child_fds[i]);
 	}
-	char file[PLAN_NAME_MAX + 8];
-	snprintf(file, sizeof(file), "%s%s", name, suffix);
-	return boot_open_fifo(b->run_dir, file, hub_fd, err);
+	return fifo_open(b->run_dir, file, hub_fd, err);
 }
 
-static int boot_make_channel(struct boot *b, const struct plan_channel *row, struct boot_ends *ends, struct err *err)
+static void boot_hold_endpoint(struct boot *b, const char *name, const struct endpoint_fds *fds)
+{
+	const struct {
+		const char *suffix;
+		int fd;
+	} rows[] = { { ENDPOINT_LISTENER, fds->listener },
+		     { ENDPOINT_MASTER, fds->master },
+		     { ENDPOINT_SLAVE, fds->slave },
+		     { ENDPOINT_CURSOR, fds->cursor } };
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		if (rows[i].fd >= 0)
+			boot_hold(b, name, rows[i].suffix, rows[i].fd);
+}
+
+/* A port or PTY is made once and then handed from boot to boot. */
+static int boot_make_endpoint(struct boot *b, const char *name, struct boot_endpoint *row, struct err *err)
+{
+	const struct instance *inst = b->inst;
+	const struct instance_channel *before = channels_find(inst, name);
+	if (before != NULL && endpoints_has_fds(before)) {
+		boot_hold_endpoint(b, name, &before->endpoint_fds);
+		return 0;
+	}
+	if (endpoints_want(inst, name, &row->kind, &row->port, err) < 0 ||
+	    endpoints_make(inst, name, row->kind, row->port, &row->fds, &row->port, row->path, err) < 0)
+		return -1;
+	boot_hold_endpoint(b, name, &row->fds);
+	return 0;
+}
+
+/* The channel has them from now on. */
+static void boot_hand_over_endpoint(struct boot *b, size_t index)
+{
+	struct boot_endpoint *row = &b->endpoints[index];
+	struct instance_channel *channel = channels_find(b->inst, b->plan.channels[index].name);
+	if (endpoints_has_fds(channel))
+		return;
+	channel->endpoint_kind = row->kind;
+	channel->endpoint_fds = row->fds;
+	row->fds = (struct endpoint_fds)ENDPOINT_FDS_NONE;
+	channel->port = row->port;
+	snprintf(channel->pty_path, sizeof(channel->pty_path), "%s", row->path);
+}
+
+static int boot_make_channel(struct boot *b, const struct plan_channel *row, struct fifo_ends *ends, struct err *err)
 {
 	if (boot_make_end(b, row->name, ".out", (const int[2]){ row->out_child_fd, row->out_child_fd2 }, &ends->out, err) < 0)
 		return -1;
@@ -161,7 +181,8 @@ static int boot_make_socket(struct boot *b, const struct plan_socket *row, struc
 static int boot_make_files(struct boot *b, struct err *err)
 {
 	for (size_t i = 0; i < b->plan.channel_count; i++)
-		if (boot_make_channel(b, &b->plan.channels[i], &b->ends[i], err) < 0)
+		if (boot_make_channel(b, &b->plan.channels[i], &b->ends[i], err) < 0 ||
+		    boot_make_endpoint(b, b->plan.channels[i].name, &b->endpoints[i], err) < 0)
 			return -1;
 	for (size_t i = 0; i < b->plan.socket_count; i++)
 		if (boot_make_socket(b, &b->plan.sockets[i], err) < 0)
@@ -244,7 +265,9 @@ static void boot_on_resumed(void *ctx)
 static void boot_on_reset(void *ctx, bool by_guest)
 {
 	struct instance *inst = ctx;
-	log_info(&inst->scope, "reset%s", by_guest ? " by the guest" : "");
+	const char *reason = by_guest ? "reset by the guest" : "reset";
+	log_info(&inst->scope, "%s", reason);
+	instance_tell(inst, PWEMU__V1__EVENT_KIND__EVENT_KIND_RESET, NULL, NULL, reason);
 }
 
 static void boot_on_shutdown(void *ctx, const char *reason)
@@ -259,7 +282,7 @@ static void boot_on_lost(void *ctx, const struct err *err)
 	log_debug(&inst->scope, "%s", err->msg);
 }
 
-static const struct driver_events boot_events = {
+const struct driver_events boot_events = {
 	.on_ready = boot_on_ready,
 	.on_paused = boot_on_paused,
 	.on_resumed = boot_on_resumed,
@@ -271,7 +294,10 @@ static const struct driver_events boot_events = {
 static int boot_connect(struct boot *b, struct err *err)
 {
 	struct instance *inst = b->inst;
-	return inst->driver->connect(inst->env->base, b->run_dir, b->run_path, &boot_events, inst, &inst->link, err);
+	if (inst->driver->connect(inst->env->base, b->run_dir, b->run_path, &boot_events, inst, &inst->link, err) < 0)
+		return -1;
+	inst->hang = hang_new(inst);
+	return 0;
 }
 
 static int boot_open_run_dir(struct boot *b, bool make, struct err *err)
@@ -286,7 +312,7 @@ int boot_lay_out(struct instance *inst, struct err *err)
 	struct boot *b = xmalloc(sizeof(*b));
 	boot_init(b, inst);
 	inst->layout = b;
-	if (boot_open_run_dir(b, true, err) < 0 || boot_make_plan(b, NULL, err) < 0)
+	if (boot_open_run_dir(b, true, err) < 0 || boot_make_plan(b, NULL, err) < 0 || endpoints_check(inst, &b->plan, err) < 0)
 		return -1;
 	return boot_make_files(b, err);
 }
@@ -306,10 +332,12 @@ static int boot_open_logs(struct boot *b, struct err *err)
 	struct instance *inst = b->inst;
 	for (size_t i = 0; i < b->plan.channel_count; i++) {
 		struct instance_channel *channel = channels_find(inst, b->plan.channels[i].name);
-		struct boot_ends *ends = &b->ends[i];
-		if (channels_open(inst, channel, err) < 0 || hub_begin_boot(channel->hub, inst->boot, true, ends->out, ends->in, err) < 0)
+		struct fifo_ends *ends = &b->ends[i];
+		if (channels_open(inst, channel, err) < 0 ||
+		    hub_begin_boot(channel->hub, inst->boot, !inst->is_restart, ends->out, ends->in, err) < 0)
 			return -1;
-		*ends = (struct boot_ends){ -1, -1 }; /* they are the hub's now */
+		*ends = (struct fifo_ends)FIFO_ENDS_NONE; /* they are the hub's now */
+		endpoints_serve(channel, false);
 	}
 	return 0;
 }
@@ -319,6 +347,8 @@ static void boot_on_started(void *ctx, pid_t pid)
 	struct instance *inst = ctx;
 	struct err err = ERR_INIT;
 	log_debug(&inst->scope, "emulator is process %d", (int)pid);
+	inst->began_ns = clock_wall_ns();
+	boot_release(&inst->old_proc); /* what it held is held by the new one */
 	if (inst->layout != NULL && (boot_connect(inst->layout, &err) < 0 || boot_open_logs(inst->layout, &err) < 0)) {
 		inst->start_error = err;
 		instance_stop(inst, 0, err.msg);
@@ -330,13 +360,16 @@ static void boot_on_started(void *ctx, pid_t pid)
 static void boot_on_ended(void *ctx, const struct proc_end *end)
 {
 	struct instance *inst = ctx;
+	if (inst->state == INST_BACKOFF)
+		return; /* known, and gone on from */
 	inst->proc_end = *end;
+	boot_release(&inst->old_proc);
 	if (inst->link != NULL)
 		inst->driver->drain(inst->link);
 	instance_event(inst, INST_EV_EXITED, "the emulator has ended");
 }
 
-static const struct proc_ops boot_proc_ops = { .on_started = boot_on_started, .on_ended = boot_on_ended };
+const struct proc_ops boot_proc_ops = { .on_started = boot_on_started, .on_ended = boot_on_ended };
 
 static int boot_spawn(struct boot *b, struct err *err)
 {
@@ -347,7 +380,7 @@ static int boot_spawn(struct boot *b, struct err *err)
 	bool has_cwd = environment != NULL && environment->cwd[0] == '/';
 	struct proc_spec spec = {
 		.run_dir = b->run_dir,
-		.name = BOOT_PROC,
+		.name = inst->proc_name,
 		.program = inst->program,
 		.argv = (const char *const *)b->plan.argv.items,
 		.envp = (const char *const *)env.items,
@@ -364,147 +397,65 @@ static int boot_spawn(struct boot *b, struct err *err)
 	return rc;
 }
 
-int boot_begin(struct instance *inst, struct err *err)
-{
-	struct boot *b = inst->layout;
-	if (boot_make_plan(b, inst->prepared, err) < 0)
-		return -1;
-	channels_set(inst, &b->plan);
-	boot_mark(inst);
-	strv_fini(&inst->argv);
-	strv_init(&inst->argv);
-	strv_add_all(&inst->argv, b->plan.argv.items, b->plan.argv.count);
-	/* What a daemon that dies from here on leaves is found by its successor. */
-	if (store_put(inst, err) < 0 || boot_spawn(b, err) < 0)
-		return -1;
-	return 0;
-}
-
-/* ---------------------------------------------------------------- adoption */
-
-static int boot_resume_channel(struct boot *b, struct instance_channel *channel, struct err *err)
-{
-	char out[PLAN_NAME_MAX + 8], in[PLAN_NAME_MAX + 8];
-	struct boot_ends ends = { -1, -1 };
-	snprintf(out, sizeof(out), "%s.out", channel->name);
-	snprintf(in, sizeof(in), "%s.in", channel->name);
-	if (channels_open(b->inst, channel, err) < 0 || boot_open_fifo(b->run_dir, out, &ends.out, err) < 0 ||
-	    (channel->has_input && boot_open_fifo(b->run_dir, in, &ends.in, err) < 0) ||
-	    hub_resume_boot(channel->hub, b->inst->boot, ends.out, ends.in, err) < 0) {
-		boot_close_ends(&ends);
-		return -1;
-	}
-	return 0;
-}
-
-/* Drains first; a channel that cannot be resumed must not cost the emulator its life. */
-static void boot_resume_channels(struct boot *b)
-{
-	for (size_t i = 0; i < b->inst->channel_count; i++) {
-		struct err err = ERR_INIT;
-		struct instance_channel *channel = b->inst->channels[i];
-		if (!channel->is_socket && boot_resume_channel(b, channel, &err) < 0)
-			log_error(&b->inst->scope, "cannot go on with channel %s: %s", channel->name, err.msg);
-	}
-}
-
-static int boot_take_over(struct boot *b, struct err *err)
+/* The command line of a restart is that of the boot before, whose images were checked. */
+static int boot_choose_argv(struct boot *b, struct err *err)
 {
 	struct instance *inst = b->inst;
-	if (boot_open_run_dir(b, false, err) < 0)
+	if (!inst->is_restart && boot_make_plan(b, inst->prepared, err) < 0)
 		return -1;
-	boot_resume_channels(b);
-	if (proc_adopt(inst->env->base, b->run_dir, BOOT_PROC, &boot_proc_ops, inst, &inst->proc, err) < 0)
-		return -1;
-	struct err link_err = ERR_INIT;
-	if (!proc_has_ended(inst->proc) && boot_connect(b, &link_err) < 0)
-		log_warn(&inst->scope, "no control of the adopted emulator: %s", link_err.msg);
+	const struct strv *argv = inst->is_restart ? &inst->argv : &b->plan.argv;
+	struct strv copy;
+	strv_init(&copy);
+	strv_add_all(&copy, argv->items, argv->count);
+	strv_fini(inst->is_restart ? &b->plan.argv : &inst->argv);
+	*(inst->is_restart ? &b->plan.argv : &inst->argv) = copy;
 	return 0;
 }
 
-int boot_adopt(struct instance *inst, struct err *err)
+static void boot_set_channels(struct boot *b)
 {
-	struct boot b;
-	boot_init(&b, inst);
-	int rc = boot_take_over(&b, err);
-	boot_fini(&b);
-	return rc;
+	channels_set(b->inst, &b->plan);
+	for (size_t i = 0; i < b->inst->channel_count; i++)
+		b->inst->channels[i]->had_party = false;
+	for (size_t i = 0; i < b->plan.channel_count; i++)
+		boot_hand_over_endpoint(b, i);
+}
+
+/* A new name for each boot: the shim of the one before keeps its own until this one has what it holds. */
+int boot_begin(struct instance *inst, struct err *err)
+{
+	if (inst->is_restart && boot_lay_out(inst, err) < 0)
+		return -1;
+	struct boot *b = inst->layout;
+	if (boot_choose_argv(b, err) < 0)
+		return -1;
+	boot_set_channels(b);
+	boot_mark(inst);
+	char *old_name = inst->proc_name;
+	inst->proc_name = xasprintf("boot-%u", inst->boot);
+	inst->old_proc = inst->proc;
+	inst->proc = NULL;
+	/* What a daemon that dies from here on leaves is found by its successor. */
+	if (store_put(inst, err) == 0 && boot_spawn(b, err) == 0) {
+		free(old_name);
+		return 0;
+	}
+	free(inst->proc_name);
+	inst->proc_name = old_name;
+	inst->proc = inst->old_proc;
+	inst->old_proc = NULL;
+	return -1;
 }
 
 /* ---------------------------------------------------------------- end */
 
-static void boot_classify(struct instance *inst)
+void boot_release(struct proc **proc)
 {
-	struct driver_verdict verdict = { 0 };
-	char *text = channels_emulator_text(inst);
-	struct driver_death death = {
-		.end = &inst->proc_end,
-		.was_ready = inst->was_ready,
-		.stop_requested = inst->stop_requested,
-		.semihosting = inst->request->semihosting || inst->request->n_firmware_args > 0,
-		.shutdown_reason = inst->shutdown_reason,
-		.text = text,
-		.semihosting_calls = inst->prepared != NULL ? inst->prepared->calls : NULL,
-		.semihosting_call_count = inst->prepared != NULL ? inst->prepared->call_count : 0,
-	};
-	inst->driver->classify(&death, &verdict);
-	free(text);
-	snprintf(inst->end_message, sizeof(inst->end_message), "%s", verdict.message);
-	pwemu__v1__end__init(&inst->end);
-	inst->end.cause = verdict.cause;
-	inst->end.code = inst->proc_end.code;
-	inst->end.signal = inst->proc_end.signal;
-	inst->end.exec_errno = inst->proc_end.exec_errno;
-	inst->end.time_ns = inst->proc_end.time_ns != 0 ? inst->proc_end.time_ns : clock_wall_ns();
-	inst->end.boot = inst->boot;
-	inst->end.message = inst->end_message;
-	inst->has_end = true;
-}
-
-static void boot_finish(struct instance *inst)
-{
-	if (inst->state != INST_DRAINING)
-		return; /* a start that failed half-way */
-	boot_classify(inst);
-	bool spoiled = inst->end.cause == PWEMU__V1__END_CAUSE__END_CAUSE_BAD_CONFIG;
-	instance_event(inst, spoiled ? INST_EV_SPOILED : INST_EV_DRAINED, inst->end_message);
-}
-
-static void boot_on_drained(void *ctx)
-{
-	struct instance_channel *channel = ctx;
-	struct instance *inst = channel->inst;
-	if (!channel->is_draining)
+	if (*proc == NULL)
 		return;
-	channel->is_draining = false;
-	if (--inst->draining == 0)
-		boot_finish(inst);
-}
-
-void boot_drain(struct instance *inst)
-{
-	inst->draining = 1;
-	for (size_t i = 0; i < inst->channel_count; i++) {
-		struct instance_channel *channel = inst->channels[i];
-		if (channel->hub == NULL)
-			continue;
-		channel->is_draining = true;
-		inst->draining++;
-		hub_end_boot(channel->hub, boot_on_drained, channel);
-	}
-	if (--inst->draining == 0)
-		boot_finish(inst);
-}
-
-void boot_give_up(struct instance *inst)
-{
-	inst->draining = 0;
-	for (size_t i = 0; i < inst->channel_count; i++) {
-		if (inst->channels[i]->is_draining)
-			hub_drop_boot(inst->channels[i]->hub);
-		inst->channels[i]->is_draining = false;
-	}
-	boot_classify(inst);
+	proc_release(*proc);
+	proc_free(*proc);
+	*proc = NULL;
 }
 
 void boot_remove_files(struct instance *inst)

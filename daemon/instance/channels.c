@@ -33,7 +33,8 @@ static void channels_on_stuck(void *ctx)
 static void channels_on_trouble(void *ctx, const struct err *err)
 {
 	const struct instance_channel *channel = ctx;
-	log_warn(&channel->inst->scope, "channel %s: %s", channel->name, err->msg);
+	log_warn(&channel->inst->scope, "%s", err->msg);
+	instance_tell(channel->inst, PWEMU__V1__EVENT_KIND__EVENT_KIND_WARNING, channel->name, NULL, err->msg);
 }
 
 int channels_open_dir(struct instance *inst, struct err *err)
@@ -88,6 +89,7 @@ static struct instance_channel *channels_take(struct instance *inst, const char 
 	struct instance_channel *channel = xcalloc(1, sizeof(*channel));
 	snprintf(channel->name, sizeof(channel->name), "%s", name);
 	channel->inst = inst;
+	channel->endpoint_fds = (struct endpoint_fds)ENDPOINT_FDS_NONE;
 	return channel;
 }
 
@@ -117,8 +119,10 @@ void channels_set(struct instance *inst, const struct plan *plan)
 void channels_free(struct instance *inst)
 {
 	for (size_t i = 0; i < inst->channel_count; i++) {
-		if (inst->channels[i] != NULL)
+		if (inst->channels[i] != NULL) {
+			endpoints_close(inst->channels[i]);
 			channels_close(inst->channels[i]);
+		}
 		free(inst->channels[i]);
 	}
 	free(inst->channels);
@@ -151,7 +155,7 @@ void instance_trim(struct instance *inst)
 	}
 }
 
-static struct instance_channel *channels_default(const struct instance *inst)
+struct instance_channel *channels_default(const struct instance *inst)
 {
 	for (size_t i = 0; i < inst->channel_count; i++)
 		if (inst->channels[i]->kind == CHANNEL_SERIAL)

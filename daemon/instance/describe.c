@@ -17,18 +17,30 @@ static char *describe_socket_path(const struct instance *inst, const struct inst
 	return is_there ? xasprintf("%s/run/%s/%s.sock", inst->env->state_dir, inst->id, channel->name) : xstrdup("");
 }
 
+static void describe_endpoint(const struct instance_channel *channel, Pwemu__V1__Channel *out)
+{
+	out->type = (char *)(uintptr_t)endpoint_kind_name(channel->endpoint_kind);
+	out->port = channel->port;
+	if (channel->endpoint_kind == ENDPOINT_TCP && endpoints_has_fds(channel))
+		out->host = (char *)"127.0.0.1";
+}
+
 static Pwemu__V1__Channel *describe_channel(const struct instance *inst, struct instance_channel *channel)
 {
 	Pwemu__V1__Channel *out = xcalloc(1, sizeof(*out));
 	pwemu__v1__channel__init(out);
 	out->name = channel->name;
-	out->type = channel->is_socket ? (char *)"unix" : (char *)"none";
+	describe_endpoint(channel, out);
+	if (channel->is_socket && channel->endpoint_kind == ENDPOINT_NONE)
+		out->type = (char *)"unix";
 	out->kind = (char *)channel_kind_name(channel->kind);
 	out->log = describe_log_path(inst, channel);
-	out->path = describe_socket_path(inst, channel);
+	out->path = channel->endpoint_kind == ENDPOINT_PTY ? xstrdup(channel->pty_path) : describe_socket_path(inst, channel);
 	out->offset = channel->hub != NULL ? hub_end_offset(channel->hub) : channel->offset;
 	out->writable = channel->is_socket ? inst->proc != NULL : channel->hub != NULL && hub_is_writable(channel->hub);
 	out->has_writer = channel->hub != NULL && hub_has_writer(channel->hub);
+	out->writer = (char *)(uintptr_t)(out->has_writer ? writer_holder(channel->hub) : "");
+	out->first_offset = channel->hub != NULL ? hub_first_offset(channel->hub) : 0;
 	out->readers = channel->hub != NULL ? hub_cursor_count(channel->hub) : 0;
 	return out;
 }
@@ -51,6 +63,25 @@ static void describe_images(const struct instance *inst, Pwemu__V1__Instance *ou
 		out->images[out->n_images++] = inst->request->images[i]->path;
 }
 
+/* The policy in force, with its defaults filled in. */
+Pwemu__V1__RestartPolicy *instance_describe_restart(const struct instance *inst)
+{
+	const struct restart_policy *policy = &inst->restart;
+	Pwemu__V1__RestartPolicy *out = xcalloc(1, sizeof(*out));
+	pwemu__v1__restart_policy__init(out);
+	out->mode = policy->mode;
+	out->delay_case = PWEMU__V1__RESTART_POLICY__DELAY_DELAY_MS;
+	out->delay_ms = policy->delay_ms;
+	out->factor_percent = policy->factor_percent;
+	out->max_delay_ms = policy->max_delay_ms;
+	out->jitter_case = PWEMU__V1__RESTART_POLICY__JITTER_JITTER_PERCENT;
+	out->jitter_percent = policy->jitter_percent;
+	out->max_deaths = policy->max_deaths;
+	out->window_ms = policy->window_ms;
+	out->stable_ms = policy->stable_ms;
+	return out;
+}
+
 void instance_describe(struct instance *inst, Pwemu__V1__Instance *out)
 {
 	pwemu__v1__instance__init(out);
@@ -63,7 +94,12 @@ void instance_describe(struct instance *inst, Pwemu__V1__Instance *out)
 	out->reason = inst->reason;
 	out->pid = (int32_t)instance_pid(inst);
 	out->boot = inst->boot;
-	out->end = inst->has_end ? &inst->end : NULL;
+	out->end = instance_end(inst);
+	out->ends = inst->ends.rows;
+	out->n_ends = inst->ends.count;
+	out->restart_at_ns = inst->state == INST_BACKOFF ? inst->restart_at_ns : 0;
+	out->restarts = inst->restarts;
+	out->state_since_ns = inst->state_since_ns;
 	out->started_ns = inst->started_ns;
 	out->eol = (char *)instance_eol(inst);
 	out->argv = inst->argv.items;
@@ -71,6 +107,7 @@ void instance_describe(struct instance *inst, Pwemu__V1__Instance *out)
 	describe_channels(inst, out);
 	if (inst->target == NULL)
 		return;
+	out->restart = instance_describe_restart(inst);
 	out->target = inst->target->name;
 	out->emulator = inst->target->emulator;
 	out->semihosting = inst->request->semihosting || inst->request->n_firmware_args > 0;
@@ -86,4 +123,5 @@ void instance_describe_fini(Pwemu__V1__Instance *out)
 	}
 	free(out->channels);
 	free(out->images);
+	free(out->restart);
 }

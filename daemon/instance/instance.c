@@ -9,8 +9,8 @@
 #include "instance/priv.h"
 #include "wire/mem.h"
 
-#define INSTANCE_GRACE_MS  5000
-#define INSTANCE_KEEPER_MS 10000 /* for a client to come back after the daemon was replaced */
+#define INSTANCE_GRACE_MS     5000
+#define INSTANCE_STOP_MORE_MS 10000 /* beyond the grace of a stop, which ends in a SIGKILL */
 
 static void instance_on_timeout(void *ctx);
 
@@ -68,6 +68,11 @@ uint64_t instance_keeper(const struct instance *inst)
 	return inst->keeper;
 }
 
+Pwemu__V1__End *instance_end(const struct instance *inst)
+{
+	return inst->has_end ? ends_last(&inst->ends) : NULL;
+}
+
 const char *instance_eol(const struct instance *inst)
 {
 	return inst->target != NULL && inst->target->eol[0] != '\0' ? inst->target->eol : "cr";
@@ -87,7 +92,7 @@ void instance_tell(struct instance *inst, Pwemu__V1__EventKind kind, const char 
 	event.state = inst_state_row(inst->state)->shown;
 	event.reason = (char *)(uintptr_t)(reason != NULL ? reason : "");
 	event.boot = inst->boot;
-	event.end = kind == PWEMU__V1__EVENT_KIND__EVENT_KIND_END ? &inst->end : NULL;
+	event.end = kind == PWEMU__V1__EVENT_KIND__EVENT_KIND_END ? instance_end(inst) : NULL;
 	event.channel = (char *)(uintptr_t)(channel != NULL ? channel : "");
 	event.actor = (char *)(uintptr_t)(actor != NULL ? actor : "");
 	journal_add(inst->env->journal, &event);
@@ -145,7 +150,9 @@ void instance_free(struct instance *inst)
 	boot_discard_layout(inst);
 	if (inst->link != NULL)
 		inst->driver->disconnect(inst->link);
+	hang_free(inst->hang);
 	proc_free(inst->proc);
+	proc_free(inst->old_proc);
 	channels_free(inst);
 	timer_free(inst->timer);
 	timer_free(inst->keeper_timer);
@@ -155,13 +162,25 @@ void instance_free(struct instance *inst)
 	PB_FREE(inst->request);
 	free(inst->prepared);
 	strv_fini(&inst->argv);
-	char *const texts[] = { inst->id, inst->name, inst->project, inst->working_dir, inst->owner, inst->program, inst->mark };
+	ends_clear(&inst->ends);
+	char *const texts[] = { inst->id,    inst->name,    inst->project, inst->working_dir,
+				inst->owner, inst->program, inst->mark,    inst->proc_name };
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
 		free(texts[i]);
 	free(inst);
 }
 
 /* ---------------------------------------------------------------- states */
+
+/* The hang is told that its question is void before it goes. */
+static void instance_disconnect(struct instance *inst)
+{
+	if (inst->link != NULL)
+		inst->driver->disconnect(inst->link);
+	inst->link = NULL;
+	hang_free(inst->hang);
+	inst->hang = NULL;
+}
 
 /* What the new state may not hold goes. */
 static void instance_drop(struct instance *inst, unsigned holds)
@@ -170,14 +189,13 @@ static void instance_drop(struct instance *inst, unsigned holds)
 		prepare_cancel(inst->prepare);
 		inst->prepare = NULL;
 	}
-	if (!(holds & INST_HOLDS_LINK) && inst->link != NULL) {
-		inst->driver->disconnect(inst->link);
-		inst->link = NULL;
-	}
-	if (!(holds & INST_HOLDS_PROC) && inst->proc != NULL) {
-		proc_release(inst->proc);
-		proc_free(inst->proc);
-		inst->proc = NULL;
+	if (!(holds & INST_HOLDS_LINK))
+		instance_disconnect(inst);
+	if (!(holds & INST_HOLDS_ENDPOINTS))
+		endpoints_close_all(inst);
+	if (!(holds & INST_HOLDS_PROC)) {
+		boot_release(&inst->proc);
+		boot_release(&inst->old_proc);
 	}
 	if (!(holds & INST_HOLDS_FIFOS))
 		boot_remove_files(inst);
@@ -202,8 +220,10 @@ static void instance_on_prepared(void *ctx, const struct prepare_result *result)
 
 static void instance_refuse(struct instance *inst, const struct err *err)
 {
+	char reason[sizeof(inst->reason)];
 	inst->start_error = *err;
-	instance_event(inst, INST_EV_REFUSED, err->msg);
+	enum inst_event event = boot_refused(inst, err, reason, sizeof(reason));
+	instance_event(inst, event, reason);
 }
 
 static void instance_place(const struct instance *inst, struct prepare_place *place)
@@ -240,31 +260,45 @@ static void enter_preparing(struct instance *inst)
 static void enter_booting(struct instance *inst)
 {
 	struct err err = ERR_INIT;
+	inst->is_restart = inst->restart_at_ns != 0;
+	inst->restart_at_ns = 0;
+	inst->restarts += inst->is_restart;
 	inst->boot++;
-	inst->was_ready = false;
-	inst->stop_requested = false;
-	inst->shutdown_reason[0] = '\0';
+	inst->was_ready = inst->stop_requested = inst->no_restart = inst->restart_wanted = false;
+	inst->shutdown_reason[0] = inst->ending[0] = '\0';
 	inst->has_end = false;
-	inst->started_ns = 0;
-	inst->ended_ns = 0;
+	inst->began_ns = inst->started_ns = inst->ended_ns = 0;
 	memset(&inst->proc_end, 0, sizeof(inst->proc_end));
 	inst->proc_end.code = -1;
 	if (boot_begin(inst, &err) < 0)
 		instance_refuse(inst, &err);
 }
 
+/* After that SIGKILL is sent again, and it is said. */
+static void enter_stopping(struct instance *inst)
+{
+	if (inst->stop_requested)
+		timer_arm(inst->timer, (uint64_t)inst->grace_ms + INSTANCE_STOP_MORE_MS);
+}
+
+static void enter_backoff(struct instance *inst)
+{
+	uint64_t now = clock_wall_ns(), left_ns = inst->restart_at_ns > now ? inst->restart_at_ns - now : 0;
+	timer_arm(inst->timer, (left_ns + 999999) / 1000000);
+}
+
 /* A boot that was given up without having been looked at is over all the same. */
 static void enter_over(struct instance *inst)
 {
+	inst->restart_at_ns = 0;
 	instance_keep(inst, 0);
 	channels_set_final(inst);
 	instance_trim(inst);
 }
 
 static void (*const enter_actions[INST_STATE_COUNT])(struct instance *inst) = {
-	[INST_PREPARING] = enter_preparing,
-	[INST_BOOTING] = enter_booting,
-	[INST_DRAINING] = boot_drain,
+	[INST_PREPARING] = enter_preparing, [INST_BOOTING] = enter_booting, [INST_DRAINING] = boot_drain,
+	[INST_STOPPING] = enter_stopping,   [INST_BACKOFF] = enter_backoff,
 };
 
 /* The only place where the state changes. */
@@ -272,14 +306,17 @@ static void instance_enter(struct instance *inst, enum inst_state state, const c
 {
 	const struct inst_state_row *row = inst_state_row(state);
 	inst->state = state;
+	inst->state_since_ns = clock_wall_ns();
 	snprintf(inst->reason, sizeof(inst->reason), "%s", reason);
 	log_info(&inst->scope, "%s%s%s", row->name, reason[0] != '\0' ? ": " : "", reason);
 	timer_disarm(inst->timer);
 	if (row->is_over)
-		inst->ended_ns = clock_wall_ns();
+		inst->ended_ns = inst->state_since_ns;
 	if (row->is_saved)
 		store_save(inst); /* before anything goes: whoever dies in between leaves too much, never too little */
+	instance_tell(inst, PWEMU__V1__EVENT_KIND__EVENT_KIND_STATE, NULL, NULL, reason);
 	instance_drop(inst, row->holds);
+	hang_state_changed(inst->hang);
 	if (row->timeout_ms > 0)
 		timer_arm(inst->timer, row->timeout_ms);
 	if (row->is_over)
@@ -290,39 +327,91 @@ static void instance_enter(struct instance *inst, enum inst_state state, const c
 		instance_changed(inst);
 }
 
+/* ---------------------------------------------------------------- actions */
+
+static void do_stop(struct instance *inst)
+{
+	if (inst->proc != NULL && !proc_has_ended(inst->proc))
+		proc_stop(inst->proc, inst->grace_ms);
+}
+
+static void do_kill(struct instance *inst)
+{
+	if (inst->proc != NULL && !proc_has_ended(inst->proc))
+		proc_stop(inst->proc, 0);
+}
+
+/* The words for a state that lasts too long. */
+static void do_note_timeout(struct instance *inst)
+{
+	const struct inst_state_row *row = inst_state_row(inst->state);
+	err_set(&inst->start_error, ERR_DEADLINE_EXCEEDED, "instance \"%s\" was %s for longer than %u s", inst->name, row->name,
+		row->timeout_ms / 1000);
+}
+
+static void do_time_out(struct instance *inst)
+{
+	do_note_timeout(inst);
+	snprintf(inst->ending, sizeof(inst->ending), "the emulator did not answer within %u s",
+		 inst_state_row(inst->state)->timeout_ms / 1000);
+	do_kill(inst);
+}
+
+static void do_abort(struct instance *inst)
+{
+	err_set(&inst->start_error, ERR_ABORTED, "instance \"%s\" was stopped before it ran", inst->name);
+}
+
+static void do_give_up(struct instance *inst)
+{
+	log_error(&inst->scope, "%s for longer than %u s; what it printed last is given up", inst_state_row(inst->state)->name,
+		  inst_state_row(inst->state)->timeout_ms / 1000);
+	boot_give_up(inst);
+}
+
+static void (*const actions[INST_ACTION_COUNT])(struct instance *inst) = {
+	[INST_DO_STOP] = do_stop,   [INST_DO_KILL] = do_kill,       [INST_DO_TIME_OUT] = do_time_out, [INST_DO_FAIL_TIME] = do_note_timeout,
+	[INST_DO_ABORT] = do_abort, [INST_DO_GIVE_UP] = do_give_up,
+};
+
 bool instance_event(struct instance *inst, enum inst_event event, const char *reason)
 {
-	enum inst_state next;
-	if (!inst_state_next(inst->state, event, &next)) {
+	struct inst_step step;
+	if (!inst_state_step(inst->state, event, &step)) {
 		log_debug(&inst->scope, "%s changes nothing in state %s", inst_event_name(event), inst_state_row(inst->state)->name);
 		return false;
 	}
 	char text[sizeof(inst->reason)]; /* reason may be inst->reason */
 	snprintf(text, sizeof(text), "%s", reason);
-	instance_enter(inst, next, text);
-	return true;
+	if (actions[step.action] != NULL)
+		actions[step.action](inst);
+	if (step.moves)
+		instance_enter(inst, step.next, text);
+	return step.moves;
 }
 
 static void instance_on_timeout(void *ctx)
 {
 	struct instance *inst = ctx;
-	char reason[128];
+	char reason[160];
 	const struct inst_state_row *row = inst_state_row(inst->state);
-	snprintf(reason, sizeof(reason), "%s for longer than %u s", row->name, row->timeout_ms / 1000);
-	if (inst->state == INST_DRAINING) { /* it did run; how it ended is not to be lost with its last words */
-		log_error(&inst->scope, "%s; what it printed last is given up", reason);
-		boot_give_up(inst);
-		instance_event(inst, INST_EV_TIMEOUT, inst->end_message);
-		return;
-	}
-	err_set(&inst->start_error, ERR_DEADLINE_EXCEEDED, "instance \"%s\" was %s", inst->name, reason);
-	inst->stop_requested = true; /* by us */
+	if (inst->state == INST_BACKOFF)
+		snprintf(reason, sizeof(reason), "restart %u", inst->restarts + 1);
+	else
+		snprintf(reason, sizeof(reason), "%s for longer than %u s", row->name, row->timeout_ms / 1000);
 	instance_event(inst, INST_EV_TIMEOUT, reason);
-	if (inst->state == INST_STOPPING && inst->proc != NULL)
-		proc_stop(inst->proc, 0);
 }
 
 /* ---------------------------------------------------------------- what users ask for */
+
+/* A client that keeps the instance alive wants to know of its end; everybody else wants it to go on. */
+static void instance_choose_restart(struct instance *inst)
+{
+	const Pwemu__V1__RestartPolicy *policy = inst->request->restart != NULL ? inst->request->restart : inst->target->restart;
+	bool is_tied = inst->request->stop_on_disconnect;
+	restart_policy_fill(policy, is_tied ? PWEMU__V1__RESTART_MODE__RESTART_MODE_NO : PWEMU__V1__RESTART_MODE__RESTART_MODE_ON_FAILURE,
+			    &inst->restart);
+}
 
 void instance_start(struct instance *inst, const struct driver_ops *driver, const Pwemu__V1__Target *target,
 		    const Pwemu__V1__StartRequest *request, uint64_t keeper)
@@ -334,19 +423,31 @@ void instance_start(struct instance *inst, const struct driver_ops *driver, cons
 	inst->keeper = keeper;
 	inst->start_error = (struct err)ERR_INIT;
 	inst->driver = driver;
+	inst->restarts = 0;
+	inst->deaths.count = 0;
+	instance_choose_restart(inst);
 	instance_event(inst, INST_EV_START, "looking at images and emulator");
 }
 
+/* Whoever wants it stopped does not want it again, however the boot that is ending has ended. */
 void instance_stop(struct instance *inst, uint32_t grace_ms, const char *reason)
 {
-	enum inst_state next;
-	if (inst_state_next(inst->state, INST_EV_STOP, &next))
+	bool is_up = inst->state == INST_BOOTING || inst->state == INST_RUNNING || inst->state == INST_PAUSED;
+	inst->no_restart = true;
+	inst->grace_ms = grace_ms > 0 ? grace_ms : INSTANCE_GRACE_MS;
+	if (is_up)
 		inst->stop_requested = true; /* else it ends or has ended already, and not for this */
-	if (inst->state == INST_PREPARING)
-		err_set(&inst->start_error, ERR_ABORTED, "instance \"%s\": %s before it ran", inst->name, reason);
 	instance_event(inst, INST_EV_STOP, reason);
-	if (inst->state == INST_STOPPING && inst->proc != NULL)
-		proc_stop(inst->proc, grace_ms > 0 ? grace_ms : INSTANCE_GRACE_MS);
+}
+
+void instance_hung(struct instance *inst, Pwemu__V1__HangAction action, const char *reason)
+{
+	if (action != PWEMU__V1__HANG_ACTION__HANG_ACTION_RESTART && action != PWEMU__V1__HANG_ACTION__HANG_ACTION_STOP)
+		return;
+	snprintf(inst->ending, sizeof(inst->ending), "%s", reason);
+	inst->restart_wanted = action == PWEMU__V1__HANG_ACTION__HANG_ACTION_RESTART;
+	inst->no_restart = !inst->restart_wanted;
+	instance_event(inst, INST_EV_HUNG, reason);
 }
 
 int instance_act(struct instance *inst, enum driver_action action, driver_done_fn done, void *ctx, struct err *err)
@@ -388,69 +489,4 @@ void instance_erase(struct instance *inst)
 	instance_leave_working_dir(inst);
 	instance_remove_dir(inst, instance_run_path(inst));
 	instance_remove_dir(inst, instance_data_path(inst));
-}
-
-/* ---------------------------------------------------------------- adoption */
-
-static void instance_on_keeper_timeout(void *ctx)
-{
-	instance_stop(ctx, 0, "its client was lost with the daemon");
-}
-
-static void instance_await_keeper(struct instance *inst)
-{
-	inst->keeper_timer = timer_new(inst->env->base, instance_on_keeper_timeout, inst);
-	timer_arm(inst->keeper_timer, INSTANCE_KEEPER_MS);
-}
-
-static void instance_after_adoption(struct instance *inst)
-{
-	struct err err = ERR_INIT;
-	inst->proc_end.code = -1;
-	inst->proc_end.shim_died = true;
-	if (inst->state == INST_DRAINING)
-		inst->state = INST_STOPPING; /* how it ended is to be learned again, then it drains */
-	if (inst->state == INST_PREPARING) {
-		instance_event(inst, INST_EV_REFUSED, "the daemon ended while it was starting");
-	} else if (boot_adopt(inst, &err) < 0) {
-		log_warn(&inst->scope, "cannot be adopted: %s", err.msg);
-		if (inst->state == INST_BOOTING && err.code == ERR_NOT_FOUND)
-			instance_event(inst, INST_EV_REFUSED, "the daemon ended while it was starting");
-		else
-			instance_event(inst, INST_EV_EXITED, "it ended while no daemon was there");
-	} else {
-		uint32_t timeout_ms = inst_state_row(inst->state)->timeout_ms;
-		log_info(&inst->scope, "adopted (%s)", inst_state_row(inst->state)->name);
-		if (timeout_ms > 0)
-			timer_arm(inst->timer, timeout_ms);
-		if (inst->stop_requested)
-			proc_stop(inst->proc, INSTANCE_GRACE_MS);
-		else if (inst->request->stop_on_disconnect)
-			instance_await_keeper(inst);
-	}
-}
-
-struct instance *instance_restore(const struct instance_env *env, const char *owner, Pwemu__V1__Record *record, struct err *err)
-{
-	struct instance_identity identity = {
-		.id = record->id,
-		.name = record->name,
-		.project = record->project,
-		.working_dir = record->working_dir,
-		.uid = record->uid,
-		.owner = owner,
-	};
-	struct instance *inst = instance_new(env, &identity);
-	store_apply(inst, record);
-	PB_FREE(record);
-	if (instance_is_over(inst))
-		return inst;
-	inst->driver = driver_find(inst->target->emulator, err);
-	if (inst->driver == NULL || channels_open_dir(inst, err) < 0) {
-		err_prefix(err, "instance \"%s\" (%s) is left alone", inst->name, inst->id);
-		instance_free(inst);
-		return NULL;
-	}
-	instance_after_adoption(inst);
-	return inst;
 }

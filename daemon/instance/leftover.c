@@ -1,38 +1,52 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The directory is renamed first, so that a start of the same instance finds its place free. A shim knows its directory by descriptor
- * and does not mind.
+ * A directory that is to go is renamed first, so that a start of the same instance finds its place free. A shim knows its directory by
+ * descriptor and does not mind.
  */
 #include "instance/leftover.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/dirs.h"
-#include "instance/priv.h"
+#include "base/log.h"
+#include "loop/proc.h"
 #include "wire/mem.h"
 
+#define LOCK_SUFFIX ".lock"
+
+/* Removed with the last of its shims. */
+struct leftover_dir {
+	char *path; /* NULL: the directory stays */
+	size_t shims;
+};
+
 struct leftover {
-	char *path;
+	struct leftover_dir *dir;
 	struct proc *proc;
 };
 
-static void leftover_remove(struct leftover *left)
+static void leftover_dir_put(struct leftover_dir *dir)
 {
 	struct err err = ERR_INIT;
-	if (dirs_remove(left->path, &err) < 0)
+	if (--dir->shims > 0)
+		return;
+	if (dir->path != NULL && dirs_remove(dir->path, &err) < 0)
 		log_warn(NULL, "%s", err.msg);
-	free(left->path);
-	free(left);
+	free(dir->path);
+	free(dir);
 }
 
 static void leftover_on_started(void *ctx, pid_t pid)
 {
 	struct leftover *left = ctx;
-	log_warn(NULL, "process %d in \"%s\" belongs to no instance and is ended", (int)pid, left->path);
+	log_warn(NULL, "process %d in \"%s\" belongs to no instance and is ended", (int)pid,
+		 left->dir->path != NULL ? left->dir->path : "its instance's directory");
 	proc_stop(left->proc, 0);
 }
 
@@ -42,10 +56,56 @@ static void leftover_on_ended(void *ctx, const struct proc_end *end)
 	struct leftover *left = ctx;
 	proc_release(left->proc);
 	proc_free(left->proc);
-	leftover_remove(left);
+	leftover_dir_put(left->dir);
+	free(left);
 }
 
 static const struct proc_ops leftover_ops = { .on_started = leftover_on_started, .on_ended = leftover_on_ended };
+
+static void leftover_take(struct event_base *base, struct leftover_dir *dir, int run_dir, const char *name)
+{
+	struct err err = ERR_INIT;
+	struct leftover *left = xcalloc(1, sizeof(*left));
+	left->dir = dir;
+	dir->shims++;
+	if (proc_adopt(base, run_dir, name, &leftover_ops, left, &left->proc, &err) == 0)
+		return;
+	free(left);
+	dir->shims--;
+}
+
+/* Name of the process whose lock this is, in `out`; false for another file. */
+static bool leftover_proc_name(const char *file, char *out, size_t size)
+{
+	size_t len = strlen(file), suffix = strlen(LOCK_SUFFIX);
+	if (len <= suffix || len - suffix >= size || strcmp(file + len - suffix, LOCK_SUFFIX) != 0)
+		return false;
+	snprintf(out, size, "%.*s", (int)(len - suffix), file);
+	return true;
+}
+
+static void leftover_scan(struct event_base *base, int run_dir, const char *except, char *path)
+{
+	struct leftover_dir *left = xcalloc(1, sizeof(*left));
+	left->path = path;
+	left->shims = 1; /* until all are taken */
+	int fd = openat(run_dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+	if (dir == NULL && fd >= 0)
+		close(fd);
+	char name[256];
+	for (struct dirent *entry = dir != NULL ? readdir(dir) : NULL; entry != NULL; entry = readdir(dir))
+		if (leftover_proc_name(entry->d_name, name, sizeof(name)) && strcmp(name, except) != 0)
+			leftover_take(base, left, run_dir, name);
+	if (dir != NULL)
+		closedir(dir);
+	leftover_dir_put(left);
+}
+
+void leftover_release(struct event_base *base, int run_dir, const char *except)
+{
+	leftover_scan(base, run_dir, except, NULL);
+}
 
 static bool leftover_is_aside(const char *name)
 {
@@ -57,18 +117,14 @@ void leftover_clear(struct event_base *base, const char *run, const char *name)
 {
 	struct err err = ERR_INIT;
 	int dir;
-	char *path = xasprintf("%s/%s", run, name);
-	struct leftover *left = xcalloc(1, sizeof(*left));
-	left->path = leftover_is_aside(name) ? xstrdup(path) : xasprintf("%s.old", path);
-	int rc = leftover_is_aside(name) ? 0 : rename(path, left->path);
+	char *path = xasprintf("%s/%s", run, name), *aside = leftover_is_aside(name) ? xstrdup(path) : xasprintf("%s.old", path);
+	int rc = leftover_is_aside(name) ? 0 : rename(path, aside);
 	free(path);
-	if (rc < 0 || dirs_open(left->path, &dir, &err) < 0) {
-		log_warn(NULL, "run directory \"%s\" is of no use and stays: %s", left->path, rc < 0 ? strerror(errno) : err.msg);
-		free(left->path);
-		free(left);
+	if (rc < 0 || dirs_open(aside, &dir, &err) < 0) {
+		log_warn(NULL, "run directory \"%s\" is of no use and stays: %s", aside, rc < 0 ? strerror(errno) : err.msg);
+		free(aside);
 		return;
 	}
-	if (proc_adopt(base, dir, BOOT_PROC, &leftover_ops, left, &left->proc, &err) < 0)
-		leftover_remove(left);
+	leftover_scan(base, dir, "", aside);
 	close(dir);
 }

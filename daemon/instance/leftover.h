@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Run directories that no instance has any more: an earlier daemon died after the end was recorded and before all of it was gone. */
+/* Shims that no instance has any more: an earlier daemon died after the end was recorded and before all of it was gone. */
 #pragma once
 
 struct event_base;
 
-/* Ends what still lives there, a waiting shim as a rule, and removes <run>/<name>. Soon, from the loop; the name is free at once. */
+/* A run directory without an instance. Ends what still lives there, waiting shims as a rule, and removes <run>/<name>. Soon, from the
+ * loop; the name is free at once. */
 void leftover_clear(struct event_base *base, const char *run, const char *name);
+
+/* The run directory of an instance: releases every shim there but the one of this name. What such a one still runs is ended. */
+void leftover_release(struct event_base *base, int run_dir, const char *except);

@@ -3,13 +3,15 @@
 #pragma once
 
 #include "base/log.h"
+#include "channel/endpoint.h"
+#include "instance/ends.h"
+#include "instance/hang.h"
 #include "instance/instance.h"
 #include "instance/journal.h"
 #include "instance/prepare.h"
+#include "instance/restart.h"
 #include "loop/timer.h"
 #include "pwemu/v1/record.pb-c.h"
-
-#define BOOT_PROC "emulator" /* name of the process to its shim */
 
 struct instance_channel {
 	char name[PLAN_NAME_MAX];
@@ -20,6 +22,14 @@ struct instance_channel {
 	struct hub *hub;  /* NULL: not opened */
 	uint64_t offset;  /* end of the log while it is not opened */
 	struct instance *inst;
+
+	/* Its endpoint; INST_HOLDS_ENDPOINTS. Kind and port stay after the end, so that a later start asks for the same port. */
+	enum endpoint_kind endpoint_kind;
+	uint16_t port;
+	char pty_path[ENDPOINT_PATH_MAX];
+	struct endpoint_fds endpoint_fds;
+	struct endpoint *endpoint; /* NULL: not served yet */
+	bool had_party;            /* somebody came to it in the latest boot */
 };
 
 struct instance {
@@ -29,7 +39,8 @@ struct instance {
 	uid_t uid;
 
 	enum inst_state state;
-	char reason[256];
+	uint64_t state_since_ns;
+	char reason[320];
 	struct timer *timer;
 	struct err start_error;
 	uint64_t keeper;
@@ -42,18 +53,30 @@ struct instance {
 	char *program, *mark;
 
 	uint32_t boot;
-	uint64_t started_ns, ended_ns;
+	uint64_t began_ns, started_ns, ended_ns; /* of the latest boot: process, guest; of the instance */
 	bool was_ready, stop_requested;
+	char ending[192]; /* why the daemon ends the boot; "" when it is not the daemon */
 	char shutdown_reason[64];
-	bool has_end;
 	struct proc_end proc_end;
-	Pwemu__V1__End end;
-	char end_message[256];
+	struct ends ends;
+	bool has_end; /* the latest of them is that of the latest boot */
+
+	struct restart_policy restart;
+	struct restart_history deaths;
+	uint32_t restarts;      /* automatic ones since the latest explicit start */
+	bool is_restart;        /* the latest boot is one */
+	bool no_restart;        /* a user asked for the end */
+	uint32_t grace_ms;      /* of the stop */
+	bool restart_wanted;    /* by the hang policy, whatever the restart policy's mode */
+	uint64_t restart_at_ns; /* in back-off */
 
 	struct prepare *prepare;  /* INST_HOLDS_HELPER */
 	struct boot *layout;      /* INST_HOLDS_FIFOS, until the process has them */
+	char *proc_name;          /* of the latest boot's process to its shim */
 	struct proc *proc;        /* INST_HOLDS_PROC */
+	struct proc *old_proc;    /* that of the boot before, until its successor holds the descriptors */
 	struct driver_link *link; /* INST_HOLDS_LINK */
+	struct hang *hang;        /* as the link */
 	const struct driver_ops *driver;
 	int log_dir; /* -1: not opened */
 
@@ -68,24 +91,62 @@ void instance_tell(struct instance *inst, Pwemu__V1__EventKind kind, const char 
 /* Feeds an event to the table; true when it led to another state. */
 bool instance_event(struct instance *inst, enum inst_event event, const char *reason);
 void instance_changed(struct instance *inst);
+/* It hangs: what the policy wants. */
+void instance_hung(struct instance *inst, Pwemu__V1__HangAction action, const char *reason);
+/* How the latest boot ended; NULL while it lives. */
+Pwemu__V1__End *instance_end(const struct instance *inst);
 char *instance_run_path(const struct instance *inst);  /* to be freed */
 char *instance_data_path(const struct instance *inst); /* to be freed */
 
 /* ---- boot.c */
-/* Makes the run directory with FIFOs and sockets for the start that is being prepared. */
+/* Makes the run directory with FIFOs, sockets and endpoints for a boot that is to come. */
 int boot_lay_out(struct instance *inst, struct err *err) __attribute__((warn_unused_result));
 void boot_discard_layout(struct instance *inst);
-/* Starts the process in what was laid out, begins the boot on every channel. */
+/* Starts the process in what was laid out, begins the boot on every channel. A restart lays out itself, and repeats the command line. */
 int boot_begin(struct instance *inst, struct err *err) __attribute__((warn_unused_result));
-/* Takes over a boot of an earlier daemon. */
-int boot_adopt(struct instance *inst, struct err *err) __attribute__((warn_unused_result));
-/* The process is dead: what the FIFOs hold goes to the logs; INST_EV_DRAINED or _SPOILED follows. */
-void boot_drain(struct instance *inst);
-/* What the FIFOs still hold cannot be moved: gives it up, says how the boot ended. */
-void boot_give_up(struct instance *inst);
+void boot_release(struct proc **proc); /* takes pointers to NULL */
 void boot_remove_files(struct instance *inst);
+extern const struct proc_ops boot_proc_ops;
+extern const struct driver_events boot_events;
+
+/* ---- boot_adopt.c */
+/* Takes over a boot of an earlier daemon, or in back-off what its shim holds. NOT_FOUND: there is nothing. */
+int boot_adopt(struct instance *inst, struct err *err) __attribute__((warn_unused_result));
+/* Takes over the descriptors that the shim of the boot before holds, when its successor never came to life. */
+int boot_adopt_before(struct instance *inst, struct err *err) __attribute__((warn_unused_result));
+
+/* ---- boot_end.c */
+/* The process is dead: what the FIFOs hold goes to the logs; then how it ended, and whether it is started again. */
+void boot_drain(struct instance *inst);
+/* What the FIFOs still hold cannot be moved: as boot_drain without it. */
+void boot_give_up(struct instance *inst);
+/* It could not even be begun, or not again: the event that this leads to, and its reason. */
+enum inst_event boot_refused(struct instance *inst, const struct err *err, char *reason, size_t size);
+
+/* ---- endpoints.c */
+/* Suffixes of the names under which a shim holds an endpoint's descriptors. */
+#define ENDPOINT_LISTENER ".tcp"
+#define ENDPOINT_MASTER   ".pty"
+#define ENDPOINT_SLAVE    ".tty"
+#define ENDPOINT_CURSOR   ".cur"
+bool endpoints_has_fds(const struct instance_channel *channel);
+/* What the start wants for the channel: the request's word beats the target's. */
+int endpoints_want(const struct instance *inst, const char *channel, enum endpoint_kind *kind, uint16_t *port, struct err *err)
+	__attribute__((warn_unused_result));
+/* port: wanted, 0 for any. */
+int endpoints_make(const struct instance *inst, const char *channel, enum endpoint_kind kind, uint16_t port, struct endpoint_fds *fds,
+		   uint16_t *got_port, char path[ENDPOINT_PATH_MAX], struct err *err) __attribute__((warn_unused_result));
+/* Every channel that the request names must be there. */
+int endpoints_check(const struct instance *inst, const struct plan *plan, struct err *err) __attribute__((warn_unused_result));
+/* Serves the channel's endpoint, if it has one; its boot has begun (adopted: goes on). */
+void endpoints_serve(struct instance_channel *channel, bool adopted);
+/* Takes the descriptors from the shim. */
+void endpoints_fetch(struct instance *inst, struct proc *proc);
+void endpoints_close(struct instance_channel *channel);
+void endpoints_close_all(struct instance *inst);
 
 /* ---- channels.c */
+struct instance_channel *channels_default(const struct instance *inst);
 struct instance_channel *channels_find(const struct instance *inst, const char *name);
 void channels_set(struct instance *inst, const struct plan *plan);
 void channels_free(struct instance *inst);
@@ -95,6 +156,10 @@ int channels_open(struct instance *inst, struct instance_channel *channel, struc
 void channels_set_final(struct instance *inst);
 /* Tail of the emulator's own messages in this boot; to be freed. */
 char *channels_emulator_text(struct instance *inst);
+
+/* ---- describe.c */
+/* The policy in force with its defaults filled in; to be freed. */
+Pwemu__V1__RestartPolicy *instance_describe_restart(const struct instance *inst);
 
 /* ---- store.c */
 /* Writes the record. Where nothing of the instance is on disk yet it does nothing. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The life cycle of an instance as a table: for every state what it may hold and for how long, and for every event where it leads.
- * A cell that is not filled means that the event changes nothing in that state.
+ * The life cycle of an instance as a table: for every state what it may hold and for how long, and for every event what is done and
+ * where it leads. A cell that is not filled means that the event changes nothing in that state.
  */
 #pragma once
 
@@ -17,46 +17,70 @@ enum inst_state {
 	INST_PAUSED,
 	INST_STOPPING, /* the process tree is being ended */
 	INST_DRAINING, /* it is dead; what its FIFOs hold goes to the logs */
+	INST_BACKOFF,  /* it has died and is started again when its time has come */
 	INST_ENDED,
-	INST_FAILED, /* never ran, or the emulator refused its configuration */
+	INST_FAILED, /* never ran, the emulator refused its configuration, or it died too often */
 	INST_STATE_COUNT
 };
 
 enum inst_event {
-	INST_EV_START,    /* somebody asks for a start */
-	INST_EV_PREPARED, /* the helper found everything right */
-	INST_EV_REFUSED,  /* it did not, or the emulator could not be started */
-	INST_EV_RUNS,     /* the emulator says that the guest runs */
-	INST_EV_RESTS,    /* the emulator says that the guest does not run */
-	INST_EV_STOP,     /* somebody asks for a stop */
-	INST_EV_EXITED,   /* the process tree is dead */
-	INST_EV_DRAINED,  /* the logs are complete, the boot ended as boots end */
-	INST_EV_SPOILED,  /* the logs are complete, the emulator had refused its configuration */
-	INST_EV_TIMEOUT,  /* the state's time is over */
+	INST_EV_START,     /* somebody asks for a start */
+	INST_EV_PREPARED,  /* the helper found everything right */
+	INST_EV_REFUSED,   /* it did not, or the emulator could not be started */
+	INST_EV_RUNS,      /* the emulator says that the guest runs */
+	INST_EV_RESTS,     /* the emulator says that the guest does not run */
+	INST_EV_STOP,      /* somebody asks for a stop */
+	INST_EV_HUNG,      /* it hangs and is to be ended for it */
+	INST_EV_EXITED,    /* the process tree is dead */
+	INST_EV_DRAINED,   /* the logs are complete, the boot ended as boots end */
+	INST_EV_SPOILED,   /* … the emulator had refused its configuration */
+	INST_EV_RETRY,     /* … and it is to be started again */
+	INST_EV_EXHAUSTED, /* … and it died too often to be started again */
+	INST_EV_TIMEOUT,   /* the state's time is over */
 	INST_EVENT_COUNT
+};
+
+/* What is done about an event, before the state changes. */
+enum inst_action {
+	INST_DO_NOTHING,
+	INST_DO_STOP,      /* SIGTERM to the tree, SIGKILL after the grace */
+	INST_DO_KILL,      /* SIGKILL to the tree */
+	INST_DO_TIME_OUT,  /* the emulator does not answer: note why it is ended, SIGKILL */
+	INST_DO_FAIL_TIME, /* the preparation takes too long: note why */
+	INST_DO_ABORT,     /* the start was given up before it ran: note why */
+	INST_DO_GIVE_UP,   /* what cannot be drained is lost; how the boot ended is told all the same */
+	INST_ACTION_COUNT
 };
 
 /* What a state may hold; entering a state drops the rest. */
 enum inst_hold {
-	INST_HOLDS_HELPER = 1 << 0, /* the preparing helper */
-	INST_HOLDS_PROC = 1 << 1,   /* shim and process */
-	INST_HOLDS_LINK = 1 << 2,   /* the driver's connection */
-	INST_HOLDS_FIFOS = 1 << 3,  /* the boot's run directory */
+	INST_HOLDS_HELPER = 1 << 0,    /* the preparing helper */
+	INST_HOLDS_PROC = 1 << 1,      /* shim and process; in back-off the shim of the boot that ended, for its descriptors */
+	INST_HOLDS_LINK = 1 << 2,      /* the driver's connection */
+	INST_HOLDS_FIFOS = 1 << 3,     /* the boot's run directory */
+	INST_HOLDS_ENDPOINTS = 1 << 4, /* ports and PTYs */
 };
 
 struct inst_state_row {
 	const char *name;
 	Pwemu__V1__State shown; /* as clients see it */
 	unsigned holds;         /* enum inst_hold */
-	uint32_t timeout_ms;    /* 0: may last for ever */
+	uint32_t timeout_ms;    /* 0: may last for ever, or its length is decided on entry (back-off) */
 	bool is_over;           /* no process, none on its way */
 	bool is_saved;          /* the next daemon must know of it; else it finds the state before */
 };
 
 const struct inst_state_row *inst_state_row(enum inst_state state);
 
-/* Where the event leads; false when it changes nothing. */
-bool inst_state_next(enum inst_state state, enum inst_event event, enum inst_state *next);
+/* What the event leads to. */
+struct inst_step {
+	enum inst_action action;
+	bool moves; /* to another state, or into the same one again */
+	enum inst_state next;
+};
+
+/* False when the event changes nothing. */
+bool inst_state_step(enum inst_state state, enum inst_event event, struct inst_step *out);
 
 /* State by its name; false when there is none. */
 bool inst_state_parse(const char *name, enum inst_state *out);

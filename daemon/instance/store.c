@@ -18,8 +18,10 @@
 #include "wire/mem.h"
 
 #define STORE_MAX        (8u << 20)
+#define STORE_FORMAT     2 /* of the message */
 #define STORE_HEADER     "pwemu-record 1 "
 #define STORE_HEADER_MAX 80
+#define STORE_GRACE_MS   5000 /* of a stop that an earlier daemon began; its shim has the real one */
 
 static uint64_t store_hash(const uint8_t *bytes, size_t len)
 {
@@ -64,33 +66,53 @@ static int store_write(int dir, const uint8_t *bytes, size_t len, struct err *er
 	return rc;
 }
 
-static void store_fill_channels(struct instance *inst, Pwemu__V1__Record *record)
+static Pwemu__V1__RecordChannel *store_channel(struct instance_channel *channel)
 {
-	record->channels = xcalloc(inst->channel_count, sizeof(Pwemu__V1__Channel *));
-	for (size_t i = 0; i < inst->channel_count; i++) {
-		struct instance_channel *channel = inst->channels[i];
-		Pwemu__V1__Channel *row = xcalloc(1, sizeof(*row));
-		pwemu__v1__channel__init(row);
-		row->name = channel->name;
-		row->kind = (char *)channel_kind_name(channel->kind);
-		row->writable = channel->has_input;
-		row->type = channel->is_socket ? (char *)"unix" : (char *)"none";
-		row->offset = channel->hub != NULL ? hub_end_offset(channel->hub) : channel->offset;
-		record->channels[record->n_channels++] = row;
-	}
+	Pwemu__V1__RecordChannel *row = xcalloc(1, sizeof(*row));
+	pwemu__v1__record_channel__init(row);
+	row->name = channel->name;
+	row->kind = (char *)(uintptr_t)channel_kind_name(channel->kind);
+	row->has_input = channel->has_input;
+	row->is_socket = channel->is_socket;
+	row->offset = channel->hub != NULL ? hub_end_offset(channel->hub) : channel->offset;
+	row->endpoint = (char *)(uintptr_t)endpoint_kind_name(channel->endpoint_kind);
+	row->port = channel->port;
+	row->path = channel->pty_path;
+	row->had_party = channel->had_party;
+	return row;
 }
 
-static void store_free_channels(Pwemu__V1__Record *record)
+static void store_fill_channels(struct instance *inst, Pwemu__V1__Record *record)
 {
-	for (size_t i = 0; i < record->n_channels; i++)
-		free(record->channels[i]);
-	free(record->channels);
+	record->channel_rows = xcalloc(inst->channel_count, sizeof(Pwemu__V1__RecordChannel *));
+	for (size_t i = 0; i < inst->channel_count; i++)
+		record->channel_rows[record->n_channel_rows++] = store_channel(inst->channels[i]);
+}
+
+static void store_fill_restart(struct instance *inst, Pwemu__V1__Record *record)
+{
+	record->restart = instance_describe_restart(inst);
+	record->restart_at_ns = inst->restart_at_ns;
+	record->restarts = inst->restarts;
+	record->is_restart = inst->is_restart;
+	record->quick_deaths_ns = xcalloc(inst->deaths.count, sizeof(uint64_t));
+	for (size_t i = 0; i < inst->deaths.count; i++)
+		record->quick_deaths_ns[record->n_quick_deaths_ns++] = inst->deaths.times_ms[i] * 1000000;
+}
+
+static void store_release(Pwemu__V1__Record *record)
+{
+	for (size_t i = 0; i < record->n_channel_rows; i++)
+		free(record->channel_rows[i]);
+	free(record->channel_rows);
+	free(record->restart);
+	free(record->quick_deaths_ns);
 }
 
 static void store_fill(struct instance *inst, Pwemu__V1__Record *record)
 {
 	pwemu__v1__record__init(record);
-	record->format = 1;
+	record->format = STORE_FORMAT;
 	record->daemon_version = (char *)PWEMU_VERSION;
 	record->id = inst->id;
 	record->name = inst->name;
@@ -107,9 +129,17 @@ static void store_fill(struct instance *inst, Pwemu__V1__Record *record)
 	record->n_argv = inst->argv.count;
 	record->mark = inst->mark != NULL ? inst->mark : (char *)"";
 	record->started_ns = inst->started_ns;
-	record->end = inst->has_end ? &inst->end : NULL;
+	record->end = instance_end(inst);
+	record->ends = inst->ends.rows;
+	record->n_ends = inst->ends.count;
 	record->stop_requested = inst->stop_requested;
 	record->ended_ns = inst->ended_ns;
+	record->began_ns = inst->began_ns;
+	record->state_since_ns = inst->state_since_ns;
+	record->host_boot = (char *)(uintptr_t)(inst->env->host_boot != NULL ? inst->env->host_boot : "");
+	record->proc = inst->proc_name != NULL ? inst->proc_name : (char *)"";
+	record->ending = inst->ending;
+	store_fill_restart(inst, record);
 	if (inst->prepared != NULL) {
 		record->semihosting_calls = inst->prepared->calls;
 		record->n_semihosting_calls = inst->prepared->call_count;
@@ -128,7 +158,7 @@ int store_put(struct instance *inst, struct err *err)
 	pwemu__v1__record__pack(&record, bytes);
 	int rc = store_write(inst->log_dir, bytes, len, err);
 	free(bytes);
-	store_free_channels(&record);
+	store_release(&record);
 	return rc < 0 ? err_prefix(err, "record of instance \"%s\"", inst->name) : 0;
 }
 
@@ -178,8 +208,8 @@ static Pwemu__V1__Record *store_decode(const char *text, size_t len)
 static bool store_is_complete(const Pwemu__V1__Record *record)
 {
 	enum inst_state state;
-	return record->format == 1 && record->target != NULL && record->start != NULL && record->id[0] != '\0' &&
-	       record->working_dir[0] == '/' && inst_state_parse(record->state, &state);
+	return record->format >= 1 && record->format <= STORE_FORMAT && record->target != NULL && record->start != NULL &&
+	       record->id[0] != '\0' && record->working_dir[0] == '/' && inst_state_parse(record->state, &state);
 }
 
 Pwemu__V1__Record *store_load(const char *path, struct err *err)
@@ -192,7 +222,7 @@ Pwemu__V1__Record *store_load(const char *path, struct err *err)
 	free(text);
 	if (record != NULL && store_is_complete(record))
 		return record;
-	if (record != NULL && record->format > 1)
+	if (record != NULL && record->format > STORE_FORMAT)
 		err_set(err, ERR_FAILED_PRECONDITION, "record \"%s\" was written by a newer daemon (%s)", path, record->daemon_version);
 	else
 		err_set(err, ERR_DATA_LOSS, "record \"%s\" is damaged", path);
@@ -208,19 +238,37 @@ static enum channel_kind store_kind(const char *name)
 	return CHANNEL_SERIAL;
 }
 
+static struct instance_channel *store_add_channel(struct instance *inst, const char *name, const char *kind)
+{
+	struct instance_channel *channel = xcalloc(1, sizeof(*channel));
+	snprintf(channel->name, sizeof(channel->name), "%s", name);
+	channel->kind = store_kind(kind);
+	channel->endpoint_fds = (struct endpoint_fds)ENDPOINT_FDS_NONE;
+	channel->inst = inst;
+	inst->channels = xrealloc(inst->channels, inst->channel_count + 1, sizeof(struct instance_channel *));
+	inst->channels[inst->channel_count++] = channel;
+	return channel;
+}
+
 static void store_apply_channels(struct instance *inst, const Pwemu__V1__Record *record)
 {
-	inst->channels = xcalloc(record->n_channels, sizeof(struct instance_channel *));
 	for (size_t i = 0; i < record->n_channels; i++) {
 		const Pwemu__V1__Channel *row = record->channels[i];
-		struct instance_channel *channel = xcalloc(1, sizeof(*channel));
-		snprintf(channel->name, sizeof(channel->name), "%s", row->name);
-		channel->kind = store_kind(row->kind);
+		struct instance_channel *channel = store_add_channel(inst, row->name, row->kind);
 		channel->has_input = row->writable;
 		channel->is_socket = strcmp(row->type, "unix") == 0;
 		channel->offset = row->offset;
-		channel->inst = inst;
-		inst->channels[inst->channel_count++] = channel;
+	}
+	for (size_t i = 0; i < record->n_channel_rows; i++) {
+		const Pwemu__V1__RecordChannel *row = record->channel_rows[i];
+		struct instance_channel *channel = store_add_channel(inst, row->name, row->kind);
+		channel->has_input = row->has_input;
+		channel->is_socket = row->is_socket;
+		channel->offset = row->offset;
+		(void)endpoint_kind_parse(row->endpoint, &channel->endpoint_kind);
+		channel->port = (uint16_t)row->port;
+		snprintf(channel->pty_path, sizeof(channel->pty_path), "%s", row->path);
+		channel->had_party = row->had_party;
 	}
 }
 
@@ -231,12 +279,28 @@ static void store_apply_calls(struct instance *inst, const Pwemu__V1__Record *re
 		inst->prepared->calls[inst->prepared->call_count++] = record->semihosting_calls[i];
 }
 
-static void store_apply_end(struct instance *inst, const Pwemu__V1__End *end)
+/* The end of the latest boot is the last of `ends`; format 1 had none but it. */
+static void store_apply_ends(struct instance *inst, const Pwemu__V1__Record *record)
 {
-	snprintf(inst->end_message, sizeof(inst->end_message), "%s", end->message);
-	inst->end = *end;
-	inst->end.message = inst->end_message;
-	inst->has_end = true;
+	for (size_t i = 0; i < record->n_ends; i++)
+		ends_add(&inst->ends, record->ends[i]);
+	if (record->end != NULL && record->n_ends == 0)
+		ends_add(&inst->ends, record->end);
+	inst->has_end = record->end != NULL;
+}
+
+/* What an instance of format 1 was started with knew of no policy. */
+static void store_apply_restart(struct instance *inst, const Pwemu__V1__Record *record)
+{
+	restart_policy_fill(record->restart, PWEMU__V1__RESTART_MODE__RESTART_MODE_NO, &inst->restart);
+	inst->restart_at_ns = record->restart_at_ns;
+	inst->restarts = record->restarts;
+	inst->is_restart = record->is_restart;
+	for (size_t i = 0; i < record->n_quick_deaths_ns && i < RESTART_DEATHS_MAX; i++)
+		inst->deaths.times_ms[inst->deaths.count++] = record->quick_deaths_ns[i] / 1000000;
+	const Pwemu__V1__HangPolicy *hang = hang_policy(inst);
+	snprintf(inst->ending, sizeof(inst->ending), "%s", record->ending);
+	inst->restart_wanted = inst->ending[0] != '\0' && hang != NULL && hang->action == PWEMU__V1__HANG_ACTION__HANG_ACTION_RESTART;
 }
 
 void store_apply(struct instance *inst, const Pwemu__V1__Record *record)
@@ -253,8 +317,13 @@ void store_apply(struct instance *inst, const Pwemu__V1__Record *record)
 	inst->was_ready = inst->state == INST_RUNNING || inst->state == INST_PAUSED || record->started_ns != 0;
 	inst->ended_ns = record->ended_ns;
 	inst->stop_requested = record->stop_requested;
-	if (record->end != NULL)
-		store_apply_end(inst, record->end);
+	inst->no_restart = record->stop_requested;
+	inst->grace_ms = STORE_GRACE_MS;
+	inst->began_ns = record->began_ns;
+	inst->state_since_ns = record->state_since_ns;
+	inst->proc_name = xstrdup(record->proc[0] != '\0' ? record->proc : "emulator"); /* the name in format 1 */
+	store_apply_ends(inst, record);
+	store_apply_restart(inst, record);
 	store_apply_channels(inst, record);
 	store_apply_calls(inst, record);
 }

@@ -566,7 +566,7 @@ int proc_held_fd(struct proc *proc, const char *name, int *fd, struct err *err)
 
 void proc_release(struct proc *proc)
 {
-	assert(proc->has_end && !proc->released);
+	assert(!proc->released);
 	proc->released = true;
 	if (proc->conn >= 0) {
 		proc_signal_shim(proc, SIGCONT);

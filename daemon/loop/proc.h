@@ -108,7 +108,8 @@ void proc_stop(struct proc *proc, uint32_t grace_ms);
 /* Asks the shim for a held fd by name; returns a new CLOEXEC fd. Bounded wait (the shim answers at once). */
 int proc_held_fd(struct proc *proc, const char *name, int *fd, struct err *err) __attribute__((warn_unused_result));
 
-/* After the end, once: the shim drops what it holds and exits; its files are removed. proc_free() may follow at once. */
+/* After the end (of an adopted one also before it was told), once: the shim drops what it holds and exits; its files are removed.
+ * proc_free() may follow at once. */
 void proc_release(struct proc *proc);
 
 /* Forgets it, leaving shim and program as they are (daemon exit). Takes NULL. */

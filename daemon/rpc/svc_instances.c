@@ -103,7 +103,7 @@ static bool start_try(struct pending *pending, struct instance *inst)
 {
 	enum inst_state state = instance_state(inst);
 	bool is_up = state == INST_RUNNING || state == INST_PAUSED || state == INST_STOPPING || state == INST_DRAINING;
-	bool is_executed = pending->no_wait && state == INST_BOOTING && instance_pid(inst) != 0;
+	bool is_executed = pending->no_wait && (state == INST_BACKOFF || (state == INST_BOOTING && instance_pid(inst) != 0));
 	bool refused = state == INST_FAILED || err_is_set(instance_start_error(inst));
 	if (instance_is_over(inst) && refused)
 		start_fail(pending, inst);

@@ -241,6 +241,7 @@ class Case(unittest.TestCase):
 
     def request(self, image=None, name="", board=BOARD, **fields):
         fields.setdefault("environment", self.environment())
+        fields.setdefault("restart", targets_pb2.RestartPolicy(mode=targets_pb2.RESTART_MODE_NO))
         if "target_config" not in fields:
             fields["target_name"] = board
         if image is not None:

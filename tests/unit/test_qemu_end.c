@@ -62,9 +62,8 @@ static const struct row rows[] = {
 
 	/* The guest was faster than the greeting. */
 	{ "quick exit 0", 0, 0, false, false, true, "", "", CAUSE(FINISHED), "guest finished with code 0" },
-	{ "quick fail 7, warnings", 7, 0, false, false, false, "", WARNING, CAUSE(FINISHED), "guest finished with code 7" },
-	{ "quick fail 7, info", 7, 0, false, false, false, "", "qemu-system-arm: info: dtb at 0\n", CAUSE(FINISHED),
-	  "guest finished with code 7" },
+	{ "quick fail 7, a guest without an exit", 7, 0, false, false, false, "", "", CAUSE(BAD_CONFIG),
+	  "the emulator refused to start (exit code 7): it printed no reason" },
 	{ "quick exit 3, other words", 3, 0, false, false, true, "", "some library says hello\n", CAUSE(FINISHED),
 	  "guest finished with code 3" },
 	{ "quick lockup", -1, SIGABRT, false, false, false, "", WARNING LOCKUP, CAUSE(GUEST_FAULT),
@@ -96,14 +95,44 @@ static const struct row rows[] = {
 	{ "nothing is known", -1, 0, true, false, false, "", "", CAUSE(UNKNOWN), "nobody knows how the emulator ended" },
 };
 
-static struct driver_verdict classify(const struct proc_end *end, const struct row *row)
+/* A RISC-V guest can end the emulator without semihosting. */
+static const struct row riscv_rows[] = {
+	{ "quick fail 7, warnings", 7, 0, false, false, false, "", WARNING, CAUSE(FINISHED), "guest finished with code 7" },
+	{ "quick fail 7, info", 7, 0, false, false, false, "", "qemu-system-arm: info: dtb at 0\n", CAUSE(FINISHED),
+	  "guest finished with code 7" },
+};
+
+static const struct row restart_rows[] = {
+	{ "refused in an automatic restart", 1, 0, false, false, false, "", BAD_OPT, CAUSE(CRASHED),
+	  "the emulator refused to start (exit code 1): qemu-system-arm: -nosuch: invalid option" },
+};
+
+static const struct {
+	const struct row *rows;
+	size_t count;
+	const char *architecture;
+	bool is_restart;
+} groups[] = {
+	{ rows, sizeof(rows) / sizeof(rows[0]), "arm", false },
+	{ riscv_rows, sizeof(riscv_rows) / sizeof(riscv_rows[0]), "riscv32", false },
+	{ restart_rows, sizeof(restart_rows) / sizeof(restart_rows[0]), "arm", true },
+};
+
+static struct driver_verdict classify_as(const struct proc_end *end, const struct row *row, const char *architecture, bool is_restart)
 {
 	struct driver_verdict verdict = { 0 };
+	Pwemu__V1__QemuTarget qemu = PWEMU__V1__QEMU_TARGET__INIT;
+	Pwemu__V1__Target target = PWEMU__V1__TARGET__INIT;
+	target.qemu = &qemu;
+	qemu.executable = (char *)"qemu-system-x";
+	target.architecture = (char *)(uintptr_t)architecture;
 	struct driver_death death = {
 		.end = end,
 		.was_ready = row->was_ready,
 		.stop_requested = row->stop_requested,
 		.semihosting = row->semihosting,
+		.is_restart = is_restart,
+		.target = &target,
 		.shutdown_reason = row->shutdown_reason,
 		.text = row->text,
 	};
@@ -111,16 +140,27 @@ static struct driver_verdict classify(const struct proc_end *end, const struct r
 	return verdict;
 }
 
+static struct driver_verdict classify(const struct proc_end *end, const struct row *row)
+{
+	return classify_as(end, row, "arm", false);
+}
+
+static void test_group(const struct row *group, size_t count, const char *architecture, bool is_restart)
+{
+	for (size_t i = 0; i < count; i++) {
+		struct proc_end end = { .code = group[i].code, .signal = group[i].signal };
+		struct driver_verdict verdict = classify_as(&end, &group[i], architecture, is_restart);
+		if (verdict.cause != group[i].cause || strcmp(verdict.message, group[i].message) != 0)
+			fail_msg("%s: cause %d, \"%s\"; wanted %d, \"%s\"", group[i].what, (int)verdict.cause, verdict.message,
+				 (int)group[i].cause, group[i].message);
+	}
+}
+
 static void test_rows(void **state)
 {
 	(void)state;
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		struct proc_end end = { .code = rows[i].code, .signal = rows[i].signal };
-		struct driver_verdict verdict = classify(&end, &rows[i]);
-		if (verdict.cause != rows[i].cause || strcmp(verdict.message, rows[i].message) != 0)
-			fail_msg("%s: cause %d, \"%s\"; wanted %d, \"%s\"", rows[i].what, (int)verdict.cause, verdict.message,
-				 (int)rows[i].cause, rows[i].message);
-	}
+	for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++)
+		test_group(groups[i].rows, groups[i].count, groups[i].architecture, groups[i].is_restart);
 }
 
 static void test_not_executed(void **state)
@@ -209,12 +249,34 @@ static void test_long_lines(void **state)
 	assert_true(strlen(verdict.message) < sizeof(verdict.message));
 }
 
+/* What is kept for people: the dump of a lockup from its first line on, of a crash the last words. */
+static void test_details(void **state)
+{
+	(void)state;
+	struct proc_end aborted = { .code = -1, .signal = SIGABRT };
+	struct row row = { .was_ready = true, .shutdown_reason = "", .text = WARNING LOCKUP };
+	struct driver_verdict verdict = classify(&aborted, &row);
+	assert_string_equal(verdict.details, LOCKUP);
+	static char text[3 * DRIVER_DETAILS_MAX];
+	memset(text, 'x', sizeof(text) - 1);
+	memcpy(text + sizeof(text) - 5, "last", 4);
+	row.text = text;
+	verdict = classify(&aborted, &row);
+	assert_int_equal(verdict.cause, CAUSE(CRASHED));
+	assert_int_equal(strlen(verdict.details), DRIVER_DETAILS_MAX - 1);
+	assert_string_equal(verdict.details + DRIVER_DETAILS_MAX - 5, "last");
+	struct proc_end finished = { .code = 0 };
+	row.text = WARNING;
+	row.semihosting = true;
+	verdict = classify(&finished, &row);
+	assert_string_equal(verdict.details, "");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_rows),       cmocka_unit_test(test_not_executed),
-		cmocka_unit_test(test_shim_died),  cmocka_unit_test(test_semihosting_hint),
-		cmocka_unit_test(test_long_lines),
+		cmocka_unit_test(test_rows),      cmocka_unit_test(test_details),          cmocka_unit_test(test_not_executed),
+		cmocka_unit_test(test_shim_died), cmocka_unit_test(test_semihosting_hint), cmocka_unit_test(test_long_lines),
 	};
 	return cmocka_run_group_tests_name("qemu: ends", tests, NULL, NULL);
 }

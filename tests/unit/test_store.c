@@ -47,7 +47,9 @@ static int box_setup(void **state)
 	snprintf(b->dir, sizeof(b->dir), "/tmp/pwemu-store-XXXXXX");
 	assert_non_null(mkdtemp(b->dir));
 	snprintf(b->record, sizeof(b->record), "%s/record", b->dir);
-	b->env = (struct instance_env){ .base = loop_new(), .shim = "/none", .state_dir = b->dir, .on_change = ignore_change };
+	b->env = (struct instance_env){
+		.base = loop_new(), .shim = "/none", .state_dir = b->dir, .host_boot = "of this host", .on_change = ignore_change
+	};
 	b->inst = make_instance(b);
 	b->inst->log_dir = open(b->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	*state = b;
@@ -106,8 +108,42 @@ static void add_channel(struct instance *inst, const char *name, enum channel_ki
 	channel->is_socket = is_socket;
 	channel->offset = offset;
 	channel->inst = inst;
+	channel->endpoint_fds = (struct endpoint_fds)ENDPOINT_FDS_NONE;
+	if (has_input) {
+		channel->endpoint_kind = ENDPOINT_TCP;
+		channel->port = 20001;
+		channel->had_party = true;
+	}
 	inst->channels = xrealloc(inst->channels, inst->channel_count + 1, sizeof(inst->channels[0]));
 	inst->channels[inst->channel_count++] = channel;
+}
+
+static void fill_supervision(struct instance *inst)
+{
+	Pwemu__V1__End end = PWEMU__V1__END__INIT;
+	end.cause = PWEMU__V1__END_CAUSE__END_CAUSE_CRASHED;
+	end.boot = 6;
+	ends_add(&inst->ends, &end);
+	end.message = (char *)"guest fault: caf\xc3\xa9";
+	end.details = (char *)"R00=00000000\nR01=00000001\n";
+	end.cause = PWEMU__V1__END_CAUSE__END_CAUSE_GUEST_FAULT;
+	end.code = -1;
+	end.signal = SIGABRT;
+	end.boot = 7;
+	ends_add(&inst->ends, &end);
+	inst->has_end = true;
+	restart_policy_fill(NULL, PWEMU__V1__RESTART_MODE__RESTART_MODE_ALWAYS, &inst->restart);
+	inst->restart.delay_ms = 0;
+	inst->restarts = 6;
+	inst->is_restart = true;
+	inst->restart_at_ns = 1700000002123456789u;
+	inst->deaths.count = 2;
+	inst->deaths.times_ms[0] = 1699999999999;
+	inst->deaths.times_ms[1] = 1700000000000;
+	inst->began_ns = 1699999999123456789u;
+	inst->state_since_ns = 1700000000223456789u;
+	inst->proc_name = xstrdup("boot-7");
+	snprintf(inst->ending, sizeof(inst->ending), "too slow");
 }
 
 static void fill(struct instance *inst)
@@ -128,14 +164,7 @@ static void fill(struct instance *inst)
 	inst->prepared = xcalloc(1, sizeof(*inst->prepared));
 	for (uint32_t i = 0; i < PREPARE_CALLS_MAX; i++)
 		inst->prepared->calls[inst->prepared->call_count++] = 0x100 + 2 * i;
-	pwemu__v1__end__init(&inst->end);
-	snprintf(inst->end_message, sizeof(inst->end_message), "guest fault: caf\xc3\xa9");
-	inst->end.cause = PWEMU__V1__END_CAUSE__END_CAUSE_GUEST_FAULT;
-	inst->end.code = -1;
-	inst->end.signal = SIGABRT;
-	inst->end.boot = 7;
-	inst->end.message = inst->end_message;
-	inst->has_end = true;
+	fill_supervision(inst);
 	add_channel(inst, "serial0", CHANNEL_SERIAL, true, false, 1ull << 40);
 	add_channel(inst, "emulator", CHANNEL_EMULATOR, false, false, 0);
 	add_channel(inst, "gdb", CHANNEL_GDB, false, true, 0);
@@ -212,7 +241,7 @@ static void test_fields(void **state)
 	fill(b->inst);
 	store_save(b->inst);
 	Pwemu__V1__Record *r = load(b);
-	assert_int_equal(r->format, 1);
+	assert_int_equal(r->format, 2);
 	assert_string_equal(r->daemon_version, PWEMU_VERSION);
 	assert_string_equal(r->id, "abc123");
 	assert_string_equal(r->name, "board2");
@@ -235,9 +264,18 @@ static void test_fields(void **state)
 	assert_string_equal(r->end->message, "guest fault: caf\xc3\xa9");
 	assert_int_equal(r->n_semihosting_calls, PREPARE_CALLS_MAX);
 	assert_int_equal(r->semihosting_calls[63], 0x100 + 126);
-	assert_int_equal(r->n_channels, 3);
-	assert_true(r->channels[0]->offset == 1ull << 40);
-	assert_string_equal(r->channels[2]->type, "unix");
+	assert_int_equal(r->n_channel_rows, 3);
+	assert_true(r->channel_rows[0]->offset == 1ull << 40);
+	assert_string_equal(r->channel_rows[0]->endpoint, "tcp");
+	assert_int_equal(r->channel_rows[0]->port, 20001);
+	assert_true(r->channel_rows[2]->is_socket);
+	assert_int_equal(r->n_ends, 2);
+	assert_int_equal(r->ends[0]->boot, 6);
+	assert_string_equal(r->ends[1]->details, "R00=00000000\nR01=00000001\n");
+	assert_int_equal(r->restart->mode, PWEMU__V1__RESTART_MODE__RESTART_MODE_ALWAYS);
+	assert_int_equal(r->n_quick_deaths_ns, 2);
+	assert_string_equal(r->proc, "boot-7");
+	assert_string_equal(r->host_boot, "of this host");
 	PB_FREE(r);
 }
 
@@ -296,7 +334,7 @@ static void test_least(void **state)
 	store_save(b->inst);
 	Pwemu__V1__Record *record = load(b);
 	assert_null(record->end);
-	assert_int_equal(record->n_channels, 0);
+	assert_int_equal(record->n_channel_rows, 0);
 	assert_string_equal(record->state, "ended");
 	struct instance *copy = make_instance(b);
 	store_apply(copy, record);
@@ -420,7 +458,7 @@ static void test_newer(void **state)
 	fill(b->inst);
 	store_save(b->inst);
 	Pwemu__V1__Record *record = load(b), newer = *record;
-	newer.format = 2;
+	newer.format = 3;
 	newer.daemon_version = (char *)"9.9";
 	newer.state = (char *)"flying";
 	write_message(b, &newer);

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * An instance that an earlier daemon has left: what its record says is compared with what is there, and it goes on from that.
+ *
+ * What is not known to be dead is never given up: where the run directory or a lock cannot even be looked at, the instance is left
+ * alone and said so.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/pb.h"
+#include "instance/priv.h"
+
+#define ADOPT_KEEPER_MS 10000 /* for a client to come back after the daemon was replaced */
+#define ADOPT_GRACE_MS  5000
+
+/* ---------------------------------------------------------------- the client that keeps it */
+
+static void adopt_on_keeper_timeout(void *ctx)
+{
+	instance_stop(ctx, 0, "its client was lost with the daemon");
+}
+
+static void adopt_await_keeper(struct instance *inst)
+{
+	if (!inst->request->stop_on_disconnect || inst->stop_requested)
+		return;
+	inst->keeper_timer = timer_new(inst->env->base, adopt_on_keeper_timeout, inst);
+	timer_arm(inst->keeper_timer, ADOPT_KEEPER_MS);
+}
+
+/* ---------------------------------------------------------------- the host was rebooted */
+
+static bool adopt_host_rebooted(const struct instance *inst, const char *host_boot)
+{
+	return host_boot[0] != '\0' && inst->env->host_boot[0] != '\0' && strcmp(host_boot, inst->env->host_boot) != 0;
+}
+
+/* Nothing of it can be left. Only who wants it always gets it again. */
+static void adopt_after_reboot(struct instance *inst)
+{
+	Pwemu__V1__End end = PWEMU__V1__END__INIT;
+	end.cause = PWEMU__V1__END_CAUSE__END_CAUSE_HOST_REBOOTED;
+	end.code = -1;
+	end.boot = inst->boot;
+	end.began_ns = inst->began_ns;
+	end.time_ns = clock_wall_ns();
+	end.message = (char *)"the host was rebooted";
+	inst->state = INST_STOPPING;
+	inst->proc_end.code = -1;
+	if (inst->boot > 0 && !inst->has_end) {
+		ends_add(&inst->ends, &end);
+		inst->has_end = true;
+		instance_tell(inst, PWEMU__V1__EVENT_KIND__EVENT_KIND_END, NULL, NULL, end.message);
+	}
+	inst->state = INST_DRAINING;
+	bool again = inst->restart.mode == PWEMU__V1__RESTART_MODE__RESTART_MODE_ALWAYS && !inst->stop_requested;
+	inst->restart_at_ns = again ? clock_wall_ns() : 0;
+	instance_event(inst, again ? INST_EV_RETRY : INST_EV_DRAINED, again ? "the host was rebooted; it is started again" : end.message);
+}
+
+/* ---------------------------------------------------------------- states */
+
+static void adopt_rearm(struct instance *inst)
+{
+	uint32_t timeout_ms = inst_state_row(inst->state)->timeout_ms;
+	uint64_t now = clock_wall_ns(), gone_ms = now > inst->state_since_ns ? (now - inst->state_since_ns) / 1000000 : 0;
+	if (timeout_ms > 0)
+		timer_arm(inst->timer, gone_ms < timeout_ms ? timeout_ms - gone_ms : 0);
+}
+
+static void adopt_told(struct instance *inst)
+{
+	const char *name = inst_state_row(inst->state)->name;
+	log_info(&inst->scope, "adopted (%s)", name);
+	instance_tell(inst, PWEMU__V1__EVENT_KIND__EVENT_KIND_ADOPTED, NULL, NULL, name);
+}
+
+static int adopt_preparing(struct instance *inst, struct err *err)
+{
+	(void)err;
+	instance_event(inst, INST_EV_REFUSED, "the daemon ended while it was starting");
+	return 0;
+}
+
+/* When its shim is gone as well, the ports and PTYs are made anew with the next boot. */
+static int adopt_backoff(struct instance *inst, struct err *err)
+{
+	if (boot_adopt(inst, err) < 0 && err->code != ERR_NOT_FOUND && err->code != ERR_DATA_LOSS)
+		return -1;
+	adopt_told(inst);
+	uint64_t now = clock_wall_ns();
+	timer_arm(inst->timer, inst->restart_at_ns > now ? (inst->restart_at_ns - now + 999999) / 1000000 : 0);
+	adopt_await_keeper(inst);
+	return 0;
+}
+
+/* The daemon died when a boot was on record and had not begun to live. */
+static int adopt_unborn_boot(struct instance *inst, struct err *err)
+{
+	if (!inst->is_restart)
+		return adopt_preparing(inst, err);
+	if (boot_adopt_before(inst, err) < 0 && err->code != ERR_NOT_FOUND && err->code != ERR_DATA_LOSS)
+		return -1;
+	inst->restart_at_ns = clock_wall_ns();
+	instance_event(inst, INST_EV_RETRY, "the daemon ended while it was starting it again");
+	return 0;
+}
+
+static int adopt_boot(struct instance *inst, struct err *err)
+{
+	if (boot_adopt(inst, err) == 0) {
+		adopt_told(inst);
+		adopt_rearm(inst);
+		if (inst->state == INST_STOPPING)
+			proc_stop(inst->proc, inst->ending[0] != '\0' ? 0 : ADOPT_GRACE_MS);
+		adopt_await_keeper(inst);
+		return 0;
+	}
+	if (err->code != ERR_NOT_FOUND && err->code != ERR_DATA_LOSS)
+		return -1;
+	log_warn(&inst->scope, "cannot be adopted: %s", err->msg);
+	if (inst->state == INST_BOOTING && err->code == ERR_NOT_FOUND)
+		return adopt_unborn_boot(inst, err);
+	instance_event(inst, INST_EV_EXITED, "it ended while no daemon was there");
+	return 0;
+}
+
+/* How a boot that was draining ended is to be learned again, then it drains again. */
+static int adopt_draining(struct instance *inst, struct err *err)
+{
+	inst->state = INST_STOPPING;
+	return adopt_boot(inst, err);
+}
+
+static int (*const adoptions[INST_STATE_COUNT])(struct instance *inst, struct err *err) = {
+	[INST_PREPARING] = adopt_preparing, [INST_BOOTING] = adopt_boot,      [INST_RUNNING] = adopt_boot,    [INST_PAUSED] = adopt_boot,
+	[INST_STOPPING] = adopt_boot,       [INST_DRAINING] = adopt_draining, [INST_BACKOFF] = adopt_backoff,
+};
+
+static int adopt(struct instance *inst, const char *host_boot, struct err *err)
+{
+	inst->driver = driver_find(inst->target->emulator, err);
+	if (inst->driver == NULL || channels_open_dir(inst, err) < 0)
+		return -1;
+	inst->proc_end.code = -1;
+	inst->proc_end.shim_died = true;
+	if (!adopt_host_rebooted(inst, host_boot))
+		return adoptions[inst->state](inst, err);
+	adopt_after_reboot(inst);
+	return 0;
+}
+
+struct instance *instance_restore(const struct instance_env *env, const char *owner, Pwemu__V1__Record *record, struct err *err)
+{
+	struct instance_identity identity = {
+		.id = record->id,
+		.name = record->name,
+		.project = record->project,
+		.working_dir = record->working_dir,
+		.uid = record->uid,
+		.owner = owner,
+	};
+	struct instance *inst = instance_new(env, &identity);
+	store_apply(inst, record);
+	char host_boot[PLAN_NAME_MAX];
+	snprintf(host_boot, sizeof(host_boot), "%s", record->host_boot);
+	PB_FREE(record);
+	if (instance_is_over(inst) || adopt(inst, host_boot, err) == 0)
+		return inst;
+	err_prefix(err, "instance \"%s\" (%s) is left alone", inst->name, inst->id);
+	instance_free(inst);
+	return NULL;
+}

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The endpoints of an instance's channels: which there are to be, making them, serving them, having them back from the shim. */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "config/settings.h"
+#include "instance/priv.h"
+
+bool endpoints_has_fds(const struct instance_channel *channel)
+{
+	return channel->endpoint_fds.listener >= 0 || channel->endpoint_fds.master >= 0;
+}
+
+/* ---------------------------------------------------------------- what is wanted */
+
+static const Pwemu__V1__Endpoint *endpoints_asked(const struct instance *inst, const char *channel)
+{
+	for (size_t i = inst->request->n_endpoints; i > 0; i--) /* the last word counts */
+		if (strcmp(inst->request->endpoints[i - 1]->channel, channel) == 0)
+			return inst->request->endpoints[i - 1];
+	return NULL;
+}
+
+static const char *endpoints_of_target(const struct instance *inst, const char *channel)
+{
+	for (size_t i = 0; i < inst->target->n_channels; i++)
+		if (strcmp(inst->target->channels[i]->name, channel) == 0)
+			return inst->target->channels[i]->type;
+	return "";
+}
+
+static int endpoints_bad_type(const char *channel, const char *type, struct err *err)
+{
+	err_set(err, ERR_INVALID_ARGUMENT, "channel \"%s\": endpoint type \"%.40s\" is unknown; there is: tcp, pty, none", channel, type);
+	return err_reason(err, "invalid-channel-type");
+}
+
+int endpoints_want(const struct instance *inst, const char *channel, enum endpoint_kind *kind, uint16_t *port, struct err *err)
+{
+	const Pwemu__V1__Endpoint *asked = endpoints_asked(inst, channel);
+	const char *type = asked != NULL ? asked->type : endpoints_of_target(inst, channel);
+	const struct instance_channel *before = channels_find(inst, channel);
+	if (!endpoint_kind_parse(type, kind))
+		return endpoints_bad_type(channel, type, err);
+	if (asked != NULL && asked->port > UINT16_MAX)
+		return err_set(err, ERR_INVALID_ARGUMENT, "channel \"%s\": port %u is not 1 to 65535", channel, asked->port);
+	*port = asked != NULL ? (uint16_t)asked->port : 0;
+	if (*port == 0 && before != NULL && before->endpoint_kind == *kind)
+		*port = before->port; /* asked for again; another one will do */
+	return 0;
+}
+
+int endpoints_check(const struct instance *inst, const struct plan *plan, struct err *err)
+{
+	char known[512] = "";
+	for (size_t i = 0; i < plan->channel_count; i++) {
+		size_t used = strlen(known);
+		snprintf(known + used, sizeof(known) - used, "%s%s", used > 0 ? ", " : "", plan->channels[i].name);
+	}
+	for (size_t i = 0; i < inst->request->n_endpoints; i++) {
+		const char *name = inst->request->endpoints[i]->channel;
+		bool is_there = false;
+		for (size_t k = 0; k < plan->channel_count; k++)
+			is_there = is_there || strcmp(plan->channels[k].name, name) == 0;
+		if (is_there)
+			continue;
+		err_set(err, ERR_INVALID_ARGUMENT, "target \"%s\" has no channel \"%.64s\" for an endpoint; there is: %s",
+			inst->target->name, name, known);
+		return err_reason(err, "invalid-channel");
+	}
+	return 0;
+}
+
+/* ---------------------------------------------------------------- making */
+
+static int endpoints_make_tcp(const struct instance *inst, const char *channel, uint16_t port, struct endpoint_fds *fds, uint16_t *got,
+			      struct err *err)
+{
+	const struct settings *settings = inst->env->settings;
+	const Pwemu__V1__Endpoint *asked = endpoints_asked(inst, channel);
+	bool is_must = asked != NULL && asked->port != 0;
+	if (endpoint_make_tcp(port, settings->port_first, settings->port_last, fds, got, err) == 0)
+		return 0;
+	if (is_must || port == 0 || err->code != ERR_ALREADY_EXISTS)
+		return -1;
+	return endpoint_make_tcp(0, settings->port_first, settings->port_last, fds, got, err);
+}
+
+int endpoints_make(const struct instance *inst, const char *channel, enum endpoint_kind kind, uint16_t port, struct endpoint_fds *fds,
+		   uint16_t *got_port, char path[ENDPOINT_PATH_MAX], struct err *err)
+{
+	int rc = 0;
+	path[0] = '\0';
+	*got_port = 0;
+	if (kind == ENDPOINT_TCP)
+		rc = endpoints_make_tcp(inst, channel, port, fds, got_port, err);
+	else if (kind == ENDPOINT_PTY)
+		rc = endpoint_make_pty(inst->log_dir, channel, inst->uid, fds, path, err);
+	return rc < 0 ? err_prefix(err, "channel \"%s\"", channel) : 0;
+}
+
+/* ---------------------------------------------------------------- serving */
+
+static void endpoints_on_party(void *ctx, bool attached, const char *who)
+{
+	struct instance_channel *channel = ctx;
+	instance_tell(channel->inst, attached ? PWEMU__V1__EVENT_KIND__EVENT_KIND_ATTACH : PWEMU__V1__EVENT_KIND__EVENT_KIND_DETACH,
+		      channel->name, who, NULL);
+	if (!attached || channel->had_party)
+		return;
+	channel->had_party = true;
+	store_save(channel->inst); /* the next daemon must not begin at the boot's first byte again */
+}
+
+static void endpoints_on_trouble(void *ctx, const struct err *err)
+{
+	const struct instance_channel *channel = ctx;
+	log_warn(&channel->inst->scope, "channel %s: %s", channel->name, err->msg);
+	instance_tell(channel->inst, PWEMU__V1__EVENT_KIND__EVENT_KIND_WARNING, channel->name, NULL, err->msg);
+}
+
+void endpoints_serve(struct instance_channel *channel, bool adopted)
+{
+	struct err err = ERR_INIT;
+	if (channel->endpoint != NULL) {
+		endpoint_begin_boot(channel->endpoint);
+		return;
+	}
+	if (!endpoints_has_fds(channel))
+		return;
+	struct endpoint_config config = {
+		.base = channel->inst->env->base,
+		.hub = channel->hub,
+		.kind = channel->endpoint_kind,
+		.fds = &channel->endpoint_fds,
+		.path = channel->pty_path,
+		.owner = channel->inst->uid,
+		.had_party = channel->had_party,
+		.on_party = endpoints_on_party,
+		.on_trouble = endpoints_on_trouble,
+		.ctx = channel,
+	};
+	if (endpoint_open(&config, adopted, &channel->endpoint, &err) < 0)
+		endpoints_on_trouble(channel, &err);
+}
+
+/* ---------------------------------------------------------------- adoption and end */
+
+static int endpoints_fetch_one(struct instance_channel *channel, struct proc *proc, const char *suffix, int *fd, struct err *err)
+{
+	char name[PLAN_NAME_MAX + 8];
+	snprintf(name, sizeof(name), "%s%s", channel->name, suffix);
+	return proc_held_fd(proc, name, fd, err);
+}
+
+static int endpoints_fetch_channel(struct instance_channel *channel, struct proc *proc, struct err *err)
+{
+	struct endpoint_fds *fds = &channel->endpoint_fds;
+	if (channel->endpoint_kind == ENDPOINT_TCP)
+		return endpoints_fetch_one(channel, proc, ENDPOINT_LISTENER, &fds->listener, err);
+	if (endpoints_fetch_one(channel, proc, ENDPOINT_MASTER, &fds->master, err) == 0 &&
+	    endpoints_fetch_one(channel, proc, ENDPOINT_SLAVE, &fds->slave, err) == 0 &&
+	    endpoints_fetch_one(channel, proc, ENDPOINT_CURSOR, &fds->cursor, err) == 0)
+		return 0;
+	endpoint_fds_close(fds);
+	return -1;
+}
+
+void endpoints_fetch(struct instance *inst, struct proc *proc)
+{
+	for (size_t i = 0; i < inst->channel_count; i++) {
+		struct instance_channel *channel = inst->channels[i];
+		struct err err = ERR_INIT;
+		if (channel->endpoint_kind == ENDPOINT_NONE || endpoints_has_fds(channel) ||
+		    endpoints_fetch_channel(channel, proc, &err) == 0)
+			continue;
+		err_prefix(&err, "its %s is lost until the next boot", endpoint_kind_name(channel->endpoint_kind));
+		endpoints_on_trouble(channel, &err);
+		if (err.code == ERR_DEADLINE_EXCEEDED)
+			return; /* it will not answer the next question either */
+	}
+}
+
+void endpoints_close(struct instance_channel *channel)
+{
+	endpoint_free(channel->endpoint);
+	channel->endpoint = NULL;
+	endpoint_fds_close(&channel->endpoint_fds);
+	channel->pty_path[0] = '\0';
+}
+
+void endpoints_close_all(struct instance *inst)
+{
+	for (size_t i = 0; i < inst->channel_count; i++)
+		endpoints_close(inst->channels[i]);
+}

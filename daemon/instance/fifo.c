@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "instance/fifo.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "driver/driver.h"
+
+int fifo_make(int run_dir, const char *file, struct err *err)
+{
+	if (unlinkat(run_dir, file, 0) < 0 && errno != ENOENT)
+		return err_sys(err, errno, "remove old FIFO \"%s\"", file);
+	if (mkfifoat(run_dir, file, 0600) < 0)
+		return err_sys(err, errno, "make FIFO \"%s\"", file);
+	return 0;
+}
+
+int fifo_open(int run_dir, const char *file, int *fd, struct err *err)
+{
+	int fifo = openat(run_dir, file, O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
+	if (fifo < 0)
+		return err_sys(err, errno, "open FIFO \"%s\"", file);
+	*fd = fifo;
+	return 0;
+}
+
+static int fifo_open_end(int run_dir, const char *channel, const char *suffix, int *fd, struct err *err)
+{
+	char file[PLAN_NAME_MAX + 8];
+	snprintf(file, sizeof(file), "%s%s", channel, suffix);
+	return fifo_open(run_dir, file, fd, err);
+}
+
+int fifo_open_ends(int run_dir, const char *channel, bool has_input, struct fifo_ends *ends, struct err *err)
+{
+	*ends = (struct fifo_ends)FIFO_ENDS_NONE;
+	if (fifo_open_end(run_dir, channel, ".out", &ends->out, err) == 0 &&
+	    (!has_input || fifo_open_end(run_dir, channel, ".in", &ends->in, err) == 0))
+		return 0;
+	fifo_close_ends(ends);
+	return -1;
+}
+
+void fifo_close_ends(struct fifo_ends *ends)
+{
+	if (ends->out >= 0)
+		close(ends->out);
+	if (ends->in >= 0)
+		close(ends->in);
+	*ends = (struct fifo_ends)FIFO_ENDS_NONE;
+}
