@@ -377,19 +377,12 @@ int json_get_size(const struct json_at *at, uint64_t *out, struct err *err)
 	return 0;
 }
 
-int json_known_keys(const struct json_at *object, const char *const *keys, size_t count, struct err *err)
+int json_known_key(const struct json_at *member, const char *const *keys, size_t count, struct err *err)
 {
-	struct json_iter iter = { 0 };
-	struct json_at member;
 	char hint[200];
 
-	while (json_next(object, &iter, &member)) {
-		size_t i = 0;
-
-		while (i < count && strcmp(keys[i], member.key) != 0)
-			i++;
-		if (i == count)
-			return json_fail(&member, err, "unknown key%s", nearest_hint(member.key, keys, count, hint, sizeof(hint)));
-	}
-	return 0;
+	for (size_t i = 0; i < count; i++)
+		if (strcmp(keys[i], member->key) == 0)
+			return 0;
+	return json_fail(member, err, "unknown key%s", nearest_hint(member->key, keys, count, hint, sizeof(hint)));
 }
