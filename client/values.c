@@ -27,6 +27,28 @@ int value_position(const char *text, Pwemu__V1__Position *out, struct err *err)
 	return 0;
 }
 
+int value_port(const char *text, uint32_t *port, struct err *err)
+{
+	int64_t number;
+	if (value_number(text, 1, UINT16_MAX, &number, err) < 0)
+		return err_prefix(err, "port");
+	*port = (uint32_t)number;
+	return 0;
+}
+
+int value_endpoint(const char *text, size_t *len, uint32_t *port, struct err *err)
+{
+	size_t name = strcspn(text, "=");
+	uint32_t number = 0;
+	if (name == 0)
+		return err_set(err, ERR_INVALID_ARGUMENT, "'%s' names no channel: write CHANNEL or CHANNEL=PORT", text);
+	if (text[name] == '=' && value_port(text + name + 1, &number, err) < 0)
+		return -1;
+	*len = name;
+	*port = number;
+	return 0;
+}
+
 int value_key(const char *text, unsigned char *key, struct err *err)
 {
 	static const char *const prefixes[] = { "^", "ctrl-", "ctrl+", "c-" };

@@ -9,6 +9,11 @@
 /* "0", "boot", "now", "-4K" (before the end), OFFSET. `out` is initialised here and owns nothing. */
 int value_position(const char *text, Pwemu__V1__Position *out, struct err *err) __attribute__((warn_unused_result));
 
+/* A TCP port, 1 to 65535. */
+int value_port(const char *text, uint32_t *port, struct err *err) __attribute__((warn_unused_result));
+/* "CHANNEL" (port 0) or "CHANNEL=PORT"; *len: of the channel's name. */
+int value_endpoint(const char *text, size_t *len, uint32_t *port, struct err *err) __attribute__((warn_unused_result));
+
 /* A control key: "^A", "ctrl-a", "C-a", "Ctrl+]". */
 int value_key(const char *text, unsigned char *key, struct err *err) __attribute__((warn_unused_result));
 
