@@ -36,6 +36,8 @@ static void print_info(const Pwemu__V1__InfoReply *info)
 	out_field("socket:", OUT_PLAIN, "%s", info->socket);
 	out_field("state:", OUT_PLAIN, "%s", info->state_dir);
 	out_field("targets:", OUT_PLAIN, "%s", info->targets_dir);
+	if (info->settings[0] != '\0')
+		out_field("settings:", OUT_PLAIN, "%s", info->settings);
 	out_field("log:", OUT_PLAIN, "%s", info->log[0] != '\0' ? info->log : "stderr");
 	out_field("instances:", OUT_PLAIN, "%u, %u running", info->instances, info->running);
 	out_field("since:", OUT_PLAIN, "%s%s", out_time(info->started_ns, since, sizeof(since)),

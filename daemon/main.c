@@ -26,7 +26,6 @@
 #include "wire/mem.h"
 
 #define DAEMON_DRAIN_MS 1000
-#define DAEMON_IDLE_S   600
 #define DAEMON_LOCK_MS  5000
 
 extern const unsigned char wire_descriptors[], wire_descriptors_end[];
@@ -34,9 +33,9 @@ extern const unsigned char wire_descriptors[], wire_descriptors_end[];
 struct options {
 	bool foreground, is_auto;
 	int ready_fd;
-	char *socket, *state_dir, *targets_dir; /* NULL: the default */
+	char *socket, *state_dir, *targets_dir, *settings; /* NULL: the default */
 	enum log_level level;
-	unsigned idle_s;
+	int64_t idle_ms; /* -1: as the settings say */
 };
 
 struct daemon {
@@ -66,20 +65,25 @@ static const char usage[] =
 	"      --socket PATH       control socket (default: $XDG_RUNTIME_DIR/pwemu/control.sock, else /tmp/pwemu-<uid>/control.sock)\n"
 	"      --state-dir DIR     records and logs (default: $XDG_STATE_HOME/pwemu, else ~/.local/state/pwemu)\n"
 	"      --targets-dir DIR   presets (default: share/pwemu/targets of the installation)\n"
+	"      --config FILE       settings (default: $XDG_CONFIG_HOME/pwemu/pwemud.json, else ~/.config/pwemu/pwemud.json)\n"
 	"      --log-level LEVEL   error, warning, info (default) or debug\n"
 	"      --auto              end when idle (clients use this)\n"
-	"      --idle SECONDS      with --auto: how long after the last instance ended (default: 600)\n"
+	"      --idle SECONDS      with --auto: how long after the last instance ended, instead of the setting\n"
 	"      --ready-fd N        write \"ok\\n\" or an error to this descriptor when started\n"
 	"  -h, --help              this text\n"
-	"      --version           version\n";
+	"      --version           version\n"
+	"\n"
+	"The settings are a JSON object of these keys, with their defaults:\n";
+static const char usage_end[] = "SIGHUP and `pwemu daemon reload` read settings and targets again.\n";
 
-enum { OPT_SOCKET = 256, OPT_STATE_DIR, OPT_TARGETS_DIR, OPT_LOG_LEVEL, OPT_AUTO, OPT_IDLE, OPT_READY_FD, OPT_VERSION };
+enum { OPT_SOCKET = 256, OPT_STATE_DIR, OPT_TARGETS_DIR, OPT_CONFIG, OPT_LOG_LEVEL, OPT_AUTO, OPT_IDLE, OPT_READY_FD, OPT_VERSION };
 
 static const struct option long_options[] = {
 	{ "foreground", no_argument, NULL, 'f' },
 	{ "socket", required_argument, NULL, OPT_SOCKET },
 	{ "state-dir", required_argument, NULL, OPT_STATE_DIR },
 	{ "targets-dir", required_argument, NULL, OPT_TARGETS_DIR },
+	{ "config", required_argument, NULL, OPT_CONFIG },
 	{ "log-level", required_argument, NULL, OPT_LOG_LEVEL },
 	{ "auto", no_argument, NULL, OPT_AUTO },
 	{ "idle", required_argument, NULL, OPT_IDLE },
@@ -132,6 +136,9 @@ static void options_apply(struct options *o, int opt)
 	case OPT_TARGETS_DIR:
 		options_path("--targets-dir", optarg, &o->targets_dir);
 		break;
+	case OPT_CONFIG:
+		options_path("--config", optarg, &o->settings);
+		break;
 	case OPT_LOG_LEVEL:
 		if (log_level_parse(optarg, &o->level) < 0)
 			options_bad("--log-level", optarg);
@@ -140,7 +147,7 @@ static void options_apply(struct options *o, int opt)
 		o->is_auto = true;
 		break;
 	case OPT_IDLE:
-		o->idle_s = options_number("--idle", optarg, 1000000);
+		o->idle_ms = (int64_t)options_number("--idle", optarg, 1000000) * 1000;
 		break;
 	case OPT_READY_FD:
 		o->ready_fd = (int)options_number("--ready-fd", optarg, 65535);
@@ -150,6 +157,8 @@ static void options_apply(struct options *o, int opt)
 		exit(0);
 	case 'h':
 		fputs(usage, stdout);
+		settings_help(stdout);
+		fputs(usage_end, stdout);
 		exit(0);
 	default:
 		exit(2);
@@ -158,7 +167,7 @@ static void options_apply(struct options *o, int opt)
 
 static void options_parse(struct options *o, int argc, char **argv)
 {
-	*o = (struct options){ .ready_fd = -1, .level = LOG_LEVEL_INFO, .idle_s = DAEMON_IDLE_S };
+	*o = (struct options){ .ready_fd = -1, .level = LOG_LEVEL_INFO, .idle_ms = -1 };
 	for (int opt; (opt = getopt_long(argc, argv, "fh", long_options, NULL)) != -1;)
 		options_apply(o, opt);
 	if (optind < argc)
@@ -255,8 +264,15 @@ static void daemon_on_hangup(void *ctx)
 {
 	struct daemon *d = ctx;
 	struct err err = ERR_INIT;
+	if (service_reload_settings(&d->services, "SIGHUP", &err) < 0)
+		log_error(NULL, "%s", err.msg);
 	if (service_reload_targets(&d->services, "SIGHUP", &err) < 0)
 		log_error(NULL, "%s", err.msg);
+}
+
+static uint64_t daemon_idle_ms(const struct daemon *d)
+{
+	return d->options.idle_ms >= 0 ? (uint64_t)d->options.idle_ms : d->settings.idle_ms;
 }
 
 /* An automatic daemon ends a while after its last instance did; armed by that end. */
@@ -273,7 +289,7 @@ static void daemon_on_change(void *ctx, struct instance *inst)
 	if (!instance_is_over(inst))
 		timer_disarm(d->idle_timer);
 	else if (registry_running(d->services.registry) == 0)
-		timer_arm(d->idle_timer, (uint64_t)d->options.idle_s * 1000);
+		timer_arm(d->idle_timer, daemon_idle_ms(d));
 }
 
 static void daemon_guard_idle(struct daemon *d)
@@ -284,7 +300,7 @@ static void daemon_guard_idle(struct daemon *d)
 	d->observer = (struct registry_observer){ .on_change = daemon_on_change, .ctx = d };
 	registry_observe(d->services.registry, &d->observer);
 	if (registry_running(d->services.registry) == 0)
-		timer_arm(d->idle_timer, (uint64_t)d->options.idle_s * 1000);
+		timer_arm(d->idle_timer, daemon_idle_ms(d));
 }
 
 /* ---------------------------------------------------------------- start */
@@ -315,6 +331,15 @@ static int daemon_choose_paths(struct daemon *d, struct err *err)
 	if (!o->foreground)
 		snprintf(d->log_path, sizeof(d->log_path), "%s/pwemud.log", d->paths.state_dir);
 	return log_setup(o->foreground ? NULL : d->log_path, o->level, err);
+}
+
+/* Before anything is served or adopted: who has made a mistake in them is to be told, not surprised. */
+static int daemon_load_settings(struct daemon *d, struct err *err)
+{
+	settings_init(&d->settings);
+	if (d->options.settings != NULL)
+		snprintf(d->paths.settings, sizeof(d->paths.settings), "%s", d->options.settings);
+	return d->paths.settings[0] == '\0' ? 0 : settings_load(d->paths.settings, d->options.settings != NULL, &d->settings, err);
 }
 
 static void daemon_raise_limits(void)
@@ -403,6 +428,8 @@ static void daemon_make_services(struct daemon *d)
 		.state_dir = d->paths.state_dir,
 		.targets_dir = d->paths.targets_dir,
 		.log = d->log_path,
+		.settings_path = d->paths.settings,
+		.settings_are_required = d->options.settings != NULL,
 		.uid = geteuid(),
 		.is_auto = d->options.is_auto,
 		.started_ns = clock_wall_ns(),
@@ -422,7 +449,6 @@ static int daemon_start(struct daemon *d, struct err *err)
 	daemon_raise_limits();
 	daemon_name_owner(d);
 	d->base = loop_new();
-	settings_init(&d->settings);
 	d->journal = journal_open(d->base, d->paths.state_dir);
 	daemon_make_services(d);
 	daemon_load_targets(d);
@@ -462,7 +488,7 @@ int main(int argc, char **argv)
 	daemon_close_inherited(d.options.ready_fd);
 	if (!d.options.foreground && !d.options.is_auto)
 		daemon_detach(&d.options);
-	if (daemon_choose_paths(&d, &err) < 0 || chdir("/") < 0 || daemon_start(&d, &err) < 0) {
+	if (daemon_choose_paths(&d, &err) < 0 || daemon_load_settings(&d, &err) < 0 || chdir("/") < 0 || daemon_start(&d, &err) < 0) {
 		control_close(d.control);
 		return daemon_fail(&d, &err);
 	}
