@@ -16,10 +16,12 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/strv.h"
 #include "config/paths.h"
 #include "config/settings.h"
 #include "control.h"
 #include "instance/journal.h"
+#include "loop/inherit.h"
 #include "loop/loop.h"
 #include "loop/timer.h"
 #include "rpc/service.h"
@@ -33,6 +35,7 @@ extern const unsigned char wire_descriptors[], wire_descriptors_end[];
 struct options {
 	bool foreground, is_auto;
 	int ready_fd;
+	int lock_fd; /* the lock of the state directory, from the daemon that was this process before; -1: this is the first */
 	char *socket, *state_dir, *targets_dir, *settings; /* NULL: the default */
 	enum log_level level;
 	int64_t idle_ms; /* -1: as the settings say */
@@ -51,6 +54,7 @@ struct daemon {
 	struct journal *journal;
 	struct registry_observer observer;
 	struct timer *idle_timer;
+	struct inherit *inherit;
 	struct loop_watch *signals[3];
 	bool is_ending;
 };
@@ -76,7 +80,18 @@ static const char usage[] =
 	"The settings are a JSON object of these keys, with their defaults:\n";
 static const char usage_end[] = "SIGHUP and `pwemu daemon reload` read settings and targets again.\n";
 
-enum { OPT_SOCKET = 256, OPT_STATE_DIR, OPT_TARGETS_DIR, OPT_CONFIG, OPT_LOG_LEVEL, OPT_AUTO, OPT_IDLE, OPT_READY_FD, OPT_VERSION };
+enum {
+	OPT_SOCKET = 256,
+	OPT_STATE_DIR,
+	OPT_TARGETS_DIR,
+	OPT_CONFIG,
+	OPT_LOG_LEVEL,
+	OPT_AUTO,
+	OPT_IDLE,
+	OPT_READY_FD,
+	OPT_LOCK_FD,
+	OPT_VERSION
+};
 
 static const struct option long_options[] = {
 	{ "foreground", no_argument, NULL, 'f' },
@@ -88,6 +103,7 @@ static const struct option long_options[] = {
 	{ "auto", no_argument, NULL, OPT_AUTO },
 	{ "idle", required_argument, NULL, OPT_IDLE },
 	{ "ready-fd", required_argument, NULL, OPT_READY_FD },
+	{ "lock-fd", required_argument, NULL, OPT_LOCK_FD }, /* not for people */
 	{ "help", no_argument, NULL, 'h' },
 	{ "version", no_argument, NULL, OPT_VERSION },
 	{ 0 },
@@ -121,23 +137,34 @@ static void options_path(const char *name, const char *value, char **out)
 	*out = path;
 }
 
+static const struct {
+	int opt;
+	const char *name;
+	size_t offset; /* in struct options */
+} options_paths[] = {
+	{ OPT_SOCKET, "--socket", offsetof(struct options, socket) },
+	{ OPT_STATE_DIR, "--state-dir", offsetof(struct options, state_dir) },
+	{ OPT_TARGETS_DIR, "--targets-dir", offsetof(struct options, targets_dir) },
+	{ OPT_CONFIG, "--config", offsetof(struct options, settings) },
+};
+#define OPTIONS_PATHS (sizeof(options_paths) / sizeof(options_paths[0]))
+
+static char **options_path_at(const struct options *o, size_t i)
+{
+	return (char **)(void *)((char *)(uintptr_t)o + options_paths[i].offset);
+}
+
 static void options_apply(struct options *o, int opt)
 {
+	for (size_t i = 0; i < OPTIONS_PATHS; i++) {
+		if (opt != options_paths[i].opt)
+			continue;
+		options_path(options_paths[i].name, optarg, options_path_at(o, i));
+		return;
+	}
 	switch (opt) {
 	case 'f':
 		o->foreground = true;
-		break;
-	case OPT_SOCKET:
-		options_path("--socket", optarg, &o->socket);
-		break;
-	case OPT_STATE_DIR:
-		options_path("--state-dir", optarg, &o->state_dir);
-		break;
-	case OPT_TARGETS_DIR:
-		options_path("--targets-dir", optarg, &o->targets_dir);
-		break;
-	case OPT_CONFIG:
-		options_path("--config", optarg, &o->settings);
 		break;
 	case OPT_LOG_LEVEL:
 		if (log_level_parse(optarg, &o->level) < 0)
@@ -151,6 +178,9 @@ static void options_apply(struct options *o, int opt)
 		break;
 	case OPT_READY_FD:
 		o->ready_fd = (int)options_number("--ready-fd", optarg, 65535);
+		break;
+	case OPT_LOCK_FD:
+		o->lock_fd = (int)options_number("--lock-fd", optarg, 65535);
 		break;
 	case OPT_VERSION:
 		puts("pwemud " PWEMU_VERSION);
@@ -167,7 +197,7 @@ static void options_apply(struct options *o, int opt)
 
 static void options_parse(struct options *o, int argc, char **argv)
 {
-	*o = (struct options){ .ready_fd = -1, .level = LOG_LEVEL_INFO, .idle_ms = -1 };
+	*o = (struct options){ .ready_fd = -1, .lock_fd = -1, .level = LOG_LEVEL_INFO, .idle_ms = -1 };
 	for (int opt; (opt = getopt_long(argc, argv, "fh", long_options, NULL)) != -1;)
 		options_apply(o, opt);
 	if (optind < argc)
@@ -443,12 +473,14 @@ static int daemon_start(struct daemon *d, struct err *err)
 	int listen_fd;
 	struct control_config control = { .state_dir = d->paths.state_dir,
 					  .socket = d->paths.control_socket,
-					  .wait_ms = d->options.is_auto ? DAEMON_LOCK_MS : 0 };
+					  .wait_ms = d->options.is_auto ? DAEMON_LOCK_MS : 0,
+					  .lock_fd = d->options.lock_fd };
 	if (control_open(&control, &d->control, &listen_fd, err) < 0)
 		return -1;
 	daemon_raise_limits();
 	daemon_name_owner(d);
 	d->base = loop_new();
+	d->inherit = inherit_children(d->base);
 	d->journal = journal_open(d->base, d->paths.state_dir);
 	daemon_make_services(d);
 	daemon_load_targets(d);
@@ -463,17 +495,53 @@ static int daemon_start(struct daemon *d, struct err *err)
 	return 0;
 }
 
-static void daemon_stop(struct daemon *d)
+/* Returns the lock of the state directory where it is to be kept for the next program, else -1. */
+static int daemon_stop(struct daemon *d)
 {
 	for (size_t i = 0; i < sizeof(d->signals) / sizeof(d->signals[0]); i++)
 		loop_watch_free(d->signals[i]);
 	rpc_server_free(d->server);
+	int lock_fd = d->services.must_restart ? control_keep_lock(d->control) : -1;
 	control_close(d->control);
 	timer_free(d->idle_timer);
+	inherit_free(d->inherit);
 	registry_free(d->services.registry);
 	journal_free(d->journal);
 	target_set_free(d->services.targets);
 	loop_free(d->base);
+	return lock_fd;
+}
+
+/* The options that are in force, for the next program. */
+static void daemon_argv(const struct daemon *d, struct strv *argv, const char *name, int lock_fd)
+{
+	const struct options *o = &d->options;
+	strv_add(argv, name);
+	strv_addf(argv, "--lock-fd=%d", lock_fd);
+	strv_addf(argv, "--log-level=%s", log_level_name(o->level));
+	if (o->foreground)
+		strv_add(argv, "--foreground");
+	if (o->is_auto)
+		strv_add(argv, "--auto");
+	if (o->idle_ms >= 0)
+		strv_addf(argv, "--idle=%lld", (long long)o->idle_ms / 1000);
+	for (size_t i = 0; i < OPTIONS_PATHS; i++)
+		if (*options_path_at(o, i) != NULL)
+			strv_addf(argv, "%s=%s", options_paths[i].name, *options_path_at(o, i));
+}
+
+/* Begins again as the program that is installed now, in this process: with the lock held all the time, no other daemon can come between.
+ * Paths are absolute by now, and we stay in the background if we are. */
+static int daemon_replace(const struct daemon *d, const char *name, int lock_fd)
+{
+	struct strv argv;
+	strv_init(&argv);
+	daemon_argv(d, &argv, name, lock_fd);
+	log_info(NULL, "beginning again as \"%s\"", d->paths.daemon);
+	execv(d->paths.daemon, argv.items);
+	log_error(NULL, "begin again as \"%s\": %s", d->paths.daemon, strerror(errno));
+	strv_fini(&argv);
+	return 1;
 }
 
 int main(int argc, char **argv)
@@ -485,8 +553,8 @@ int main(int argc, char **argv)
 	signal(SIGXFSZ, SIG_IGN);   /* a log at its limit is an error, not an end */
 	unsetenv("PWEMU_INSTANCE"); /* we are no part of the instance that may have started us */
 	umask(077);
-	daemon_close_inherited(d.options.ready_fd);
-	if (!d.options.foreground && !d.options.is_auto)
+	daemon_close_inherited(d.options.lock_fd >= 0 ? d.options.lock_fd : d.options.ready_fd);
+	if (!d.options.foreground && !d.options.is_auto && d.options.lock_fd < 0)
 		daemon_detach(&d.options);
 	if (daemon_choose_paths(&d, &err) < 0 || daemon_load_settings(&d, &err) < 0 || chdir("/") < 0 || daemon_start(&d, &err) < 0) {
 		control_close(d.control);
@@ -496,6 +564,6 @@ int main(int argc, char **argv)
 		 registry_count(d.services.registry), registry_running(d.services.registry));
 	daemon_tell(&d.options, "ok\n");
 	loop_run(d.base);
-	daemon_stop(&d);
-	return 0;
+	int lock_fd = daemon_stop(&d);
+	return d.services.must_restart ? daemon_replace(&d, argv[0], lock_fd) : 0;
 }

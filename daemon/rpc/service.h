@@ -22,7 +22,8 @@ struct services {
 	bool settings_are_required; /* a file that is not there is an error */
 	uid_t uid;
 	bool is_auto;
-	bool is_ending; /* nothing is started any more */
+	bool is_ending;    /* nothing is started any more */
+	bool must_restart; /* … and then the installed program replaces this one */
 	uint64_t started_ns;
 	void (*on_shutdown)(void *ctx); /* somebody asked the daemon to end */
 	void *ctx;

@@ -117,7 +117,8 @@ static void shutdown_stop_all(struct services *services)
 
 static void handle_shutdown(struct rpc_call *call, const ProtobufCMessage *message)
 {
-	bool with_instances = ((const Pwemu__V1__ShutdownRequest *)message)->with_instances;
+	const Pwemu__V1__ShutdownRequest *request = (const Pwemu__V1__ShutdownRequest *)message;
+	bool with_instances = request->with_instances;
 	struct services *services = service_of(call);
 	if (shutdown_state.services != NULL) {
 		struct err err = ERR_INIT;
@@ -125,8 +126,10 @@ static void handle_shutdown(struct rpc_call *call, const ProtobufCMessage *messa
 		service_fail(call, &err);
 		return;
 	}
-	log_info(NULL, "shutdown%s, asked by uid %u", with_instances ? " with all instances" : "", (unsigned)rpc_call_peer(call)->uid);
+	log_info(NULL, "%s%s, asked by uid %u", request->restart ? "restart" : "shutdown", with_instances ? " with all instances" : "",
+		 (unsigned)rpc_call_peer(call)->uid);
 	services->is_ending = true;
+	services->must_restart = request->restart;
 	shutdown_state.services = services;
 	shutdown_state.call = call;
 	shutdown_state.with_instances = with_instances;
