@@ -3,6 +3,7 @@
 
 #include <event2/event.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "client/conn.h"
 #include "pwemu/v1/channels.pb-c.h"
@@ -49,10 +50,23 @@ uint32_t call_timeout_ms(enum call call)
 	return rows[call].timeout_ms;
 }
 
+/* What the server says of a method that it does not know helps nobody. */
+static int explain(const struct conn *conn, enum call call, struct err *err)
+{
+	if (err->code != ERR_UNIMPLEMENTED)
+		return -1;
+	return err_set(err, ERR_UNIMPLEMENTED,
+		       "the daemon (%s) does not know %s, which this pwemu (%s) needs; `pwemu daemon restart` makes them the same",
+		       conn->version[0] != '\0' ? conn->version : "of another version", strrchr(rows[call].method.path, '.') + 1,
+		       PWEMU_VERSION);
+}
+
 int call_unary(struct conn *conn, enum call call, const ProtobufCMessage *request, uint32_t more_ms, ProtobufCMessage **reply,
 	       struct err *err)
 {
-	return rpc_client_unary(conn->client, &rows[call].method, request, rows[call].timeout_ms + more_ms, reply, err);
+	uint32_t timeout_ms = rows[call].timeout_ms + more_ms;
+	int rc = rpc_client_unary(conn->client, &rows[call].method, request, timeout_ms, reply, err);
+	return rc < 0 ? explain(conn, call, err) : 0;
 }
 
 int call_repeatable(struct conn *conn, enum call call, const ProtobufCMessage *request, ProtobufCMessage **reply, struct err *err)
@@ -68,7 +82,8 @@ int call_repeatable(struct conn *conn, enum call call, const ProtobufCMessage *r
 /* ---------------------------------------------------------------- several at once */
 
 struct batch {
-	struct event_base *base;
+	struct conn *conn;
+	enum call call;
 	size_t open;
 };
 
@@ -100,16 +115,17 @@ static void on_reply_end(struct rpc_stream *stream, void *ctx, const struct err 
 	(void)stream;
 	struct batch_call *call = ctx;
 	call->item->err = *status;
+	(void)explain(call->batch->conn, call->batch->call, &call->item->err);
 	if (status->code == ERR_OK && call->item->reply == NULL)
 		err_set(&call->item->err, ERR_INTERNAL, "the daemon sent no answer");
 	if (--call->batch->open == 0)
-		event_base_loopbreak(call->batch->base);
+		event_base_loopbreak(call->batch->conn->base);
 }
 
 unsigned call_many(struct conn *conn, enum call call, struct call_item *items, size_t count, uint32_t more_ms)
 {
 	static const struct rpc_stream_ops ops = { .on_message = on_reply, .on_end = on_reply_end };
-	struct batch batch = { .base = conn->base, .open = count };
+	struct batch batch = { .conn = conn, .call = call, .open = count };
 	struct batch_call *calls = xcalloc(count, sizeof(*calls));
 	for (size_t i = 0; i < count; i++) {
 		items[i].reply = NULL;

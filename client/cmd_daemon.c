@@ -9,6 +9,7 @@
 
 #include "client/call.h"
 #include "client/cli.h"
+#include "client/clock.h"
 #include "client/commands.h"
 #include "client/tojson.h"
 #include "client/out.h"
@@ -16,7 +17,9 @@
 #include "client/tail.h"
 #include "pwemu/v1/daemon.pb-c.h"
 
-#define LEAVE_MS 10000
+#define LEAVE_MS        10000
+#define RETURN_MS       15000
+#define RETURN_ROUND_MS 10
 
 static int get_info(struct cli *cli, Pwemu__V1__InfoReply **info, struct err *err)
 {
@@ -36,6 +39,8 @@ static void print_info(const Pwemu__V1__InfoReply *info)
 	out_field("socket:", OUT_PLAIN, "%s", info->socket);
 	out_field("state:", OUT_PLAIN, "%s", info->state_dir);
 	out_field("targets:", OUT_PLAIN, "%s", info->targets_dir);
+	if (info->settings[0] != '\0')
+		out_field("settings:", OUT_PLAIN, "%s", info->settings);
 	out_field("log:", OUT_PLAIN, "%s", info->log[0] != '\0' ? info->log : "stderr");
 	out_field("instances:", OUT_PLAIN, "%u, %u running", info->instances, info->running);
 	out_field("since:", OUT_PLAIN, "%s%s", out_time(info->started_ns, since, sizeof(since)),
@@ -72,10 +77,11 @@ static int wait_until_gone(struct cli *cli, int pidfd, pid_t pid)
 	return -1;
 }
 
-static int shut_down(struct cli *cli, bool with_instances, uint32_t *left, struct err *err)
+static int shut_down(struct cli *cli, bool with_instances, bool restart, uint32_t *left, struct err *err)
 {
 	Pwemu__V1__ShutdownRequest request = PWEMU__V1__SHUTDOWN_REQUEST__INIT;
 	ProtobufCMessage *reply = NULL;
+	request.restart = restart;
 	request.with_instances = with_instances;
 	if (call_unary(&cli->conn, CALL_DAEMON_SHUTDOWN, &request.base, 0, &reply, err) < 0)
 		return -1;
@@ -89,7 +95,7 @@ static int stop_daemon(struct cli *cli, const Pwemu__V1__InfoReply *info, bool w
 	uint32_t left = 0;
 	struct err err = ERR_INIT;
 	int pidfd = pidfd_open(info->pid, 0);
-	if (shut_down(cli, with_instances, &left, &err) < 0)
+	if (shut_down(cli, with_instances, false, &left, &err) < 0)
 		return cli_refused(&err);
 	if (wait_until_gone(cli, pidfd, info->pid) < 0)
 		return EXIT_REFUSED;
@@ -111,20 +117,49 @@ int cmd_daemon_stop(struct cli *cli)
 	return code;
 }
 
-static int restart_daemon(struct cli *cli, const Pwemu__V1__InfoReply *info)
+/* The daemon's own doing: it keeps its process id, and who started it sees nothing of it. */
+static int await_next(struct cli *cli, const Pwemu__V1__InfoReply *old, struct err *err)
+{
+	uint64_t deadline = clock_now_ms() + RETURN_MS;
+	for (;;) {
+		Pwemu__V1__InfoReply *info = NULL;
+		bool is_new = conn_open(&cli->conn, CONN_EXISTING, err) == 0 && get_info(cli, &info, err) == 0 &&
+			      info->started_ns != old->started_ns;
+		if (info != NULL)
+			pwemu__v1__info_reply__free_unpacked(info, NULL);
+		if (is_new)
+			return 0;
+		if (clock_now_ms() >= deadline)
+			return err_set(err, ERR_DEADLINE_EXCEEDED, "the daemon (pid %d) has not begun again within %d s; its log: %s",
+				       old->pid, RETURN_MS / 1000, old->log[0] != '\0' ? old->log : "its stderr");
+		conn_close(&cli->conn);
+		poll(NULL, 0, RETURN_ROUND_MS);
+	}
+}
+
+/* One that a client started: ours takes its place, also where ours is installed elsewhere. */
+static int replace_daemon(struct cli *cli, const Pwemu__V1__InfoReply *info)
 {
 	uint32_t left = 0;
 	struct err err = ERR_INIT;
-	if (!info->auto_started || !cli->conn.is_private) {
-		say_error("the daemon (pid %d) was not started by pwemu: restart it the way it was started", info->pid);
-		return EXIT_REFUSED;
-	}
 	int pidfd = pidfd_open(info->pid, 0);
-	if (shut_down(cli, false, &left, &err) < 0)
+	if (shut_down(cli, false, false, &left, &err) < 0)
 		return cli_refused(&err);
 	if (wait_until_gone(cli, pidfd, info->pid) < 0)
 		return EXIT_REFUSED;
 	return conn_open(&cli->conn, CONN_START, &err) < 0 ? cli_refused(&err) : EXIT_DONE;
+}
+
+static int restart_daemon(struct cli *cli, const Pwemu__V1__InfoReply *info)
+{
+	uint32_t left = 0;
+	struct err err = ERR_INIT;
+	if (info->auto_started && cli->conn.is_private)
+		return replace_daemon(cli, info);
+	if (shut_down(cli, false, true, &left, &err) < 0)
+		return cli_refused(&err);
+	conn_close(&cli->conn);
+	return await_next(cli, info, &err) < 0 ? cli_refused(&err) : EXIT_DONE;
 }
 
 int cmd_daemon_restart(struct cli *cli)

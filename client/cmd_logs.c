@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <event2/event.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
@@ -24,6 +25,8 @@ struct logs {
 	struct feed *feed;
 	struct stamp stamp;
 	bool stamped, ended;
+	bool is_placed; /* `next` is known */
+	uint64_t next;  /* offset of the byte that comes next, unless it is gone */
 	struct err status;
 	int broken; /* errno of stdout, 0: none */
 };
@@ -42,9 +45,22 @@ static void write_output(void *ctx, const char *bytes, size_t len)
 	sink_write(logs->sink, bytes, len);
 }
 
+/* A bounded log loses its oldest bytes, also under a reader that is too slow. */
+static void note_gap(struct logs *logs, const Pwemu__V1__Data *data)
+{
+	uint64_t gone = logs->is_placed && data->offset > logs->next ? data->offset - logs->next : 0;
+	if (gone > 0 && logs->next == 0)
+		say_note("%" PRIu64 " bytes of the beginning are gone: the log keeps the newest only", gone);
+	else if (gone > 0)
+		say_note("%" PRIu64 " bytes from offset %" PRIu64 " on are gone: the log keeps the newest only", gone, logs->next);
+	logs->is_placed = true;
+	logs->next = data->offset + data->bytes.len;
+}
+
 static void on_data(void *ctx, struct feed *feed, const Pwemu__V1__Data *data)
 {
 	struct logs *logs = ctx;
+	note_gap(logs, data);
 	if (logs->stamped)
 		stamp_write(&logs->stamp, data, write_output, logs);
 	else
@@ -106,6 +122,8 @@ static int copy(struct cli *cli, const struct feed_config *config)
 	static const struct feed_ops feed_ops = { .on_data = on_data, .on_end = on_end };
 	static const struct sink_ops sink_ops = { .on_drained = on_drained, .on_broken = on_broken };
 	struct logs logs = { .cli = cli, .stamped = config->times };
+	logs.is_placed = config->from.at_case == PWEMU__V1__POSITION__AT_OFFSET;
+	logs.next = logs.is_placed ? config->from.offset : 0;
 	logs.stamp.since_boot = opt_is(&cli->opts, "time", "boot");
 	logs.sink = sink_new(cli->conn.base, STDOUT_FILENO, &sink_ops, &logs);
 	logs.feed = feed_new(&cli->conn, config, &feed_ops, &logs);

@@ -15,6 +15,8 @@ static const char *const columns[] = { "NAME", "ID", "TARGET", "STATE", "PID", "
 
 static void add_row(struct out_table *table, const Pwemu__V1__Instance *inst, bool with_owner)
 {
+	char again[48];
+	show_restart(inst, again, sizeof(again));
 	out_cell(table, OUT_PLAIN, "%s", inst->name);
 	out_cell(table, OUT_DIM, "%s", inst->id);
 	out_cell(table, OUT_PLAIN, "%s", inst->target);
@@ -26,7 +28,7 @@ static void add_row(struct out_table *table, const Pwemu__V1__Instance *inst, bo
 	out_cell(table, OUT_PLAIN, "%u", inst->boot);
 	out_cell(table, OUT_PLAIN, "%s", with_owner ? inst->owner : "");
 	out_cell(table, OUT_PLAIN, "%s", inst->project);
-	out_cell(table, OUT_PLAIN, "%s", show_reason(inst));
+	out_cell(table, OUT_PLAIN, "%s%s%s", show_reason(inst), again[0] != '\0' ? "; again " : "", again);
 }
 
 /* Drops what does not belong to the user. */

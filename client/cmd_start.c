@@ -7,6 +7,7 @@
 #include "client/cli.h"
 #include "client/commands.h"
 #include "client/drain.h"
+#include "client/endpoints.h"
 #include "client/machine.h"
 #include "client/ref.h"
 #include "client/say.h"
@@ -24,10 +25,21 @@ static bool went_well(const Pwemu__V1__Instance *inst)
 		inst->end->cause == PWEMU__V1__END_CAUSE__END_CAUSE_GUEST_RESET);
 }
 
+static void report_addresses(const Pwemu__V1__Instance *inst)
+{
+	char address[512];
+	for (size_t i = 0; i < inst->n_channels; i++) {
+		const Pwemu__V1__Channel *channel = inst->channels[i];
+		if (strcmp(channel->type, "tcp") == 0 || strcmp(channel->type, "pty") == 0)
+			say_note("%s: %s on %s", inst->name, channel->name, endpoints_address(channel, address, sizeof(address)));
+	}
+}
+
 static int report(struct cli *cli, const Pwemu__V1__Instance *inst)
 {
 	if (show_is_running(inst)) {
 		say_note("%s: %s %s, pid %d", inst->name, inst->target, show_state(inst), inst->pid);
+		report_addresses(inst);
 		return EXIT_DONE;
 	}
 	if (went_well(inst)) {
@@ -82,6 +94,8 @@ static int start_with(struct cli *cli, const struct machine_files *files)
 
 int cmd_start(struct cli *cli)
 {
+	struct endpoints endpoints;
+	struct err err = ERR_INIT;
 	size_t count = opt_count(&cli->opts, "file");
 	const char **names = xcalloc(count, sizeof(*names));
 	for (size_t i = 0; i < count; i++)
@@ -91,8 +105,10 @@ int cmd_start(struct cli *cli)
 		.count = count,
 		.firmware_args = cli->opts.rest,
 		.firmware_arg_count = cli->opts.rest_count,
+		.endpoints = &endpoints,
 	};
-	int code = start_with(cli, &files);
+	int code = endpoints_init(&endpoints, &cli->opts, &err) < 0 ? cli_usage(cli, "%s", err.msg) : start_with(cli, &files);
+	endpoints_fini(&endpoints);
 	free(names);
 	return code;
 }

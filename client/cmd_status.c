@@ -5,39 +5,109 @@
 
 #include "client/cli.h"
 #include "client/commands.h"
+#include "client/endpoints.h"
 #include "client/tojson.h"
 #include "client/out.h"
 #include "client/ref.h"
 #include "client/say.h"
 #include "client/show.h"
+#include "config/policy.h"
 #include "wire/mem.h"
 
 static void print_channel(const Pwemu__V1__Channel *channel)
 {
-	char bytes[32], where[64] = "";
-	if (strcmp(channel->type, "tcp") == 0)
-		snprintf(where, sizeof(where), ", %.40s:%u", channel->host, channel->port);
-	out_field("", OUT_PLAIN, "%s (%s): %s%s%s%s%s", channel->name, channel->kind, out_bytes(channel->offset, bytes, sizeof(bytes)),
-		  where, channel->path[0] != '\0' ? ", " : "", channel->path, channel->has_writer ? ", has a writer" : "");
+	char bytes[32], address[512], *text = NULL;
+	size_t len;
+	FILE *to = open_memstream(&text, &len);
+	if (to == NULL)
+		return;
+	fprintf(to, "%s (%s): %s", channel->name, channel->kind, out_bytes(channel->offset, bytes, sizeof(bytes)));
+	if (channel->first_offset > 0)
+		fprintf(to, ", first %s gone", out_bytes(channel->first_offset, bytes, sizeof(bytes)));
+	if (endpoints_address(channel, address, sizeof(address))[0] != '\0')
+		fprintf(to, ", %s", address);
+	if (channel->has_writer)
+		fprintf(to, "%s%s", channel->writer[0] != '\0' ? ", written by " : ", has a writer", channel->writer);
+	fclose(to);
+	out_field("", OUT_PLAIN, "%s", text);
+	free(text);
+}
+
+static void print_restart(const Pwemu__V1__Instance *inst)
+{
+	char policy[POLICY_TEXT_MAX], again[48], count[48];
+	snprintf(count, sizeof(count), ", %u restart%s so far", inst->restarts, inst->restarts == 1 ? "" : "s");
+	if (inst->restart != NULL)
+		out_field("restart:", OUT_PLAIN, "%s%s", policy_restart_text(inst->restart, policy, sizeof(policy)),
+			  inst->restarts > 0 ? count : "");
+	if (show_restart(inst, again, sizeof(again))[0] != '\0')
+		out_field("next boot:", OUT_YELLOW, "%s", again);
+}
+
+/* The last ends, where there are others than the one that the reason tells of. */
+static void print_ends(const Pwemu__V1__Instance *inst)
+{
+	static const char *const columns[] = { "BOOT", "WHEN", "CAUSE", "MESSAGE" };
+	char time[32];
+	if (inst->n_ends == 0 || (inst->n_ends == 1 && inst->end != NULL))
+		return;
+	struct out_table *table = out_table_new(columns, sizeof(columns) / sizeof(columns[0]));
+	out_table_indent(table, OUT_FIELD_WIDTH);
+	for (size_t i = 0; i < inst->n_ends; i++) {
+		const Pwemu__V1__End *end = inst->ends[i];
+		out_cell(table, OUT_PLAIN, "%u", end->boot);
+		out_cell(table, OUT_PLAIN, "%s", out_time(end->time_ns, time, sizeof(time)));
+		out_cell(table, OUT_PLAIN, "%s", tojson_word(&pwemu__v1__end_cause__descriptor, (int)end->cause));
+		out_cell(table, OUT_PLAIN, "%s", end->message);
+	}
+	printf("ends:\n");
+	out_table_print(table);
+}
+
+/* What is said in several lines: registers, an assertion. */
+static void print_details(const Pwemu__V1__End *end)
+{
+	if (end == NULL || end->details[0] == '\0')
+		return;
+	printf("details:\n");
+	char *copy = xstrdup(end->details), *rest = copy, *line;
+	while ((line = strsep(&rest, "\n")) != NULL)
+		if (line[0] != '\0')
+			out_field("", OUT_PLAIN, "%s", line);
+	free(copy);
+}
+
+static void print_times(const Pwemu__V1__Instance *inst)
+{
+	char time[32];
+	if (inst->started_ns > 0)
+		out_field("since:", OUT_PLAIN, "%s", out_time(inst->started_ns, time, sizeof(time)));
+	if (inst->end != NULL && inst->end->time_ns > 0)
+		out_field("ended:", OUT_PLAIN, "%s", out_time(inst->end->time_ns, time, sizeof(time)));
+}
+
+static void print_state(const Pwemu__V1__Instance *inst)
+{
+	char since[32];
+	bool is_known = inst->state_since_ns > 0;
+	out_field("state:", show_state_colour(inst), "%s%s%s", show_state(inst), is_known ? " since " : "",
+		  is_known ? out_time(inst->state_since_ns, since, sizeof(since)) : "");
+	if (show_reason(inst)[0] != '\0')
+		out_field("reason:", OUT_PLAIN, "%s", show_reason(inst));
 }
 
 static void print_status(const Pwemu__V1__Instance *inst)
 {
-	char time[32];
 	out_field("name:", OUT_BOLD, "%s", inst->name);
 	out_field("id:", OUT_PLAIN, "%s", inst->id);
-	out_field("state:", show_state_colour(inst), "%s", show_state(inst));
-	if (show_reason(inst)[0] != '\0')
-		out_field("reason:", OUT_PLAIN, "%s", show_reason(inst));
+	print_state(inst);
 	out_field("target:", OUT_PLAIN, "%s (%s)", inst->target, inst->emulator);
 	out_field("owner:", OUT_PLAIN, "%s", inst->owner);
 	if (inst->pid > 0)
 		out_field("pid:", OUT_PLAIN, "%d", inst->pid);
 	out_field("boot:", OUT_PLAIN, "%u", inst->boot);
-	if (inst->started_ns > 0)
-		out_field("since:", OUT_PLAIN, "%s", out_time(inst->started_ns, time, sizeof(time)));
-	if (inst->end != NULL && inst->end->time_ns > 0)
-		out_field("ended:", OUT_PLAIN, "%s", out_time(inst->end->time_ns, time, sizeof(time)));
+	print_times(inst);
+	print_restart(inst);
 	if (inst->project[0] != '\0')
 		out_field("project:", OUT_PLAIN, "%s", inst->project);
 	out_field("directory:", OUT_PLAIN, "%s", inst->working_dir);
@@ -47,6 +117,8 @@ static void print_status(const Pwemu__V1__Instance *inst)
 		printf("channels:\n");
 	for (size_t i = 0; i < inst->n_channels; i++)
 		print_channel(inst->channels[i]);
+	print_ends(inst);
+	print_details(inst->end);
 }
 
 struct found {

@@ -10,6 +10,7 @@
 #include "client/tojson.h"
 #include "client/out.h"
 #include "client/say.h"
+#include "config/policy.h"
 #include "pwemu/v1/targets.pb-c.h"
 #include "wire/mem.h"
 
@@ -87,6 +88,23 @@ static void print_memory(const Pwemu__V1__Memory *memory)
 		  memory->name, out_bytes(memory->size, size, sizeof(size)), memory->boot ? "; a raw binary goes here" : "");
 }
 
+static void print_policies(const Pwemu__V1__Target *target)
+{
+	char text[POLICY_TEXT_MAX];
+	if (target->restart != NULL)
+		out_field("restart:", OUT_PLAIN, "%s", policy_restart_text(target->restart, text, sizeof(text)));
+	if (target->hang != NULL)
+		out_field("hang:", OUT_PLAIN, "%s", policy_hang_text(target->hang, text, sizeof(text)));
+	if (target->log != NULL)
+		out_field("log:", OUT_PLAIN, "%s", policy_log_text(target->log, text, sizeof(text)));
+}
+
+static void print_channel(const Pwemu__V1__ChannelSpec *channel)
+{
+	bool has_type = channel->type[0] != '\0' && strcmp(channel->type, "none") != 0;
+	out_field("", OUT_PLAIN, "%s%s%s", channel->name, has_type ? ", " : "", has_type ? channel->type : "");
+}
+
 static void print_target(const Pwemu__V1__Target *target)
 {
 	out_field("name:", OUT_BOLD, "%s", target->name);
@@ -102,9 +120,10 @@ static void print_target(const Pwemu__V1__Target *target)
 		out_field("uart:", OUT_PLAIN, "%s", target->uart);
 	out_field("enter sends:", OUT_PLAIN, "%s", target->eol[0] != '\0' ? target->eol : "cr");
 	print_words("gdb:", target->gdb, target->n_gdb);
+	print_policies(target);
 	fputs(target->n_channels > 0 ? "channels:\n" : "", stdout);
 	for (size_t i = 0; i < target->n_channels; i++)
-		out_field("", OUT_PLAIN, "%s", target->channels[i]->name);
+		print_channel(target->channels[i]);
 	fputs(target->n_memory > 0 ? "memory:\n" : "", stdout);
 	for (size_t i = 0; i < target->n_memory; i++)
 		print_memory(target->memory[i]);

@@ -12,6 +12,7 @@ const struct opt_spec global_options[] = {
 	OPT_MANY("instance", 'i', OPT_TEXT, "NAME", "the instance: a name, or the id that ls shows"),
 	OPT_ROW("working-dir", 'C', OPT_TEXT, "DIR", "the instance whose working directory this is ($PW_EMU_WDIR)"),
 	OPT_ALIAS("wdir", 'w', OPT_TEXT, "working-dir"),
+	OPT_ROW("config", 'c', OPT_TEXT, "FILE", "take targets from this pw_emu configuration (pigweed.json) first"),
 	OPT_ROW("host", 'H', OPT_TEXT, "ADDRESS", "the daemon: unix:/path/of/control.sock ($PWEMU_HOST)"),
 	OPT_ROW("quiet", 'q', OPT_FLAG, NULL, "say nothing but errors"),
 	OPT_ROW("verbose", 'v', OPT_FLAG, NULL, "say what is done"),
@@ -28,6 +29,7 @@ const struct opt_spec global_options[] = {
 	OPT_ROW("pause", 'p', OPT_FLAG, NULL, "do not let the guest run yet (pwemu resume)"), \
 	OPT_ROW("debug", 'd', OPT_FLAG, NULL, "have the emulator report guest errors (channel emulator)"), \
 	OPT_ROW("semihosting", '\0', OPT_FLAG, NULL, "turn semihosting on"), \
+	OPT_ROW("restart", '\0', OPT_RESTART, "POLICY", "no, on-failure or always, and how: always,delay=1s,deaths=3"), \
 	OPT_MANY("set-env", '\0', OPT_PAIR, "NAME=VALUE", "environment variable of the emulator")
 
 static const struct opt_spec run_options[] = {
@@ -44,6 +46,9 @@ static const struct opt_spec run_options[] = {
 static const struct opt_spec start_options[] = {
 	OPT_MANY("file", 'f', OPT_TEXT, "FILE[@ADDR]", "image to load; the first is what boots"),
 	OPTIONS_MACHINE,
+	OPT_MANY("tcp", '\0', OPT_ENDPOINT, "CHANNEL[=PORT]", "let the channel be reached at this TCP port of 127.0.0.1"),
+	OPT_MANY("pty", '\0', OPT_TEXT, "CHANNEL", "let the channel be reached at a pseudo-terminal"),
+	OPT_ROW("gdb", '\0', OPT_PORT, "PORT", "the same as --tcp gdb=PORT"),
 	OPT_ROW("foreground", 'F', OPT_FLAG, NULL, "stay and show the emulator's messages; end with the emulator's code"),
 	OPT_END,
 };

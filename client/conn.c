@@ -83,12 +83,23 @@ static int connect_client(struct conn *conn, enum conn_mode mode, struct err *er
 	return 0;
 }
 
+static void note_version(struct conn *conn, const char *version)
+{
+	static bool is_said;
+	snprintf(conn->version, sizeof(conn->version), "%s", version);
+	if (strcmp(version, PWEMU_VERSION) == 0 || is_said)
+		return;
+	is_said = true;
+	say_note("note: the daemon is %s, this is %s; `pwemu daemon restart` makes them the same", conn->version, PWEMU_VERSION);
+}
+
 static int ask(struct conn *conn, struct err *err)
 {
 	Pwemu__V1__InfoRequest request = PWEMU__V1__INFO_REQUEST__INIT;
 	ProtobufCMessage *reply = NULL;
 	if (call_unary(conn, CALL_DAEMON_INFO, &request.base, 0, &reply, err) < 0)
 		return -1;
+	note_version(conn, ((const Pwemu__V1__InfoReply *)reply)->version);
 	protobuf_c_message_free_unpacked(reply, NULL);
 	return 0;
 }

@@ -4,6 +4,7 @@
  *
  * Looked for in this order: --host, $PWEMU_HOST, the whole-host daemon's socket if it exists, the user's socket. Only for the last a
  * daemon is started. A daemon that is idle may leave while we connect: conn_open() returns after it has answered a first question.
+ * Once in a program a note on stderr tells of a daemon of another version.
  */
 #pragma once
 
@@ -22,7 +23,8 @@ struct conn {
 	struct paths paths;
 	char socket[PATHS_MAX];
 	unsigned losses;
-	bool is_private; /* the user's own daemon: it may be started */
+	char version[32]; /* the daemon's; "" before it was asked */
+	bool is_private;  /* the user's own daemon: it may be started */
 };
 
 enum conn_mode {

@@ -7,8 +7,12 @@
 #include <unistd.h>
 
 #include "client/cli.h"
+#include "client/endpoints.h"
 #include "client/image.h"
 #include "client/ref.h"
+#include "client/say.h"
+#include "config/policy.h"
+#include "config/project.h"
 #include "wire/mem.h"
 
 static bool is_changed(const char *variable, const char *const *changes, size_t count)
@@ -91,6 +95,48 @@ static void fill_identity(struct machine *machine, const struct cli *cli, bool f
 		request->working_dir = machine->working_dir;
 }
 
+static void on_unknown(void *ctx, const struct err *what)
+{
+	(void)ctx;
+	say_note("%s; ignored", what->msg);
+}
+
+static int fill_target(struct machine *machine, const struct cli *cli, const char *name, struct err *err)
+{
+	static const struct project_ops ops = { .on_unknown = on_unknown };
+	const char *path = opt_text(&cli->opts, "config");
+	if (path != NULL && project_target(path, name, &ops, &machine->target, err) < 0)
+		return -1;
+	if (machine->target != NULL) {
+		machine->request.target_case = PWEMU__V1__START_REQUEST__TARGET_TARGET_CONFIG;
+		machine->request.target_config = machine->target;
+	} else {
+		machine->request.target_case = PWEMU__V1__START_REQUEST__TARGET_TARGET_NAME;
+		machine->request.target_name = (char *)(uintptr_t)name;
+	}
+	return 0;
+}
+
+static int fill_restart(struct machine *machine, const struct cli *cli, struct err *err)
+{
+	const char *text = opt_text(&cli->opts, "restart");
+	if (text == NULL)
+		return 0;
+	machine->request.restart = &machine->restart;
+	return policy_restart_parse(text, &machine->restart, err);
+}
+
+static void fill_files(struct machine *machine, const struct machine_files *files)
+{
+	Pwemu__V1__StartRequest *request = &machine->request;
+	request->firmware_args = (char **)(uintptr_t)files->firmware_args;
+	request->n_firmware_args = files->firmware_arg_count;
+	if (files->endpoints == NULL)
+		return;
+	request->endpoints = files->endpoints->list;
+	request->n_endpoints = files->endpoints->count;
+}
+
 int machine_init(struct machine *machine, const struct cli *cli, const char *target, const struct machine_files *files, bool fresh,
 		 struct err *err)
 {
@@ -99,24 +145,25 @@ int machine_init(struct machine *machine, const struct cli *cli, const char *tar
 	pwemu__v1__environment__init(&machine->environment);
 	Pwemu__V1__StartRequest *request = &machine->request;
 	const char *runner = opt_text(&cli->opts, "runner");
-	request->target_case = PWEMU__V1__START_REQUEST__TARGET_TARGET_NAME;
-	request->target_name = (char *)(uintptr_t)target;
 	if (runner != NULL)
 		request->runner = (char *)(uintptr_t)runner;
 	request->pause = opt_has(&cli->opts, "pause");
 	request->debug = opt_has(&cli->opts, "debug");
 	request->semihosting = opt_has(&cli->opts, "semihosting");
-	request->firmware_args = (char **)(uintptr_t)files->firmware_args;
-	request->n_firmware_args = files->firmware_arg_count;
+	fill_files(machine, files);
 	fill_identity(machine, cli, fresh);
 	fill_environment(machine, cli);
-	return fill_args(machine, cli, err) < 0 || fill_images(machine, files, err) < 0 ? -1 : 0;
+	if (fill_args(machine, cli, err) < 0 || fill_target(machine, cli, target, err) < 0 || fill_restart(machine, cli, err) < 0)
+		return -1;
+	return fill_images(machine, files, err);
 }
 
 void machine_fini(struct machine *machine)
 {
 	for (size_t i = 0; i < machine->request.n_images; i++)
 		free(machine->images[i].path);
+	if (machine->target != NULL)
+		pwemu__v1__target__free_unpacked(machine->target, NULL);
 	free(machine->images);
 	free(machine->image_list);
 	words_fini(&machine->variables);

@@ -7,10 +7,13 @@
 #include "wire/err.h"
 
 struct cli;
+struct endpoints;
 
 struct machine {
 	Pwemu__V1__StartRequest request;
 	Pwemu__V1__Environment environment;
+	Pwemu__V1__RestartPolicy restart;
+	Pwemu__V1__Target *target; /* from --config; NULL: the daemon is to look the name up */
 	struct words variables, args;
 	Pwemu__V1__Image *images, **image_list;
 	char *project, *working_dir, *cwd;
@@ -21,6 +24,7 @@ struct machine_files {
 	size_t count;
 	const char *const *firmware_args;
 	size_t firmware_arg_count;
+	const struct endpoints *endpoints; /* NULL: none */
 };
 
 /* fresh: an instance of its own, unless -i, -C or PW_EMU_WDIR names one. */

@@ -7,6 +7,7 @@
 
 #include "client/values.h"
 #include "config/nearest.h"
+#include "config/policy.h"
 #include "wire/mem.h"
 
 #define MAX_NAMES 64
@@ -103,9 +104,12 @@ static bool is_choice(const char *choices, const char *text)
 
 static int check_value(const struct opt_spec *spec, const char *text, struct err *err)
 {
+	Pwemu__V1__RestartPolicy restart;
 	Pwemu__V1__Position position;
 	uint64_t u;
 	int64_t i;
+	uint32_t port;
+	size_t len;
 	unsigned char key;
 	switch (spec->type) {
 	case OPT_NUMBER:
@@ -121,6 +125,12 @@ static int check_value(const struct opt_spec *spec, const char *text, struct err
 	case OPT_CHOICE:
 	case OPT_MAY_CHOOSE:
 		return is_choice(spec->arg, text) ? 0 : err_set(err, ERR_INVALID_ARGUMENT, "'%s' is not one of %s", text, spec->arg);
+	case OPT_PORT:
+		return value_port(text, &port, err);
+	case OPT_ENDPOINT:
+		return value_endpoint(text, &len, &port, err);
+	case OPT_RESTART:
+		return policy_restart_parse(text, &restart, err);
 	case OPT_PAIR:
 		return strchr(text, '=') > text ? 0 : err_set(err, ERR_INVALID_ARGUMENT, "'%s' is not %s", text, spec->arg);
 	default:

@@ -24,6 +24,9 @@ enum opt_type {
 	OPT_CHOICE,     /* one of `arg`, "table|json" */
 	OPT_MAY_CHOOSE, /* --opt or --opt=CHOICE */
 	OPT_PAIR,       /* NAME=value */
+	OPT_PORT,       /* of TCP, 1 to 65535 */
+	OPT_ENDPOINT,   /* CHANNEL[=PORT] */
+	OPT_RESTART,    /* restart policy */
 	OPT_TYPE_COUNT
 };
 

@@ -11,8 +11,7 @@
 #include "client/utf8.h"
 #include "wire/mem.h"
 
-#define FIELD_WIDTH 14
-#define GAP         2
+#define GAP 2
 
 static const char *const colour_codes[] = {
 	[OUT_PLAIN] = "",          [OUT_BOLD] = "\033[1m", [OUT_GREEN] = "\033[32m",
@@ -27,7 +26,7 @@ struct cell {
 
 struct out_table {
 	const char *const *columns;
-	size_t column_count;
+	size_t column_count, indent;
 	struct cell *cells;
 	size_t count;
 };
@@ -70,6 +69,11 @@ struct out_table *out_table_new(const char *const *columns, size_t count)
 	return table;
 }
 
+void out_table_indent(struct out_table *table, size_t columns)
+{
+	table->indent = columns;
+}
+
 void out_cell(struct out_table *table, enum out_colour colour, const char *fmt, ...)
 {
 	va_list ap;
@@ -93,7 +97,7 @@ static size_t column_width(const struct out_table *table, size_t column)
 
 static void print_row(const struct out_table *table, const size_t *widths, const struct cell *row)
 {
-	size_t pad = 0;
+	size_t pad = table->indent;
 	for (size_t i = 0; i < table->column_count; i++) {
 		const char *text = row != NULL ? row[i].text : table->columns[i];
 		if (widths[i] == 0)
@@ -127,7 +131,7 @@ void out_field(const char *name, enum out_colour colour, const char *fmt, ...)
 	va_start(ap, fmt);
 	char *text = format_text(fmt, ap);
 	va_end(ap);
-	printf("%s%*s", name, (int)(FIELD_WIDTH - utf8_width(name)), "");
+	printf("%s%*s", name, (int)(OUT_FIELD_WIDTH - utf8_width(name)), "");
 	print_text(colour, text);
 	putchar('\n');
 	free(text);
@@ -139,6 +143,23 @@ const char *out_time(uint64_t time_ns, char *buf, size_t size)
 	struct tm tm;
 	if (time_ns == 0 || localtime_r(&seconds, &tm) == NULL || strftime(buf, size, "%Y-%m-%d %H:%M:%S", &tm) == 0)
 		snprintf(buf, size, "-");
+	return buf;
+}
+
+const char *out_span(uint64_t ms, char *buf, size_t size)
+{
+	static const struct {
+		uint64_t below_ms, unit_ms;
+		const char *name;
+	} units[] = { { 1000, 1, "ms" },     { 10000, 0, "s" }, /* with a decimal */
+		      { 120000, 1000, "s" }, { 7200000, 60000, "min" }, { 172800000, 3600000, "h" }, { UINT64_MAX, 86400000, "days" } };
+	size_t i = 0;
+	while (ms >= units[i].below_ms && i + 1 < sizeof(units) / sizeof(units[0]))
+		i++;
+	if (units[i].unit_ms == 0)
+		snprintf(buf, size, "%.1f %s", (double)ms / 1000, units[i].name);
+	else
+		snprintf(buf, size, "%llu %s", (unsigned long long)(ms / units[i].unit_ms), units[i].name);
 	return buf;
 }
 

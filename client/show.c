@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "client/show.h"
 
+#include <stdio.h>
+#include <time.h>
+
 #include "client/tojson.h"
 
 const char *show_state(const Pwemu__V1__Instance *inst)
@@ -33,4 +36,17 @@ const char *show_reason(const Pwemu__V1__Instance *inst)
 	if (inst->reason[0] != '\0')
 		return inst->reason;
 	return inst->end != NULL ? inst->end->message : "";
+}
+
+const char *show_restart(const Pwemu__V1__Instance *inst, char *buf, size_t size)
+{
+	struct timespec now;
+	char span[32];
+	clock_gettime(CLOCK_REALTIME, &now);
+	uint64_t now_ns = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+	uint64_t left_ns = inst->restart_at_ns > now_ns ? inst->restart_at_ns - now_ns : 0;
+	buf[0] = '\0';
+	if (inst->restart_at_ns != 0)
+		snprintf(buf, size, "in %s", out_span(left_ns / 1000000, span, sizeof(span)));
+	return buf;
 }

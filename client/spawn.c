@@ -15,9 +15,9 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "client/clock.h"
 #include "client/say.h"
 #include "wire/addr.h"
 
@@ -26,13 +26,6 @@
 #define LOCK_MS       20000 /* somebody else's start and ours */
 #define LOCK_ROUND_MS 10
 #define LEAVING_MS    10000 /* an earlier daemon that is ending */
-
-static uint64_t now_ms(void)
-{
-	struct timespec ts;
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
 
 /* ---------------------------------------------------------------- the child's side */
 
@@ -85,11 +78,11 @@ static void run_daemon(const char *program, int ready)
 /* Reads what the daemon says until it closes the pipe, says "ok", or time is up. */
 static int read_answer(int fd, char *text, size_t size, struct err *err)
 {
-	uint64_t deadline = now_ms() + READY_MS;
+	uint64_t deadline = clock_now_ms() + READY_MS;
 	size_t used = 0;
 	text[0] = '\0';
 	while (used + 1 < size) {
-		uint64_t now = now_ms();
+		uint64_t now = clock_now_ms();
 		struct pollfd poll_fd = { .fd = fd, .events = POLLIN };
 		int n = poll(&poll_fd, 1, now < deadline ? (int)(deadline - now) : 0);
 		if (n == 0)
@@ -143,7 +136,7 @@ static int start_daemon(const struct paths *paths, struct err *err)
 /* The socket answers, or the lock is ours. 1: *fd is connected, 0: *lock is held. */
 static int connect_or_lock(const struct paths *paths, int lock, int *fd, struct err *err)
 {
-	uint64_t deadline = now_ms() + LOCK_MS;
+	uint64_t deadline = clock_now_ms() + LOCK_MS;
 	for (;;) {
 		bool locked = flock(lock, LOCK_EX | LOCK_NB) == 0;
 		if (!locked && errno != EWOULDBLOCK && errno != EINTR)
@@ -153,7 +146,7 @@ static int connect_or_lock(const struct paths *paths, int lock, int *fd, struct 
 			return 1;
 		if (locked)
 			return 0;
-		if (now_ms() >= deadline)
+		if (clock_now_ms() >= deadline)
 			return err_set(err, ERR_UNAVAILABLE, "another client has been starting the daemon for %d s", LOCK_MS / 1000);
 		poll(NULL, 0, LOCK_ROUND_MS);
 	}
@@ -167,10 +160,10 @@ static bool is_leaving(const struct err *err)
 
 static int start_and_connect(const struct paths *paths, int *fd, struct err *err)
 {
-	uint64_t deadline = now_ms() + LEAVING_MS;
+	uint64_t deadline = clock_now_ms() + LEAVING_MS;
 	say_detail("starting %s", paths->daemon);
 	while (start_daemon(paths, err) < 0) {
-		if (!is_leaving(err) || now_ms() >= deadline)
+		if (!is_leaving(err) || clock_now_ms() >= deadline)
 			return err_prefix(err, "start the daemon");
 		poll(NULL, 0, LOCK_ROUND_MS);
 		struct err ignored = ERR_INIT;

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "config/nearest.h"
+#include "config/value.h"
 #include "wire/mem.h"
 
 #define PATH_TEXT_MAX 300
@@ -338,6 +339,15 @@ int json_get_string(const struct json_at *at, size_t max_len, const char **out, 
 	return 0;
 }
 
+int json_get_word(const struct json_at *at, const char **out, struct err *err)
+{
+	if (!json_object_is_type(at->value, json_type_string) && !json_object_is_type(at->value, json_type_int) &&
+	    !json_object_is_type(at->value, json_type_double))
+		return json_fail(at, err, "must be a string or a number");
+	*out = json_object_get_string(at->value);
+	return 0;
+}
+
 int json_get_bool(const struct json_at *at, bool *out, struct err *err)
 {
 	if (!json_object_is_type(at->value, json_type_boolean))
@@ -358,51 +368,21 @@ int json_get_uint(const struct json_at *at, uint64_t max, uint64_t *out, struct 
 	return 0;
 }
 
-/* "0x08000000", "64K"; false when it is anything else or too large. */
-static bool size_parse(const char *text, uint64_t *out)
-{
-	static const char units[] = "KMG";
-	unsigned shift = 0;
-	char *end;
-
-	if (text[0] < '0' || text[0] > '9')
-		return false;
-	errno = 0;
-	unsigned long long value = strtoull(text, &end, text[0] == '0' && (text[1] == 'x' || text[1] == 'X') ? 16 : 10);
-	const char *unit = *end ? strchr(units, *end) : NULL;
-
-	if (errno || (*end && (!unit || end[1] != '\0')))
-		return false;
-	if (unit)
-		shift = 10 * (unsigned)(unit - units + 1);
-	if (value > UINT64_MAX >> shift)
-		return false;
-	*out = (uint64_t)value << shift;
-	return true;
-}
-
 int json_get_size(const struct json_at *at, uint64_t *out, struct err *err)
 {
 	if (json_object_is_type(at->value, json_type_int))
 		return json_get_uint(at, UINT64_MAX, out, err);
-	if (!json_object_is_type(at->value, json_type_string) || !size_parse(json_object_get_string(at->value), out))
+	if (!json_object_is_type(at->value, json_type_string) || value_size(json_object_get_string(at->value), out, NULL) < 0)
 		return json_fail(at, err, "must be a number, or a string like \"0x08000000\" or \"64K\"");
 	return 0;
 }
 
-int json_known_keys(const struct json_at *object, const char *const *keys, size_t count, struct err *err)
+int json_known_key(const struct json_at *member, const char *const *keys, size_t count, struct err *err)
 {
-	struct json_iter iter = { 0 };
-	struct json_at member;
 	char hint[200];
 
-	while (json_next(object, &iter, &member)) {
-		size_t i = 0;
-
-		while (i < count && strcmp(keys[i], member.key) != 0)
-			i++;
-		if (i == count)
-			return json_fail(&member, err, "unknown key%s", nearest_hint(member.key, keys, count, hint, sizeof(hint)));
-	}
-	return 0;
+	for (size_t i = 0; i < count; i++)
+		if (strcmp(keys[i], member->key) == 0)
+			return 0;
+	return json_fail(member, err, "unknown key%s", nearest_hint(member->key, keys, count, hint, sizeof(hint)));
 }

@@ -58,11 +58,13 @@ int json_fail(const struct json_at *at, struct err *err, const char *fmt, ...) _
 int json_get_object(const struct json_at *at, struct err *err) __attribute__((warn_unused_result));
 int json_get_array(const struct json_at *at, size_t max_count, struct err *err) __attribute__((warn_unused_result));
 int json_get_string(const struct json_at *at, size_t max_len, const char **out, struct err *err) __attribute__((warn_unused_result));
+/* A string, or a number as it is written. */
+int json_get_word(const struct json_at *at, const char **out, struct err *err) __attribute__((warn_unused_result));
 int json_get_bool(const struct json_at *at, bool *out, struct err *err) __attribute__((warn_unused_result));
 int json_get_uint(const struct json_at *at, uint64_t max, uint64_t *out, struct err *err) __attribute__((warn_unused_result));
 /* A number, or a string: decimal or 0x, with K, M or G behind it: "0x08000000", "64K". */
 int json_get_size(const struct json_at *at, uint64_t *out, struct err *err) __attribute__((warn_unused_result));
 
-/* Fails on the first key of the object that is not in the list, naming the nearest one that is. */
-int json_known_keys(const struct json_at *object, const char *const *keys, size_t count, struct err *err)
+/* Fails when the member's key is not in the list, naming the nearest one that is. */
+int json_known_key(const struct json_at *member, const char *const *keys, size_t count, struct err *err)
 	__attribute__((warn_unused_result));

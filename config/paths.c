@@ -54,6 +54,16 @@ static int paths_state(struct paths *paths, struct err *err)
 	return paths_format(paths->state_dir, err, paths->fallback_state_dir, "", "");
 }
 
+static int paths_settings(struct paths *paths, struct err *err)
+{
+	const char *xdg = paths_env("XDG_CONFIG_HOME");
+	const char *home = paths_env("HOME");
+	paths->settings[0] = '\0';
+	if (xdg != NULL)
+		return paths_format(paths->settings, err, xdg, "/pwemu/pwemud.json", "");
+	return home != NULL ? paths_format(paths->settings, err, home, "/.config/pwemu/pwemud.json", "") : 0;
+}
+
 static int paths_installation(struct paths *paths, struct err *err)
 {
 	char exe[PATHS_MAX];
@@ -74,7 +84,8 @@ static int paths_installation(struct paths *paths, struct err *err)
 
 int paths_init(struct paths *paths, struct err *err)
 {
-	if (paths_runtime(paths, err) < 0 || paths_state(paths, err) < 0 || paths_installation(paths, err) < 0)
+	if (paths_runtime(paths, err) < 0 || paths_state(paths, err) < 0 || paths_settings(paths, err) < 0 ||
+	    paths_installation(paths, err) < 0)
 		return -1;
 	return paths_format(paths->control_socket, err, paths->runtime_dir, "/control.sock", "");
 }

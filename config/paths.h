@@ -14,6 +14,7 @@ struct paths {
 	char daemon[PATHS_MAX];             /* pwemud */
 	char shim[PATHS_MAX];               /* pwemu-shim */
 	char targets_dir[PATHS_MAX];        /* presets */
+	char settings[PATHS_MAX];           /* $XDG_CONFIG_HOME/pwemu/pwemud.json, else in ~/.config; "" without a home */
 };
 
 /* The socket of a whole-host daemon. */

@@ -1,13 +1,58 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "config/settings.h"
 
+#include "config/field.h"
+
+#define SETTING(member, ...) FIELD(struct settings, member, __VA_ARGS__)
+#define BYTES_MAX            (UINT64_C(1) << 50)
+#define TIME_MAX             (UINT64_C(1000) * 365 * 24 * 3600 * 1000)
+
+static const char *const log_full[] = { "wait", "drop-oldest", NULL };
+
+static const struct field rows[] = {
+	SETTING(port_first, "ports", FIELD_RANGE, .min = 1, .max = 65535, .initial = "20000-29999",
+		.help = "TCP ports of endpoints for which no port was asked"),
+	SETTING(log_limit_bytes, "log-limit", FIELD_SIZE, .min = 4096, .max = BYTES_MAX, .initial = "256M",
+		.help = "newest bytes that are kept of a channel, where its target says nothing"),
+	SETTING(log_drop_oldest, "log-full", FIELD_WORD, .words = log_full, .initial = "wait",
+		.help = "on a full disk: wait (the emulator waits for room) or drop-oldest (the oldest data of its channel goes)"),
+	SETTING(keep_ms, "keep", FIELD_DURATION, .max = TIME_MAX, .initial = "7d",
+		.help = "how long ended instances and their logs are kept"),
+	SETTING(keep_bytes, "keep-bytes", FIELD_SIZE, .max = BYTES_MAX, .initial = "2G",
+		.help = "how much disk they may take together; the oldest go first"),
+	SETTING(idle_ms, "idle", FIELD_DURATION, .max = TIME_MAX, .initial = "10m",
+		.help = "how long after its last instance ended a daemon ends that a client has started"),
+};
+static const struct fields fields = FIELDS(rows);
+
 void settings_init(struct settings *settings)
 {
-	*settings = (struct settings){
-		.port_first = 20000,
-		.port_last = 29999,
-		.log_limit_bytes = UINT64_C(256) << 20,
-		.keep_ms = UINT64_C(7) * 24 * 3600 * 1000,
-		.keep_bytes = UINT64_C(2) << 30,
-	};
+	*settings = (struct settings){ 0 };
+	fields_reset(&fields, settings);
+}
+
+int settings_load(const char *path, bool is_required, struct settings *out, struct err *err)
+{
+	struct settings made;
+	struct json_file file;
+	settings_init(&made);
+	if (json_load(path, &file, err) < 0) {
+		if (is_required || err->code != ERR_NOT_FOUND)
+			return -1;
+		*err = (struct err)ERR_INIT;
+		*out = made;
+		return 0;
+	}
+	struct json_at root = json_root(&file);
+	int rc = fields_read(&fields, &root, &made, err);
+	json_fini(&file);
+	if (rc == 0)
+		*out = made;
+	return rc;
+}
+
+void settings_help(FILE *to)
+{
+	for (size_t i = 0; i < fields.count; i++)
+		fprintf(to, "  %-12s%-14s%s\n", rows[i].key, rows[i].initial, rows[i].help);
 }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The daemon's own settings, from pwemud.json: one table of keys in settings.c. */
+/* The daemon's own settings, from pwemud.json: one table of keys in settings.c. All of them can be changed while it runs (reload). */
 #pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "wire/err.h"
 
@@ -13,7 +14,17 @@ struct settings {
 	bool log_drop_oldest;           /* on a full disk: the oldest data of the channel goes; else the emulator waits */
 	uint64_t keep_ms;               /* ended instances and their logs: this long */
 	uint64_t keep_bytes;            /* … and together at most this many bytes on disk, oldest first */
+	uint64_t idle_ms;               /* a daemon that a client started ends this long after its last instance ended */
 };
 
 /* The defaults. */
 void settings_init(struct settings *settings);
+
+/*
+ * Reads the file over the defaults; *out is untouched on failure. A file that is not there means the defaults, unless it is required.
+ * Errors read "FILE:LINE: KEY: what is wrong".
+ */
+int settings_load(const char *path, bool is_required, struct settings *out, struct err *err) __attribute__((warn_unused_result));
+
+/* The keys, their defaults and what they mean, for people. */
+void settings_help(FILE *to);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "config/nearest.h"
+#include "config/policy.h"
 #include "config/target.h"
 
 #define NAME_MAX_BYTES 64
@@ -21,6 +22,7 @@
 static const char *const architectures[] = { "arm", "aarch64", "riscv32", "riscv64", "avr" };
 static const char *const eols[] = { "cr", "lf", "crlf" };
 static const char *const loads[] = { "kernel", "bios", "loader" };
+static const char *const types[] = { "tcp", "pty", "none" };
 /* Channels that every instance has by itself. */
 static const char *const reserved[] = { "emulator", "semihosting", "gdb", "qmp", "monitor", "all" };
 
@@ -100,21 +102,18 @@ static int check_memory(const Pwemu__V1__Target *target, struct err *err)
 	return 0;
 }
 
-/* The N of "serialN"; -1: another device; -2: a serial port that no board has. */
-static int serial_number(const char *id)
+/* "serial0" to "serial15", written as people do. */
+static bool is_serial(const char *id)
 {
 	const char *digits = id + strlen("serial");
-	size_t len;
 
 	if (strncmp(id, "serial", strlen("serial")) != 0)
-		return -1;
-	len = strlen(digits);
-	if (len == 0 || strspn(digits, "0123456789") != len)
-		return -1;
-	if (len > 2 || (len == 2 && digits[0] == '0'))
-		return -2;
-	int number = len == 1 ? digits[0] - '0' : (digits[0] - '0') * 10 + digits[1] - '0';
-	return number < SERIALS ? number : -2;
+		return false;
+	size_t len = strlen(digits);
+
+	if (len == 0 || len > 2 || strspn(digits, "0123456789") != len || (len == 2 && digits[0] == '0'))
+		return false;
+	return len == 1 || (digits[0] - '0') * 10 + digits[1] - '0' < SERIALS;
 }
 
 static int check_channel(const Pwemu__V1__Target *target, size_t index, struct err *err)
@@ -126,8 +125,11 @@ static int check_channel(const Pwemu__V1__Target *target, size_t index, struct e
 	for (size_t i = 0; i < COUNT(reserved); i++)
 		if (strcmp(channel->name, reserved[i]) == 0)
 			return invalid(err, "channel name \"%s\" is reserved", channel->name);
-	if (serial_number(channel->id) == -2)
-		return invalid(err, "channel \"%s\": id \"%s\" must be serial0 to serial%d", channel->name, channel->id, SERIALS - 1);
+	if (!is_serial(channel->id))
+		return invalid(err, "channel \"%s\": id \"%s\" must be serial0 to serial%d: only serial ports of the board are supported",
+			       channel->name, channel->id, SERIALS - 1);
+	if (check_word("type of a channel", channel->type, types, COUNT(types), err) < 0)
+		return err_prefix(err, "channel \"%s\"", channel->name);
 	for (size_t i = 0; i < index; i++) {
 		if (strcmp(target->channels[i]->name, channel->name) == 0)
 			return invalid(err, "two channels are named \"%s\"", channel->name);
@@ -149,6 +151,26 @@ static int check_qemu(const Pwemu__V1__QemuTarget *qemu, struct err *err)
 	return check_word("qemu: load", qemu->load, loads, COUNT(loads), err);
 }
 
+static bool has_channel(const Pwemu__V1__Target *target, const char *name)
+{
+	for (size_t i = 0; i < target->n_channels; i++)
+		if (strcmp(target->channels[i]->name, name) == 0)
+			return true;
+	return strcmp(name, "semihosting") == 0;
+}
+
+static int check_policies(const Pwemu__V1__Target *target, struct err *err)
+{
+	struct err bad = ERR_INIT;
+
+	if ((target->restart && policy_restart_check(target->restart, &bad) < 0) ||
+	    (target->hang && policy_hang_check(target->hang, &bad) < 0) || (target->log && policy_log_check(target->log, &bad) < 0))
+		return invalid(err, "%s", bad.msg);
+	if (target->hang && target->hang->channel[0] && !has_channel(target, target->hang->channel))
+		return invalid(err, "hang: channel: the target has no channel \"%s\"", target->hang->channel);
+	return 0;
+}
+
 int target_validate(const Pwemu__V1__Target *target, struct err *err)
 {
 	if (check_name("target name", target->name, err) < 0 || check_text("description", target->description, TEXT_MAX_BYTES, err) < 0 ||
@@ -162,6 +184,8 @@ int target_validate(const Pwemu__V1__Target *target, struct err *err)
 	for (size_t i = 0; i < target->n_channels; i++)
 		if (check_channel(target, i, err) < 0)
 			return -1;
+	if (check_policies(target, err) < 0)
+		return -1;
 	if (strcmp(target->emulator, "qemu") != 0)
 		return invalid(err, "emulator \"%.40s\" is unknown; there is \"qemu\"", target->emulator);
 	if (!target->qemu)

@@ -44,7 +44,7 @@ static int control_await_lock(int fd, unsigned wait_ms)
 static int control_lock(struct control *control, const struct control_config *config, struct err *err)
 {
 	char *path = xasprintf("%s/daemon.lock", config->state_dir);
-	control->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	control->lock_fd = config->lock_fd >= 0 ? config->lock_fd : open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	int rc = control->lock_fd < 0 ? err_sys(err, errno, "open \"%s\"", path) : 0;
 	free(path);
 	if (rc < 0)
@@ -142,6 +142,11 @@ void control_guard(struct control *control, struct event_base *base, void (*on_l
 		return;
 	}
 	control->watch = loop_watch_fd(base, control->notify_fd, control_on_notify, control);
+}
+
+int control_keep_lock(const struct control *control)
+{
+	return fcntl(control->lock_fd, F_DUPFD, STDERR_FILENO + 1);
 }
 
 void control_close(struct control *control)

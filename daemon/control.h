@@ -13,6 +13,7 @@ struct event_base;
 struct control_config {
 	const char *state_dir;
 	const char *socket;
+	int lock_fd;      /* the lock that control_keep_lock() kept, now the control's; -1: none */
 	unsigned wait_ms; /* how long to wait for a daemon that is just ending to give up the lock */
 };
 
@@ -21,5 +22,7 @@ int control_open(const struct control_config *config, struct control **out, int 
 	__attribute__((warn_unused_result));
 /* From now on: when the socket's file is gone a new one is made and given to on_listen, which owns it. */
 void control_guard(struct control *control, struct event_base *base, void (*on_listen)(void *ctx, int listen_fd), void *ctx);
+/* A descriptor that holds the lock over control_close() and exec. -1: there is none to be had. */
+int control_keep_lock(const struct control *control);
 /* Removes the socket if it is still ours; takes NULL. */
 void control_close(struct control *control);

@@ -16,17 +16,18 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/strv.h"
 #include "config/paths.h"
 #include "config/settings.h"
 #include "control.h"
 #include "instance/journal.h"
+#include "loop/inherit.h"
 #include "loop/loop.h"
 #include "loop/timer.h"
 #include "rpc/service.h"
 #include "wire/mem.h"
 
 #define DAEMON_DRAIN_MS 1000
-#define DAEMON_IDLE_S   600
 #define DAEMON_LOCK_MS  5000
 
 extern const unsigned char wire_descriptors[], wire_descriptors_end[];
@@ -34,9 +35,10 @@ extern const unsigned char wire_descriptors[], wire_descriptors_end[];
 struct options {
 	bool foreground, is_auto;
 	int ready_fd;
-	char *socket, *state_dir, *targets_dir; /* NULL: the default */
+	int lock_fd; /* the lock of the state directory, from the daemon that was this process before; -1: this is the first */
+	char *socket, *state_dir, *targets_dir, *settings; /* NULL: the default */
 	enum log_level level;
-	unsigned idle_s;
+	int64_t idle_ms; /* -1: as the settings say */
 };
 
 struct daemon {
@@ -52,6 +54,7 @@ struct daemon {
 	struct journal *journal;
 	struct registry_observer observer;
 	struct timer *idle_timer;
+	struct inherit *inherit;
 	struct loop_watch *signals[3];
 	bool is_ending;
 };
@@ -66,24 +69,41 @@ static const char usage[] =
 	"      --socket PATH       control socket (default: $XDG_RUNTIME_DIR/pwemu/control.sock, else /tmp/pwemu-<uid>/control.sock)\n"
 	"      --state-dir DIR     records and logs (default: $XDG_STATE_HOME/pwemu, else ~/.local/state/pwemu)\n"
 	"      --targets-dir DIR   presets (default: share/pwemu/targets of the installation)\n"
+	"      --config FILE       settings (default: $XDG_CONFIG_HOME/pwemu/pwemud.json, else ~/.config/pwemu/pwemud.json)\n"
 	"      --log-level LEVEL   error, warning, info (default) or debug\n"
 	"      --auto              end when idle (clients use this)\n"
-	"      --idle SECONDS      with --auto: how long after the last instance ended (default: 600)\n"
+	"      --idle SECONDS      with --auto: how long after the last instance ended, instead of the setting\n"
 	"      --ready-fd N        write \"ok\\n\" or an error to this descriptor when started\n"
 	"  -h, --help              this text\n"
-	"      --version           version\n";
+	"      --version           version\n"
+	"\n"
+	"The settings are a JSON object of these keys, with their defaults:\n";
+static const char usage_end[] = "SIGHUP and `pwemu daemon reload` read settings and targets again.\n";
 
-enum { OPT_SOCKET = 256, OPT_STATE_DIR, OPT_TARGETS_DIR, OPT_LOG_LEVEL, OPT_AUTO, OPT_IDLE, OPT_READY_FD, OPT_VERSION };
+enum {
+	OPT_SOCKET = 256,
+	OPT_STATE_DIR,
+	OPT_TARGETS_DIR,
+	OPT_CONFIG,
+	OPT_LOG_LEVEL,
+	OPT_AUTO,
+	OPT_IDLE,
+	OPT_READY_FD,
+	OPT_LOCK_FD,
+	OPT_VERSION
+};
 
 static const struct option long_options[] = {
 	{ "foreground", no_argument, NULL, 'f' },
 	{ "socket", required_argument, NULL, OPT_SOCKET },
 	{ "state-dir", required_argument, NULL, OPT_STATE_DIR },
 	{ "targets-dir", required_argument, NULL, OPT_TARGETS_DIR },
+	{ "config", required_argument, NULL, OPT_CONFIG },
 	{ "log-level", required_argument, NULL, OPT_LOG_LEVEL },
 	{ "auto", no_argument, NULL, OPT_AUTO },
 	{ "idle", required_argument, NULL, OPT_IDLE },
 	{ "ready-fd", required_argument, NULL, OPT_READY_FD },
+	{ "lock-fd", required_argument, NULL, OPT_LOCK_FD }, /* not for people */
 	{ "help", no_argument, NULL, 'h' },
 	{ "version", no_argument, NULL, OPT_VERSION },
 	{ 0 },
@@ -117,20 +137,34 @@ static void options_path(const char *name, const char *value, char **out)
 	*out = path;
 }
 
+static const struct {
+	int opt;
+	const char *name;
+	size_t offset; /* in struct options */
+} options_paths[] = {
+	{ OPT_SOCKET, "--socket", offsetof(struct options, socket) },
+	{ OPT_STATE_DIR, "--state-dir", offsetof(struct options, state_dir) },
+	{ OPT_TARGETS_DIR, "--targets-dir", offsetof(struct options, targets_dir) },
+	{ OPT_CONFIG, "--config", offsetof(struct options, settings) },
+};
+#define OPTIONS_PATHS (sizeof(options_paths) / sizeof(options_paths[0]))
+
+static char **options_path_at(const struct options *o, size_t i)
+{
+	return (char **)(void *)((char *)(uintptr_t)o + options_paths[i].offset);
+}
+
 static void options_apply(struct options *o, int opt)
 {
+	for (size_t i = 0; i < OPTIONS_PATHS; i++) {
+		if (opt != options_paths[i].opt)
+			continue;
+		options_path(options_paths[i].name, optarg, options_path_at(o, i));
+		return;
+	}
 	switch (opt) {
 	case 'f':
 		o->foreground = true;
-		break;
-	case OPT_SOCKET:
-		options_path("--socket", optarg, &o->socket);
-		break;
-	case OPT_STATE_DIR:
-		options_path("--state-dir", optarg, &o->state_dir);
-		break;
-	case OPT_TARGETS_DIR:
-		options_path("--targets-dir", optarg, &o->targets_dir);
 		break;
 	case OPT_LOG_LEVEL:
 		if (log_level_parse(optarg, &o->level) < 0)
@@ -140,16 +174,21 @@ static void options_apply(struct options *o, int opt)
 		o->is_auto = true;
 		break;
 	case OPT_IDLE:
-		o->idle_s = options_number("--idle", optarg, 1000000);
+		o->idle_ms = (int64_t)options_number("--idle", optarg, 1000000) * 1000;
 		break;
 	case OPT_READY_FD:
 		o->ready_fd = (int)options_number("--ready-fd", optarg, 65535);
+		break;
+	case OPT_LOCK_FD:
+		o->lock_fd = (int)options_number("--lock-fd", optarg, 65535);
 		break;
 	case OPT_VERSION:
 		puts("pwemud " PWEMU_VERSION);
 		exit(0);
 	case 'h':
 		fputs(usage, stdout);
+		settings_help(stdout);
+		fputs(usage_end, stdout);
 		exit(0);
 	default:
 		exit(2);
@@ -158,7 +197,7 @@ static void options_apply(struct options *o, int opt)
 
 static void options_parse(struct options *o, int argc, char **argv)
 {
-	*o = (struct options){ .ready_fd = -1, .level = LOG_LEVEL_INFO, .idle_s = DAEMON_IDLE_S };
+	*o = (struct options){ .ready_fd = -1, .lock_fd = -1, .level = LOG_LEVEL_INFO, .idle_ms = -1 };
 	for (int opt; (opt = getopt_long(argc, argv, "fh", long_options, NULL)) != -1;)
 		options_apply(o, opt);
 	if (optind < argc)
@@ -255,8 +294,15 @@ static void daemon_on_hangup(void *ctx)
 {
 	struct daemon *d = ctx;
 	struct err err = ERR_INIT;
+	if (service_reload_settings(&d->services, "SIGHUP", &err) < 0)
+		log_error(NULL, "%s", err.msg);
 	if (service_reload_targets(&d->services, "SIGHUP", &err) < 0)
 		log_error(NULL, "%s", err.msg);
+}
+
+static uint64_t daemon_idle_ms(const struct daemon *d)
+{
+	return d->options.idle_ms >= 0 ? (uint64_t)d->options.idle_ms : d->settings.idle_ms;
 }
 
 /* An automatic daemon ends a while after its last instance did; armed by that end. */
@@ -273,7 +319,7 @@ static void daemon_on_change(void *ctx, struct instance *inst)
 	if (!instance_is_over(inst))
 		timer_disarm(d->idle_timer);
 	else if (registry_running(d->services.registry) == 0)
-		timer_arm(d->idle_timer, (uint64_t)d->options.idle_s * 1000);
+		timer_arm(d->idle_timer, daemon_idle_ms(d));
 }
 
 static void daemon_guard_idle(struct daemon *d)
@@ -284,7 +330,7 @@ static void daemon_guard_idle(struct daemon *d)
 	d->observer = (struct registry_observer){ .on_change = daemon_on_change, .ctx = d };
 	registry_observe(d->services.registry, &d->observer);
 	if (registry_running(d->services.registry) == 0)
-		timer_arm(d->idle_timer, (uint64_t)d->options.idle_s * 1000);
+		timer_arm(d->idle_timer, daemon_idle_ms(d));
 }
 
 /* ---------------------------------------------------------------- start */
@@ -315,6 +361,15 @@ static int daemon_choose_paths(struct daemon *d, struct err *err)
 	if (!o->foreground)
 		snprintf(d->log_path, sizeof(d->log_path), "%s/pwemud.log", d->paths.state_dir);
 	return log_setup(o->foreground ? NULL : d->log_path, o->level, err);
+}
+
+/* Before anything is served or adopted: who has made a mistake in them is to be told, not surprised. */
+static int daemon_load_settings(struct daemon *d, struct err *err)
+{
+	settings_init(&d->settings);
+	if (d->options.settings != NULL)
+		snprintf(d->paths.settings, sizeof(d->paths.settings), "%s", d->options.settings);
+	return d->paths.settings[0] == '\0' ? 0 : settings_load(d->paths.settings, d->options.settings != NULL, &d->settings, err);
 }
 
 static void daemon_raise_limits(void)
@@ -403,6 +458,8 @@ static void daemon_make_services(struct daemon *d)
 		.state_dir = d->paths.state_dir,
 		.targets_dir = d->paths.targets_dir,
 		.log = d->log_path,
+		.settings_path = d->paths.settings,
+		.settings_are_required = d->options.settings != NULL,
 		.uid = geteuid(),
 		.is_auto = d->options.is_auto,
 		.started_ns = clock_wall_ns(),
@@ -416,13 +473,14 @@ static int daemon_start(struct daemon *d, struct err *err)
 	int listen_fd;
 	struct control_config control = { .state_dir = d->paths.state_dir,
 					  .socket = d->paths.control_socket,
-					  .wait_ms = d->options.is_auto ? DAEMON_LOCK_MS : 0 };
+					  .wait_ms = d->options.is_auto ? DAEMON_LOCK_MS : 0,
+					  .lock_fd = d->options.lock_fd };
 	if (control_open(&control, &d->control, &listen_fd, err) < 0)
 		return -1;
 	daemon_raise_limits();
 	daemon_name_owner(d);
 	d->base = loop_new();
-	settings_init(&d->settings);
+	d->inherit = inherit_children(d->base);
 	d->journal = journal_open(d->base, d->paths.state_dir);
 	daemon_make_services(d);
 	daemon_load_targets(d);
@@ -437,17 +495,53 @@ static int daemon_start(struct daemon *d, struct err *err)
 	return 0;
 }
 
-static void daemon_stop(struct daemon *d)
+/* Returns the lock of the state directory where it is to be kept for the next program, else -1. */
+static int daemon_stop(struct daemon *d)
 {
 	for (size_t i = 0; i < sizeof(d->signals) / sizeof(d->signals[0]); i++)
 		loop_watch_free(d->signals[i]);
 	rpc_server_free(d->server);
+	int lock_fd = d->services.must_restart ? control_keep_lock(d->control) : -1;
 	control_close(d->control);
 	timer_free(d->idle_timer);
+	inherit_free(d->inherit);
 	registry_free(d->services.registry);
 	journal_free(d->journal);
 	target_set_free(d->services.targets);
 	loop_free(d->base);
+	return lock_fd;
+}
+
+/* The options that are in force, for the next program. */
+static void daemon_argv(const struct daemon *d, struct strv *argv, const char *name, int lock_fd)
+{
+	const struct options *o = &d->options;
+	strv_add(argv, name);
+	strv_addf(argv, "--lock-fd=%d", lock_fd);
+	strv_addf(argv, "--log-level=%s", log_level_name(o->level));
+	if (o->foreground)
+		strv_add(argv, "--foreground");
+	if (o->is_auto)
+		strv_add(argv, "--auto");
+	if (o->idle_ms >= 0)
+		strv_addf(argv, "--idle=%lld", (long long)o->idle_ms / 1000);
+	for (size_t i = 0; i < OPTIONS_PATHS; i++)
+		if (*options_path_at(o, i) != NULL)
+			strv_addf(argv, "%s=%s", options_paths[i].name, *options_path_at(o, i));
+}
+
+/* Begins again as the program that is installed now, in this process: with the lock held all the time, no other daemon can come between.
+ * Paths are absolute by now, and we stay in the background if we are. */
+static int daemon_replace(const struct daemon *d, const char *name, int lock_fd)
+{
+	struct strv argv;
+	strv_init(&argv);
+	daemon_argv(d, &argv, name, lock_fd);
+	log_info(NULL, "beginning again as \"%s\"", d->paths.daemon);
+	execv(d->paths.daemon, argv.items);
+	log_error(NULL, "begin again as \"%s\": %s", d->paths.daemon, strerror(errno));
+	strv_fini(&argv);
+	return 1;
 }
 
 int main(int argc, char **argv)
@@ -459,10 +553,10 @@ int main(int argc, char **argv)
 	signal(SIGXFSZ, SIG_IGN);   /* a log at its limit is an error, not an end */
 	unsetenv("PWEMU_INSTANCE"); /* we are no part of the instance that may have started us */
 	umask(077);
-	daemon_close_inherited(d.options.ready_fd);
-	if (!d.options.foreground && !d.options.is_auto)
+	daemon_close_inherited(d.options.lock_fd >= 0 ? d.options.lock_fd : d.options.ready_fd);
+	if (!d.options.foreground && !d.options.is_auto && d.options.lock_fd < 0)
 		daemon_detach(&d.options);
-	if (daemon_choose_paths(&d, &err) < 0 || chdir("/") < 0 || daemon_start(&d, &err) < 0) {
+	if (daemon_choose_paths(&d, &err) < 0 || daemon_load_settings(&d, &err) < 0 || chdir("/") < 0 || daemon_start(&d, &err) < 0) {
 		control_close(d.control);
 		return daemon_fail(&d, &err);
 	}
@@ -470,6 +564,6 @@ int main(int argc, char **argv)
 		 registry_count(d.services.registry), registry_running(d.services.registry));
 	daemon_tell(&d.options, "ok\n");
 	loop_run(d.base);
-	daemon_stop(&d);
-	return 0;
+	int lock_fd = daemon_stop(&d);
+	return d.services.must_restart ? daemon_replace(&d, argv[0], lock_fd) : 0;
 }

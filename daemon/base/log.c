@@ -68,6 +68,11 @@ int log_level_parse(const char *word, enum log_level *out)
 	return -1;
 }
 
+const char *log_level_name(enum log_level level)
+{
+	return level_names[level];
+}
+
 static void log_rotate(void)
 {
 	char *old = xasprintf("%s.1", log_state.path);

@@ -19,6 +19,7 @@ struct log_scope {
 /* Where and how much. path NULL: stderr. Returns -1 when the file cannot be opened; then the old place stays. */
 int log_setup(const char *path, enum log_level level, struct err *err) __attribute__((warn_unused_result));
 int log_level_parse(const char *word, enum log_level *out);
+const char *log_level_name(enum log_level level);
 
 void log_message(enum log_level level, const struct log_scope *scope, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 

@@ -2,6 +2,7 @@
 #include "rpc/service.h"
 
 #include "base/log.h"
+#include "config/settings.h"
 
 struct services *service_of(struct rpc_call *call)
 {
@@ -43,5 +44,15 @@ int service_reload_targets(struct services *services, const char *who, struct er
 	target_set_free(services->targets); /* instances have copies */
 	services->targets = fresh;
 	log_info(NULL, "%zu targets read, asked by %s", target_set_count(fresh), who);
+	return 0;
+}
+
+int service_reload_settings(struct services *services, const char *who, struct err *err)
+{
+	if (services->settings_path[0] == '\0')
+		return 0;
+	if (settings_load(services->settings_path, services->settings_are_required, services->settings, err) < 0)
+		return err_prefix(err, "the settings stay as they were");
+	log_info(NULL, "settings read, asked by %s", who);
 	return 0;
 }

@@ -18,9 +18,12 @@ struct services {
 	struct settings *settings;
 	struct journal *journal;
 	const char *socket, *state_dir, *targets_dir, *log;
+	const char *settings_path;  /* "": there can be none */
+	bool settings_are_required; /* a file that is not there is an error */
 	uid_t uid;
 	bool is_auto;
-	bool is_ending; /* nothing is started any more */
+	bool is_ending;    /* nothing is started any more */
+	bool must_restart; /* … and then the installed program replaces this one */
 	uint64_t started_ns;
 	void (*on_shutdown)(void *ctx); /* somebody asked the daemon to end */
 	void *ctx;
@@ -40,6 +43,9 @@ struct instance *service_find(struct rpc_call *call, const Pwemu__V1__InstanceRe
 struct services *service_of(struct rpc_call *call);
 /* Reads the targets again; when that fails the old ones stay. `who`: for the log. */
 int service_reload_targets(struct services *services, const char *who, struct err *err) __attribute__((warn_unused_result));
+
+/* The same with its settings. */
+int service_reload_settings(struct services *services, const char *who, struct err *err) __attribute__((warn_unused_result));
 
 /* A row of a method table. */
 #define SERVICE_METHOD(service, method, kind_, request_type, reply_type, max, right_, handler)                                             \

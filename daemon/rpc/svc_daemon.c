@@ -19,6 +19,7 @@ static void handle_info(struct rpc_call *call, const ProtobufCMessage *message)
 	reply.state_dir = (char *)services->state_dir;
 	reply.targets_dir = (char *)services->targets_dir;
 	reply.log = (char *)services->log;
+	reply.settings = (char *)services->settings_path;
 	reply.running = (uint32_t)registry_running(services->registry);
 	reply.instances = (uint32_t)registry_count(services->registry);
 	reply.started_ns = services->started_ns;
@@ -30,9 +31,10 @@ static void handle_reload(struct rpc_call *call, const ProtobufCMessage *message
 {
 	(void)message;
 	struct services *services = service_of(call);
-	struct err err = ERR_INIT;
+	struct err err = ERR_INIT, settings_err = ERR_INIT;
 	char who[32];
 	snprintf(who, sizeof(who), "uid %u", (unsigned)rpc_call_peer(call)->uid);
+	int settings = service_reload_settings(services, who, &settings_err);
 	if (service_reload_targets(services, who, &err) < 0) {
 		service_fail(call, &err);
 		return;
@@ -41,7 +43,9 @@ static void handle_reload(struct rpc_call *call, const ProtobufCMessage *message
 	Pwemu__V1__ReloadReply reply = PWEMU__V1__RELOAD_REPLY__INIT;
 	size_t errors = target_set_error_count(fresh);
 	reply.targets = (uint32_t)target_set_count(fresh);
-	reply.errors = xcalloc(errors, sizeof(*reply.errors));
+	reply.errors = xcalloc(errors + 1, sizeof(*reply.errors));
+	if (settings < 0)
+		reply.errors[reply.n_errors++] = settings_err.msg;
 	for (size_t i = 0; i < errors; i++)
 		reply.errors[reply.n_errors++] = (char *)target_set_error(fresh, i);
 	rpc_call_reply(call, &reply.base);
@@ -113,7 +117,8 @@ static void shutdown_stop_all(struct services *services)
 
 static void handle_shutdown(struct rpc_call *call, const ProtobufCMessage *message)
 {
-	bool with_instances = ((const Pwemu__V1__ShutdownRequest *)message)->with_instances;
+	const Pwemu__V1__ShutdownRequest *request = (const Pwemu__V1__ShutdownRequest *)message;
+	bool with_instances = request->with_instances;
 	struct services *services = service_of(call);
 	if (shutdown_state.services != NULL) {
 		struct err err = ERR_INIT;
@@ -121,8 +126,10 @@ static void handle_shutdown(struct rpc_call *call, const ProtobufCMessage *messa
 		service_fail(call, &err);
 		return;
 	}
-	log_info(NULL, "shutdown%s, asked by uid %u", with_instances ? " with all instances" : "", (unsigned)rpc_call_peer(call)->uid);
+	log_info(NULL, "%s%s, asked by uid %u", request->restart ? "restart" : "shutdown", with_instances ? " with all instances" : "",
+		 (unsigned)rpc_call_peer(call)->uid);
 	services->is_ending = true;
+	services->must_restart = request->restart;
 	shutdown_state.services = services;
 	shutdown_state.call = call;
 	shutdown_state.with_instances = with_instances;
