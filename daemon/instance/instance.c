@@ -354,7 +354,6 @@ static void do_time_out(struct instance *inst)
 	do_note_timeout(inst);
 	snprintf(inst->ending, sizeof(inst->ending), "the emulator did not answer within %u s",
 		 inst_state_row(inst->state)->timeout_ms / 1000);
-	do_kill(inst);
 }
 
 static void do_abort(struct instance *inst)
@@ -369,9 +368,17 @@ static void do_give_up(struct instance *inst)
 	boot_give_up(inst);
 }
 
-static void (*const actions[INST_ACTION_COUNT])(struct instance *inst) = {
-	[INST_DO_STOP] = do_stop,   [INST_DO_KILL] = do_kill,       [INST_DO_TIME_OUT] = do_time_out, [INST_DO_FAIL_TIME] = do_note_timeout,
-	[INST_DO_ABORT] = do_abort, [INST_DO_GIVE_UP] = do_give_up,
+/* What is to be known is noted before the state changes, processes are ended once it is on record that they are to be. */
+static const struct {
+	void (*before)(struct instance *inst);
+	void (*after)(struct instance *inst);
+} actions[INST_ACTION_COUNT] = {
+	[INST_DO_STOP] = { NULL, do_stop },
+	[INST_DO_KILL] = { NULL, do_kill },
+	[INST_DO_TIME_OUT] = { do_time_out, do_kill },
+	[INST_DO_FAIL_TIME] = { do_note_timeout, NULL },
+	[INST_DO_ABORT] = { do_abort, NULL },
+	[INST_DO_GIVE_UP] = { NULL, do_give_up },
 };
 
 bool instance_event(struct instance *inst, enum inst_event event, const char *reason)
@@ -383,10 +390,12 @@ bool instance_event(struct instance *inst, enum inst_event event, const char *re
 	}
 	char text[sizeof(inst->reason)]; /* reason may be inst->reason */
 	snprintf(text, sizeof(text), "%s", reason);
-	if (actions[step.action] != NULL)
-		actions[step.action](inst);
+	if (actions[step.action].before != NULL)
+		actions[step.action].before(inst);
 	if (step.moves)
 		instance_enter(inst, step.next, text);
+	if (actions[step.action].after != NULL)
+		actions[step.action].after(inst);
 	return step.moves;
 }
 

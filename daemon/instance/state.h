@@ -40,7 +40,7 @@ enum inst_event {
 	INST_EVENT_COUNT
 };
 
-/* What is done about an event, before the state changes. */
+/* What is done about an event. */
 enum inst_action {
 	INST_DO_NOTHING,
 	INST_DO_STOP,      /* SIGTERM to the tree, SIGKILL after the grace */

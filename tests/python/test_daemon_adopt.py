@@ -274,14 +274,14 @@ class Records(Case):
         self.daemon.kill()
         path = record_path(self, instance)
         record = read_record(path)
-        record.format = 2
+        record.format = 3
         write_record(path, record)
         self.start_daemon()
         self.assertEqual(self.list(), [])
         self.assertTrue(is_alive(instance.pid))
         self.assertIn("written by a newer daemon", self.daemon.log_text())
         self.daemon.kill()
-        record.format = 1
+        record.format = 2
         write_record(path, record)
         self.start_daemon()
         self.assertEqual(self.get().pid, instance.pid)
