@@ -40,5 +40,6 @@ void conn_close(struct conn *conn);
 bool conn_is_lost(const struct conn *conn, const struct err *status);
 /* Connects again after that, starting another daemon if need be; at most CONN_MAX_LOSSES times. Not from a callback. */
 #define CONN_MAX_LOSSES 100000
+#define CONN_MAX_DEATHS 100 /* of daemons that did not come as far as to answer, in a row */
 int conn_reopen(struct conn *conn, struct err *err) __attribute__((warn_unused_result));
 void conn_fini(struct conn *conn);
