@@ -54,6 +54,13 @@ def firmware(name, board="lm3s6965evb"):
     return os.path.join(FIRMWARE, board, name)
 
 
+def fake_target(targets):
+    """The default board, run by the fake emulator."""
+    target = targets.Get(targets_pb2.GetTargetRequest(name=BOARD), timeout=CALL_DEADLINE)
+    target.qemu.executable = FAKE_EMULATOR
+    return target
+
+
 def read_proc(pid, name):
     try:
         with open(f"/proc/{pid}/{name}", "rb") as file:
@@ -92,14 +99,14 @@ def sequence(offset, length):
 
 
 class Daemon:
-    def __init__(self, directory, environment=None, cwd=None, arguments=(), socket_path=None, wait=True):
+    def __init__(self, directory, environment=None, cwd=None, arguments=(), socket_path=None, wait=True, program=PWEMUD):
         self.dir = directory
         self.state_dir = os.path.join(directory, "state")
         self.socket = socket_path or os.path.join(directory, "control.sock")
         self.log = os.path.join(directory, "daemon.log")
         self.channels = []
         ready, told = os.pipe()
-        command = [PWEMUD, "--foreground", "--socket", self.socket, "--state-dir", self.state_dir, "--ready-fd", str(told)]
+        command = [program, "--foreground", "--socket", self.socket, "--state-dir", self.state_dir, "--ready-fd", str(told)]
         if environment is None:
             environment = dict(os.environ, PWEMU_TEST_DIR=directory, PATH=PATH)
         with open(self.log, "ab") as log:
@@ -253,10 +260,7 @@ class Case(unittest.TestCase):
         return self.instances.Start(self.request(image, name, **fields), timeout=CALL_DEADLINE)
 
     def fake_target(self):
-        """The default board, run by the fake emulator."""
-        target = self.targets.Get(targets_pb2.GetTargetRequest(name=BOARD), timeout=CALL_DEADLINE)
-        target.qemu.executable = FAKE_EMULATOR
-        return target
+        return fake_target(self.targets)
 
     def fake_request(self, script="", name="", *variables, **fields):
         """For the fake emulator, which does what the script says: tests/fake/emulator.c."""
