@@ -317,6 +317,11 @@ static int daemon_choose_paths(struct daemon *d, struct err *err)
 	return log_setup(o->foreground ? NULL : d->log_path, o->level, err);
 }
 
+static int daemon_leave_cwd(struct err *err)
+{
+	return chdir("/") < 0 ? err_sys(err, errno, "enter \"/\"") : 0;
+}
+
 static void daemon_raise_limits(void)
 {
 	struct rlimit limit;
@@ -462,7 +467,7 @@ int main(int argc, char **argv)
 	daemon_close_inherited(d.options.ready_fd);
 	if (!d.options.foreground && !d.options.is_auto)
 		daemon_detach(&d.options);
-	if (daemon_choose_paths(&d, &err) < 0 || chdir("/") < 0 || daemon_start(&d, &err) < 0) {
+	if (daemon_choose_paths(&d, &err) < 0 || daemon_leave_cwd(&err) < 0 || daemon_start(&d, &err) < 0) {
 		control_close(d.control);
 		return daemon_fail(&d, &err);
 	}
