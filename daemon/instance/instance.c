@@ -403,7 +403,8 @@ static void instance_await_keeper(struct instance *inst)
 	timer_arm(inst->keeper_timer, INSTANCE_KEEPER_MS);
 }
 
-static void instance_after_adoption(struct instance *inst)
+/* -1: the emulator may live and cannot be adopted now; everything is left as it is. */
+static int instance_after_adoption(struct instance *inst, struct err *out)
 {
 	struct err err = ERR_INIT;
 	inst->proc_end.code = -1;
@@ -413,6 +414,10 @@ static void instance_after_adoption(struct instance *inst)
 	if (inst->state == INST_PREPARING) {
 		instance_event(inst, INST_EV_REFUSED, "the daemon ended while it was starting");
 	} else if (boot_adopt(inst, &err) < 0) {
+		if (err.code != ERR_NOT_FOUND && err.code != ERR_DATA_LOSS) {
+			*out = err;
+			return -1;
+		}
 		log_warn(&inst->scope, "cannot be adopted: %s", err.msg);
 		if (inst->state == INST_BOOTING && err.code == ERR_NOT_FOUND)
 			instance_event(inst, INST_EV_REFUSED, "the daemon ended while it was starting");
@@ -428,6 +433,7 @@ static void instance_after_adoption(struct instance *inst)
 		else if (inst->request->stop_on_disconnect)
 			instance_await_keeper(inst);
 	}
+	return 0;
 }
 
 struct instance *instance_restore(const struct instance_env *env, const char *owner, Pwemu__V1__Record *record, struct err *err)
@@ -446,11 +452,10 @@ struct instance *instance_restore(const struct instance_env *env, const char *ow
 	if (instance_is_over(inst))
 		return inst;
 	inst->driver = driver_find(inst->target->emulator, err);
-	if (inst->driver == NULL || channels_open_dir(inst, err) < 0) {
+	if (inst->driver == NULL || channels_open_dir(inst, err) < 0 || instance_after_adoption(inst, err) < 0) {
 		err_prefix(err, "instance \"%s\" (%s) is left alone", inst->name, inst->id);
 		instance_free(inst);
 		return NULL;
 	}
-	instance_after_adoption(inst);
 	return inst;
 }
