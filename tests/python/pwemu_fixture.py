@@ -54,13 +54,6 @@ def firmware(name, board="lm3s6965evb"):
     return os.path.join(FIRMWARE, board, name)
 
 
-def fake_target(targets):
-    """The default board, run by the fake emulator."""
-    target = targets.Get(targets_pb2.GetTargetRequest(name=BOARD), timeout=CALL_DEADLINE)
-    target.qemu.executable = FAKE_EMULATOR
-    return target
-
-
 def read_proc(pid, name):
     try:
         with open(f"/proc/{pid}/{name}", "rb") as file:
@@ -260,7 +253,10 @@ class Case(unittest.TestCase):
         return self.instances.Start(self.request(image, name, **fields), timeout=CALL_DEADLINE)
 
     def fake_target(self):
-        return fake_target(self.targets)
+        """The default board, run by the fake emulator."""
+        target = self.targets.Get(targets_pb2.GetTargetRequest(name=BOARD), timeout=CALL_DEADLINE)
+        target.qemu.executable = FAKE_EMULATOR
+        return target
 
     def fake_request(self, script="", name="", *variables, **fields):
         """For the fake emulator, which does what the script says: tests/fake/emulator.c."""
