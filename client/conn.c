@@ -129,13 +129,22 @@ bool conn_is_lost(const struct conn *conn, const struct err *status)
 	return status->code == ERR_UNAVAILABLE && (conn->client == NULL || rpc_client_is_closed(conn->client));
 }
 
+/* What ends a daemon may end the next one while it starts, or before it answers. */
+static int open_next(struct conn *conn, struct err *err)
+{
+	for (int round = 0; conn_open(conn, CONN_START, err) < 0; round++)
+		if (round == CONN_MAX_DEATHS || err->code != ERR_UNAVAILABLE || strcmp(err->reason, SPAWN_REFUSED) == 0)
+			return -1;
+	return 0;
+}
+
 int conn_reopen(struct conn *conn, struct err *err)
 {
 	conn_close(conn);
 	if (++conn->losses > CONN_MAX_LOSSES)
 		return err_set(err, ERR_UNAVAILABLE, "the daemon has gone %d times", CONN_MAX_LOSSES);
 	say_note("the daemon has gone; going on with the next one");
-	return conn_open(conn, CONN_START, err);
+	return open_next(conn, err);
 }
 
 void conn_fini(struct conn *conn)

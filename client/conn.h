@@ -41,6 +41,7 @@ void conn_close(struct conn *conn);
 /* The call ended because the daemon went away, not because of what it said. */
 bool conn_is_lost(const struct conn *conn, const struct err *status);
 /* Connects again after that, starting another daemon if need be; at most CONN_MAX_LOSSES times. Not from a callback. */
-#define CONN_MAX_LOSSES 5
+#define CONN_MAX_LOSSES 100000
+#define CONN_MAX_DEATHS 100 /* of daemons that did not come as far as to answer, in a row */
 int conn_reopen(struct conn *conn, struct err *err) __attribute__((warn_unused_result));
 void conn_fini(struct conn *conn);

@@ -108,7 +108,10 @@ static int wait_ready(int fd, struct err *err)
 	if (strcmp(text, "ok\n") == 0)
 		return 0;
 	text[strcspn(text, "\n")] = '\0';
-	return err_set(err, ERR_UNAVAILABLE, "%s", text[0] != '\0' ? text : "it ended without saying why");
+	if (text[0] == '\0')
+		return err_set(err, ERR_UNAVAILABLE, "it ended without saying why");
+	err_set(err, ERR_UNAVAILABLE, "%s", text);
+	return err_reason(err, SPAWN_REFUSED);
 }
 
 static int start_daemon(const struct paths *paths, struct err *err)

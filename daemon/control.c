@@ -33,12 +33,35 @@ struct control {
 static int control_await_lock(int fd, unsigned wait_ms)
 {
 	const unsigned step_ms = 20;
-	for (unsigned waited_ms = 0; flock(fd, LOCK_EX | LOCK_NB) < 0; waited_ms += step_ms) {
+	for (unsigned waited_ms = 0; flock(fd, LOCK_EX | LOCK_NB) < 0;) {
+		if (errno == EINTR)
+			continue;
 		if (errno != EWOULDBLOCK || waited_ms >= wait_ms)
 			return -1;
 		nanosleep(&(struct timespec){ .tv_nsec = (long)step_ms * 1000000 }, NULL);
+		waited_ms += step_ms;
 	}
 	return 0;
+}
+
+static int control_taken(const struct control *control, const char *state_dir, struct err *err)
+{
+	char holder[512] = "";
+	if (errno != EWOULDBLOCK)
+		return err_sys(err, errno, "lock \"daemon.lock\" in \"%s\"", state_dir);
+	ssize_t n = pread(control->lock_fd, holder, sizeof(holder) - 1, 0);
+	holder[n > 0 ? n : 0] = '\0';
+	err_set(err, ERR_ALREADY_EXISTS, "a daemon already uses the state directory \"%s\" (%s)", state_dir, holder);
+	return err_reason(err, "already-running");
+}
+
+/* For people: the lock holds without. */
+static void control_sign(const struct control *control)
+{
+	char holder[512];
+	int n = snprintf(holder, sizeof(holder), "process %d, socket %s", (int)getpid(), control->socket);
+	if (ftruncate(control->lock_fd, 0) < 0 || pwrite(control->lock_fd, holder, (size_t)n, 0) < 0)
+		log_warn(NULL, "daemon.lock cannot be written, it does not tell whose it is: %s", strerror(errno));
 }
 
 static int control_lock(struct control *control, const struct control_config *config, struct err *err)
@@ -49,16 +72,9 @@ static int control_lock(struct control *control, const struct control_config *co
 	free(path);
 	if (rc < 0)
 		return rc;
-	char holder[512] = "";
-	if (control_await_lock(control->lock_fd, config->wait_ms) < 0) {
-		ssize_t n = pread(control->lock_fd, holder, sizeof(holder) - 1, 0);
-		holder[n > 0 ? n : 0] = '\0';
-		err_set(err, ERR_ALREADY_EXISTS, "a daemon already uses the state directory \"%s\" (%s)", config->state_dir, holder);
-		return err_reason(err, "already-running");
-	}
-	int n = snprintf(holder, sizeof(holder), "process %d, socket %s", (int)getpid(), config->socket);
-	if (ftruncate(control->lock_fd, 0) < 0 || pwrite(control->lock_fd, holder, (size_t)n, 0) < 0)
-		return err_sys(err, errno, "write \"daemon.lock\" in \"%s\"", config->state_dir);
+	if (control_await_lock(control->lock_fd, config->wait_ms) < 0)
+		return control_taken(control, config->state_dir, err);
+	control_sign(control);
 	return 0;
 }
 

@@ -372,6 +372,11 @@ static int daemon_load_settings(struct daemon *d, struct err *err)
 	return d->paths.settings[0] == '\0' ? 0 : settings_load(d->paths.settings, d->options.settings != NULL, &d->settings, err);
 }
 
+static int daemon_leave_cwd(struct err *err)
+{
+	return chdir("/") < 0 ? err_sys(err, errno, "enter \"/\"") : 0;
+}
+
 static void daemon_raise_limits(void)
 {
 	struct rlimit limit;
@@ -556,7 +561,8 @@ int main(int argc, char **argv)
 	daemon_close_inherited(d.options.lock_fd >= 0 ? d.options.lock_fd : d.options.ready_fd);
 	if (!d.options.foreground && !d.options.is_auto && d.options.lock_fd < 0)
 		daemon_detach(&d.options);
-	if (daemon_choose_paths(&d, &err) < 0 || daemon_load_settings(&d, &err) < 0 || chdir("/") < 0 || daemon_start(&d, &err) < 0) {
+	if (daemon_choose_paths(&d, &err) < 0 || daemon_load_settings(&d, &err) < 0 || daemon_leave_cwd(&err) < 0 ||
+	    daemon_start(&d, &err) < 0) {
 		control_close(d.control);
 		return daemon_fail(&d, &err);
 	}

@@ -11,26 +11,36 @@
 
 #include "wire/mem.h"
 
-static void dirs_make_parents(const char *path)
+static int dirs_make_one(const char *path)
 {
+	return mkdir(path, 0700) == 0 || errno == EEXIST ? 0 : errno;
+}
+
+/* The last errno of theirs: it matters when the directory itself cannot be made. */
+static int dirs_make_parents(const char *path)
+{
+	int sys = 0;
 	char *part = xstrdup(path);
 	for (char *slash = strchr(part + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
 		*slash = '\0';
-		(void)mkdir(part, 0700); /* what matters shows at the last one */
+		int failed = dirs_make_one(part);
+		sys = failed != 0 ? failed : sys;
 		*slash = '/';
 	}
 	free(part);
+	return sys;
 }
 
 int dirs_make(const char *path, struct err *err)
 {
-	if (mkdir(path, 0700) == 0 || errno == EEXIST)
-		return 0;
-	if (errno == ENOENT)
-		dirs_make_parents(path);
-	if (mkdir(path, 0700) < 0 && errno != EEXIST)
-		return err_sys(err, errno, "make directory \"%s\"", path);
-	return 0;
+	int sys = dirs_make_one(path);
+	if (sys == ENOENT) {
+		int parents = dirs_make_parents(path);
+		sys = dirs_make_one(path);
+		if (sys == ENOENT && parents != 0)
+			sys = parents;
+	}
+	return sys == 0 ? 0 : err_sys(err, sys, "make directory \"%s\"", path);
 }
 
 int dirs_open(const char *path, int *fd, struct err *err)

@@ -6,6 +6,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define FILE_READ_TRIES 3
+
 int file_open(int dir, const char *name, uint64_t *size, struct err *err)
 {
 	/* O_NONBLOCK: a FIFO somebody has put there must not hold us. */
@@ -28,9 +30,10 @@ int file_open(int dir, const char *name, uint64_t *size, struct err *err)
 ssize_t file_read(int fd, void *buf, size_t len, uint64_t offset)
 {
 	size_t done = 0;
-	while (done < len) {
+	for (int failures = 0; done < len;) {
 		ssize_t n = pread(fd, (char *)buf + done, len - done, (off_t)(offset + done));
-		if (n < 0 && errno == EINTR)
+		/* memory may be short for a moment, a network file system away */
+		if (n < 0 && (errno == EINTR || ++failures < FILE_READ_TRIES))
 			continue;
 		if (n < 0 && done == 0)
 			return -errno;

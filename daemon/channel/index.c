@@ -187,6 +187,10 @@ static int index_cut(struct index *index, uint64_t size, uint64_t log_end, struc
 	uint64_t good = index_position(count);
 	if (good == size)
 		return 0;
+	struct record bad;
+	ssize_t n = file_read(index->fd, &bad, sizeof(bad), good);
+	if (n < 0) /* not damaged, but not to be read now */
+		return err_sys(err, (int)-n, "read \"%s\"", index->file);
 	if (ftruncate(index->fd, (off_t)good) < 0)
 		return err_sys(err, errno, "truncate \"%s\" to its %" PRIu32 " good records", index->file, count);
 	index->count = count;

@@ -223,8 +223,8 @@ static void qmp_write_head(struct qmp *qmp)
 	ssize_t n = send(qmp->fd, head->text + qmp->sent, len - qmp->sent, MSG_NOSIGNAL);
 	if (n > 0)
 		qmp->sent += (size_t)n;
-	/* An error shows up as EOF on the read side. */
-	if (qmp->sent < len && (n >= 0 || errno == EAGAIN || errno == EINTR))
+	/* A broken connection shows up as EOF on the read side; anything else may be better the next time. */
+	if (qmp->sent < len && (n >= 0 || (errno != EPIPE && errno != ECONNRESET)))
 		event_add(qmp->writable, NULL);
 }
 

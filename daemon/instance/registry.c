@@ -17,7 +17,8 @@
 #include "instance/priv.h"
 #include "wire/mem.h"
 
-#define REGISTRY_ROWS_MAX 100000
+#define REGISTRY_ROWS_MAX     100000
+#define REGISTRY_ADOPT_ROUNDS 3
 
 struct registry {
 	struct registry_config config;
@@ -262,7 +263,11 @@ static void registry_new_id(struct registry *registry, char id[INSTANCE_ID_LEN +
 	static const char digits[] = "0123456789abcdef";
 	do {
 		uint8_t random[INSTANCE_ID_LEN];
-		if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
+		ssize_t n;
+		do
+			n = getrandom(random, sizeof(random), 0);
+		while (n < 0 && errno == EINTR);
+		if (n != (ssize_t)sizeof(random))
 			abort();
 		for (size_t i = 0; i < INSTANCE_ID_LEN; i++)
 			id[i] = digits[random[i] % 16];
@@ -437,12 +442,18 @@ static void registry_remove_unborn(const char *dir, const char *id)
 	free(path);
 }
 
+/* Also when that cannot be found out: what is not known is left alone. */
+static bool registry_may_exist(const char *path)
+{
+	return access(path, F_OK) == 0 || errno != ENOENT;
+}
+
 /* Every run directory belongs to an instance that is not over, or to a record that this daemon cannot use and leaves alone. */
 static bool registry_has_run_dir(struct registry *registry, const char *id)
 {
 	const struct instance *inst = registry_by_id(registry, id);
 	char *data = xasprintf("%s/data/%s", registry->config.state_dir, id), *aside = xasprintf("%s.broken", data);
-	bool is_left_alone = inst == NULL && (access(data, F_OK) == 0 || access(aside, F_OK) == 0);
+	bool is_left_alone = inst == NULL && (registry_may_exist(data) || registry_may_exist(aside));
 	free(data);
 	free(aside);
 	return is_left_alone || (inst != NULL && !instance_is_over(inst));
@@ -461,7 +472,8 @@ static void registry_clear_run_dirs(struct registry *registry)
 	free(run);
 }
 
-static void registry_adopt_one(struct registry *registry, const char *dir, const char *id)
+/* False: for lack of something that may be there the next time. */
+static bool registry_adopt_one(struct registry *registry, const char *dir, const char *id)
 {
 	struct err err = ERR_INIT;
 	struct instance *inst = NULL;
@@ -482,6 +494,7 @@ static void registry_adopt_one(struct registry *registry, const char *dir, const
 		registry_remove_unborn(dir, id);
 	else
 		log_error(NULL, "%s", err.msg);
+	return inst != NULL || err.code == ERR_DATA_LOSS || err.code == ERR_NOT_FOUND || err.code == ERR_FAILED_PRECONDITION;
 }
 
 static bool registry_is_id(const char *name)
@@ -489,17 +502,29 @@ static bool registry_is_id(const char *name)
 	return strlen(name) == INSTANCE_ID_LEN && strspn(name, "0123456789abcdef") == INSTANCE_ID_LEN;
 }
 
+/* Whether it is worth no other try. */
+static bool registry_adopt_all(struct registry *registry, const char *path)
+{
+	bool is_done = true;
+	DIR *dir = opendir(path);
+	if (dir == NULL && errno == ENOENT)
+		return true;
+	if (dir == NULL) {
+		log_error(NULL, "open directory \"%s\": %s; instances of earlier daemons are not adopted", path, strerror(errno));
+		return false;
+	}
+	for (struct dirent *entry = readdir(dir); entry != NULL; entry = readdir(dir))
+		if (registry_is_id(entry->d_name) && registry_by_id(registry, entry->d_name) == NULL)
+			is_done = registry_adopt_one(registry, path, entry->d_name) && is_done;
+	closedir(dir);
+	return is_done;
+}
+
 void registry_adopt(struct registry *registry)
 {
 	char *path = xasprintf("%s/data", registry->config.state_dir);
-	DIR *dir = opendir(path);
-	if (dir == NULL && errno != ENOENT)
-		log_error(NULL, "open directory \"%s\": %s; instances of earlier daemons are not adopted", path, strerror(errno));
-	for (struct dirent *entry = dir != NULL ? readdir(dir) : NULL; entry != NULL; entry = readdir(dir))
-		if (registry_is_id(entry->d_name))
-			registry_adopt_one(registry, path, entry->d_name);
-	if (dir != NULL)
-		closedir(dir);
+	for (int round = 1; !registry_adopt_all(registry, path) && round < REGISTRY_ADOPT_ROUNDS; round++)
+		continue;
 	free(path);
 	registry_clear_run_dirs(registry);
 }

@@ -261,8 +261,9 @@ static void helper_on_exit(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	struct helper *helper = arg;
 	siginfo_t info = { 0 };
-	if (waitid(P_PIDFD, (id_t)helper->pidfd, &info, WEXITED | WNOHANG) == 0 && info.si_pid == 0)
-		return;
+	int rc = waitid(P_PIDFD, (id_t)helper->pidfd, &info, WEXITED | WNOHANG);
+	if (rc == 0 ? info.si_pid == 0 : errno == EINTR)
+		return; /* the event comes again */
 	/* the reply is bounded and so is what a socket holds */
 	while (!helper->silent && helper_read(helper))
 		;

@@ -4,7 +4,9 @@
 #include <event2/event.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "base/log.h"
 #include "wire/mem.h"
 
 struct loop_watch {
@@ -13,8 +15,17 @@ struct loop_watch {
 	void *ctx;
 };
 
+/* A descriptor that could not be watched would never be heard of again. Like any lack of memory that ends us; the next daemon adopts. */
+static void loop_on_log(int severity, const char *text)
+{
+	log_warn(NULL, "libevent: %s", text);
+	if (severity >= EVENT_LOG_WARN && strncmp(text, "Epoll ", 6) == 0)
+		abort();
+}
+
 struct event_base *loop_new(void)
 {
+	event_set_log_callback(loop_on_log);
 	struct event_config *config = event_config_new();
 	if (config == NULL)
 		abort();

@@ -33,6 +33,7 @@
 
 #define PROC_NEWS_DEADLINE_MS 10000 /* for a shim that lives to tell what it knows */
 #define PROC_LOCATE_AGAIN_MS  10
+#define PROC_SAY_AGAIN_MS     10
 #define PROC_KILL_AGAIN_MS    200
 #define PROC_HELD_FD_MS       1000
 #define PROC_PACKETS_A_TURN   16
@@ -47,8 +48,9 @@ struct proc {
 
 	int conn; /* to the shim, -1 when there is none */
 	struct event *conn_event;
-	pid_t shim;  /* 0: not known, or gone */
-	int shim_fd; /* its pidfd, -1 when gone or not to be had */
+	pid_t shim;      /* 0: not known, or gone */
+	int shim_fd;     /* its pidfd, -1 when gone or not to be had */
+	int shim_status; /* it exited with this errno: it could not begin; 0 */
 	struct event *shim_event;
 	struct timer *timer;  /* the next look, or the deadline for news */
 	uint64_t deadline_ms; /* of the search for a shim that must be there */
@@ -61,6 +63,7 @@ struct proc {
 	bool adopted;  /* a start before our time is told only when it still runs */
 	bool searched; /* was found dead, not seen dying */
 	bool stop_wanted;
+	bool is_unsaid; /* what is wanted of the shim could not be sent */
 	uint32_t stop_grace_ms;
 
 	bool told_started, told_ended, told_released;
@@ -154,6 +157,21 @@ static void proc_end_unknown(struct proc *proc)
 	proc_tell_later(proc);
 }
 
+/* The shim went before it forked. Its status says why, where it is our child. */
+static void proc_end_unborn(struct proc *proc)
+{
+	if (proc->shim_fd >= 0 && clock_monotonic_ms() < proc->deadline_ms) { /* in a moment it is reaped */
+		timer_arm(proc->timer, PROC_LOCATE_AGAIN_MS);
+		return;
+	}
+	proc_end_unknown(proc);
+	if (proc->shim_status == 0)
+		return;
+	proc->end.shim_died = false;
+	proc->end.exec_errno = proc->shim_status;
+	snprintf(proc->end.exec_what, sizeof(proc->end.exec_what), "pwemu-shim");
+}
+
 /* ---- the shim's process */
 
 static void proc_on_shim_exit(evutil_socket_t fd, short what, void *arg)
@@ -163,8 +181,11 @@ static void proc_on_shim_exit(evutil_socket_t fd, short what, void *arg)
 	struct proc *proc = arg;
 	siginfo_t info = { 0 };
 	/* ECHILD: an earlier daemon's child, init reaps it */
-	if (waitid(P_PIDFD, (id_t)proc->shim_fd, &info, WEXITED | WNOHANG) == 0 && info.si_pid == 0)
-		return;
+	int rc = waitid(P_PIDFD, (id_t)proc->shim_fd, &info, WEXITED | WNOHANG);
+	if (rc == 0 ? info.si_pid == 0 : errno == EINTR)
+		return; /* the event comes again */
+	if (rc == 0 && info.si_code == CLD_EXITED)
+		proc->shim_status = info.si_status;
 	proc_drop_event(&proc->shim_event, &proc->shim_fd);
 	proc->shim = 0;
 	proc_tell(proc);
@@ -284,12 +305,24 @@ static bool proc_send(struct proc *proc, const char *command)
 	return proc->conn >= 0 && send(proc->conn, command, len, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)len;
 }
 
-static void proc_send_stop(struct proc *proc)
+/* Tells the shim what is wanted of it; what the kernel does not take now, for lack of memory, is said again. */
+static void proc_say(struct proc *proc)
 {
-	char command[32];
-	snprintf(command, sizeof(command), "stop %u", proc->stop_grace_ms);
-	proc_signal_shim(proc, SIGCONT); /* somebody may have stopped it */
-	proc_send(proc, command);
+	char command[32] = "release";
+	if (proc->conn < 0 || (!proc->released && !proc->stop_wanted))
+		return;
+	if (!proc->released)
+		snprintf(command, sizeof(command), "stop %u", proc->stop_grace_ms);
+	proc_signal_shim(proc, SIGCONT);                                                      /* somebody may have stopped it */
+	proc->is_unsaid = !proc_send(proc, command) && errno != EPIPE && errno != ECONNRESET; /* those end the connection */
+	if (proc->is_unsaid)
+		timer_arm(proc->timer, PROC_SAY_AGAIN_MS);
+}
+
+static void proc_expect_news(struct proc *proc)
+{
+	if (proc_is_waiting_for_news(proc))
+		timer_arm(proc->timer, PROC_NEWS_DEADLINE_MS);
 }
 
 static void proc_watch_connection(struct proc *proc, int conn)
@@ -298,12 +331,8 @@ static void proc_watch_connection(struct proc *proc, int conn)
 	proc->conn_event = event_new(proc->base, conn, EV_READ | EV_PERSIST, proc_on_packet, proc);
 	if (proc->conn_event == NULL || event_add(proc->conn_event, NULL) != 0)
 		abort(); /* out of memory */
-	if (proc_is_waiting_for_news(proc))
-		timer_arm(proc->timer, PROC_NEWS_DEADLINE_MS);
-	if (proc->stop_wanted)
-		proc_send_stop(proc);
-	if (proc->released)
-		proc_send(proc, "release");
+	proc_expect_news(proc);
+	proc_say(proc);
 }
 
 /* ---- where is the shim */
@@ -396,7 +425,7 @@ static void proc_look(struct proc *proc)
 	if (proc->has_run)
 		proc_kill_rest(proc); /* the end's record is unreadable */
 	else
-		proc_end_unknown(proc); /* it died before it forked */
+		proc_end_unborn(proc);
 }
 
 /* It lives and says nothing: stopped by somebody, or stuck. Once killed it is dealt with like any other that was. */
@@ -420,7 +449,10 @@ static void proc_give_up_on_shim(struct proc *proc)
 static void proc_on_timer(void *ctx)
 {
 	struct proc *proc = ctx;
-	if (proc->conn >= 0)
+	if (proc->conn >= 0 && proc->is_unsaid) {
+		proc_expect_news(proc);
+		proc_say(proc);
+	} else if (proc->conn >= 0)
 		proc_give_up_on_shim(proc);
 	else
 		proc_look(proc);
@@ -519,7 +551,7 @@ void proc_stop(struct proc *proc, uint32_t grace_ms)
 	if (!proc->stop_wanted || grace_ms < proc->stop_grace_ms)
 		proc->stop_grace_ms = grace_ms;
 	proc->stop_wanted = true;
-	proc_send_stop(proc);
+	proc_say(proc);
 }
 
 /* 0 with the descriptor, -1 with an error, 1 for a packet that was something else. */
@@ -569,8 +601,7 @@ void proc_release(struct proc *proc)
 	assert(!proc->released);
 	proc->released = true;
 	if (proc->conn >= 0) {
-		proc_signal_shim(proc, SIGCONT);
-		proc_send(proc, "release"); /* its going ends the connection */
+		proc_say(proc); /* its going ends the connection */
 		return;
 	}
 	proc->deadline_ms = clock_monotonic_ms() + PROC_NEWS_DEADLINE_MS;

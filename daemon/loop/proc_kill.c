@@ -109,18 +109,19 @@ static bool kill_one(const struct kill_job *job, pid_t pid)
 	return wanted;
 }
 
-static unsigned kill_round(const struct kill_job *job)
+/* False: there was none to be killed. */
+static bool kill_round(const struct kill_job *job)
 {
 	unsigned killed = 0;
 	DIR *dir = opendir("/proc");
-	const struct dirent *entry;
-	while (dir != NULL && (entry = readdir(dir)) != NULL) {
+	if (dir == NULL)
+		return true; /* nobody knows */
+	for (const struct dirent *entry; (entry = readdir(dir)) != NULL;) {
 		long pid = isdigit((unsigned char)entry->d_name[0]) ? strtol(entry->d_name, NULL, 10) : 0;
 		killed += pid > 0 && kill_one(job, (pid_t)pid);
 	}
-	if (dir != NULL)
-		closedir(dir);
-	return killed;
+	closedir(dir);
+	return killed > 0;
 }
 
 static void kill_work(void *arg, int reply_fd)
@@ -131,7 +132,7 @@ static void kill_work(void *arg, int reply_fd)
 	long pause_ms = KILL_ROUND_MIN_MS;
 	unsigned empty_rounds = 0;
 	for (;;) {
-		empty_rounds = kill_round(job) > 0 ? 0 : empty_rounds + 1;
+		empty_rounds = kill_round(job) ? 0 : empty_rounds + 1;
 		if (empty_rounds == KILL_EMPTY_ROUNDS)
 			return;
 		nanosleep(&(struct timespec){ .tv_nsec = pause_ms * 1000000 }, NULL);

@@ -57,12 +57,14 @@ bool proc_lock_is_held(int run_dir, const char *name)
 {
 	char path[SHIM_NAME_MAX + 16];
 	file_name(path, sizeof(path), name, ".lock");
-	int fd = openat(run_dir, path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	int fd = openat(run_dir, path, O_RDWR | O_CLOEXEC | O_NOFOLLOW), rc;
 	if (fd < 0)
-		return false;
-	bool held = flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+		return errno != ENOENT;
+	do
+		rc = flock(fd, LOCK_EX | LOCK_NB);
+	while (rc != 0 && errno == EINTR);
 	close(fd);
-	return held;
+	return rc != 0;
 }
 
 void proc_remove_files(int run_dir, const char *name)

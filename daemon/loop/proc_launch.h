@@ -14,7 +14,7 @@ int proc_launch(const char *shim_path, const struct proc_spec *spec, pid_t *shim
 /* A new connection to the control socket, non-blocking; -1 with errno. */
 int proc_connect(int run_dir, const char *name);
 
-/* Whether a shim of that name is alive. */
+/* Whether a shim of that name is alive; true also when that cannot be found out. */
 bool proc_lock_is_held(int run_dir, const char *name);
 
 /* Removes what a shim that is gone has left. Does nothing while another holds the name. */

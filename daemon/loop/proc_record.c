@@ -185,7 +185,10 @@ static ssize_t small_file(const char *path, char *buf, size_t size)
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return -1;
-	ssize_t n = read(fd, buf, size - 1);
+	ssize_t n;
+	do
+		n = read(fd, buf, size - 1);
+	while (n < 0 && errno == EINTR);
 	close(fd);
 	buf[n > 0 ? n : 0] = '\0';
 	return n;

@@ -199,7 +199,7 @@ static void reap(struct shim *shim)
 	bool was_reaped = shim->reaped;
 	pid_t pid;
 	int status;
-	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0 || (pid < 0 && errno == EINTR)) {
 		if (pid == shim->pid && !shim->reaped) {
 			shim->reaped = true;
 			shim->status = status;
@@ -249,6 +249,15 @@ static void read_boot_id(struct shim *shim)
 		shim->boot_id[0] = '-';
 }
 
+static bool send_go(int sync)
+{
+	ssize_t n;
+	do
+		n = send(sync, "", 1, MSG_NOSIGNAL);
+	while (n < 0 && errno == EINTR);
+	return n == 1;
+}
+
 static void start_program(struct shim *shim, const struct spec *spec)
 {
 	int sync[2];
@@ -271,12 +280,15 @@ static void start_program(struct shim *shim, const struct spec *spec)
 	shim->pid = pid;
 	if (tree_read_stat("/proc", pid, &parent, &shim->start) && record_run(shim, spec->head->uid)) {
 		control_send_all(shim, &shim->run);
-		send(shim->sync, "", 1, MSG_NOSIGNAL);
-		return;
+		if (send_go(shim->sync))
+			return;
+		fail_start(shim, "go");
+	} else {
+		/* unrecorded it must not run */
+		fail_start(shim, "record");
+		shim->run.len = 0;
 	}
-	/* unrecorded it must not run: without the byte it leaves by itself */
-	fail_start(shim, "record");
-	shim->run.len = 0;
+	/* without the byte it leaves by itself */
 	close(shim->sync);
 	shim->sync = -1;
 }
@@ -354,7 +366,7 @@ int main(void)
 	static struct shim shim = { .sync = -1 };
 	struct spec spec;
 	if (!prepare(&shim) || !spec_map(SHIM_FD_SPEC, &spec) || !keep_strings(&shim, &spec))
-		return 1; /* without a name there is nowhere to tell it; the daemon sees it go */
+		return errno > 0 && errno < 256 ? errno : EINVAL; /* without a name there is nowhere else to tell it */
 	read_boot_id(&shim);
 	/* a first daemon's connection waits in the backlog: it shall hear of the start as soon as there is one */
 	control_accept(&shim);

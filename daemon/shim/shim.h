@@ -30,7 +30,7 @@ struct spec {
 	const char *kept;    /* name, mark, held names */
 	const char *program; /* cwd, argv, envp follow */
 };
-bool spec_map(int fd, struct spec *spec); /* false: nothing that can be trusted */
+bool spec_map(int fd, struct spec *spec); /* false with errno: nothing that can be trusted */
 void spec_unmap(struct spec *spec);
 const char *spec_next(const char *string); /* the string behind this one */
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "shim/shim.h"
 
+#include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -59,7 +60,10 @@ static bool spec_check(struct spec *spec, const char *data, size_t size)
 bool spec_map(int fd, struct spec *spec)
 {
 	struct stat st;
-	if (fstat(fd, &st) != 0 || st.st_size < (off_t)sizeof(struct shim_spec) || st.st_size > (off_t)SHIM_SPEC_MAX)
+	if (fstat(fd, &st) != 0)
+		return false;
+	errno = EINVAL;
+	if (st.st_size < (off_t)sizeof(struct shim_spec) || st.st_size > (off_t)SHIM_SPEC_MAX)
 		return false;
 	size_t size = (size_t)st.st_size;
 	char *data = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
@@ -68,6 +72,7 @@ bool spec_map(int fd, struct spec *spec)
 	if (spec_check(spec, data, size))
 		return true;
 	munmap(data, size);
+	errno = EINVAL;
 	return false;
 }
 

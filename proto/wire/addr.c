@@ -159,8 +159,10 @@ static int addr_probe(const struct addr_place *place, const char *path, struct e
 		return -1;
 	int sys = addr_connect(sock, place);
 	close(sock);
-	if (sys != ECONNREFUSED && sys != ENOENT)
+	if (sys == 0 || sys == EAGAIN)
 		return err_set(err, ERR_ALREADY_EXISTS, "somebody listens on \"%s\"", path);
+	if (sys != ECONNREFUSED && sys != ENOENT)
+		return err_sys(err, sys, "find out whether somebody listens on \"%s\"", path);
 	if (unlink(place->un.sun_path) < 0 && errno != ENOENT)
 		return err_sys(err, errno, "remove the old socket \"%s\"", path);
 	return 0;

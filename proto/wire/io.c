@@ -14,6 +14,12 @@
 
 #define IO_VECS 32
 
+/* Without memory the kernel says no to what it would take a moment later; the event comes again. */
+static bool io_may_try_again(void)
+{
+	return errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOMEM || errno == ENOBUFS;
+}
+
 static void io_on_readable(evutil_socket_t fd, short what, void *arg)
 {
 	static uint8_t input[IO_READ_BYTES];
@@ -27,7 +33,7 @@ static void io_on_readable(evutil_socket_t fd, short what, void *arg)
 		io->ops->on_input(io->ctx, input, (size_t)n);
 		return;
 	}
-	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+	if (n < 0 && io_may_try_again())
 		return;
 	int sys = n < 0 ? errno : 0;
 	event_del(&io->read_event);
@@ -74,7 +80,7 @@ void io_write(struct io *io)
 		if (n > 0) {
 			io->written += (uint64_t)n;
 			evbuffer_drain(io->out, (size_t)n);
-		} else if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+		} else if (n < 0 && io_may_try_again()) {
 			io_set_blocked(io, true);
 			return;
 		} else if (n == 0 || errno != EINTR) {

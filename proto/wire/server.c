@@ -118,17 +118,20 @@ static void conn_on_idle(struct h2_session *session)
 		conn_wait_idle(conn);
 }
 
-static void conn_fill_peer(struct rpc_peer *peer, int fd)
+static int conn_fill_peer(struct rpc_peer *peer, int fd, struct err *err)
 {
 	static uint64_t last_connection;
 	struct ucred cred;
 	socklen_t len = sizeof(cred);
 	*peer = (struct rpc_peer){ .uid = (uid_t)-1, .gid = (gid_t)-1, .pid = -1, .connection = ++last_connection };
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0 || len != sizeof(cred) || cred.pid == 0)
-		return;
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0)
+		return err_sys(err, errno, "find out who asks");
+	if (len != sizeof(cred) || cred.pid == 0)
+		return 0;
 	peer->uid = cred.uid;
 	peer->gid = cred.gid;
 	peer->pid = cred.pid;
+	return 0;
 }
 
 static void conn_new(struct rpc_server *server, int fd)
@@ -143,8 +146,7 @@ static void conn_new(struct rpc_server *server, int fd)
 	};
 	struct err err = ERR_INIT;
 	conn->server = server;
-	conn_fill_peer(&conn->peer, fd);
-	if (config->admit != NULL && config->admit(config->ctx, &conn->peer, &err) < 0) {
+	if (conn_fill_peer(&conn->peer, fd, &err) < 0 || (config->admit != NULL && config->admit(config->ctx, &conn->peer, &err) < 0)) {
 		conn->refused = xmalloc(sizeof(err));
 		*conn->refused = err;
 	}

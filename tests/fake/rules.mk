@@ -1,5 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-# The wire's test server and what its Python tests import.
+# The fake emulator; the wire's test server and what its Python tests import.
+
+# Static, as the shim is: a thousand of them run at once.
+FAKE_EMULATOR_SRC := $(wildcard tests/fake/emulator*.c)
+$(B)/tests/fake/emulator: $(FAKE_EMULATOR_SRC) $(wildcard tests/fake/emulator*.h) | deps-check
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(SHIM_CC) -std=gnu11 -D_GNU_SOURCE -Os -g $(WARN) -static -o $@ $(FAKE_EMULATOR_SRC)
+
+TEST_EXTRA += $(B)/tests/fake/emulator
 
 FAKE_G := $(G)/fake
 WIRE_PY := $(G)/python

@@ -19,6 +19,7 @@ ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "../.."))
 BUILD = os.path.abspath(os.environ.get("PWEMU_BUILD", os.path.join(ROOT, "build/release")))
 FIRMWARE = os.path.abspath(os.environ.get("PWEMU_FIRMWARE", os.path.join(ROOT, "build/firmware")))
 PWEMUD = os.path.join(BUILD, "bin/pwemud")
+FAKE_EMULATOR = os.path.join(BUILD, "tests/fake/emulator")
 sys.path.insert(0, os.path.join(BUILD, "gen/python-pwemu"))
 
 import grpc  # noqa: E402
@@ -91,14 +92,14 @@ def sequence(offset, length):
 
 
 class Daemon:
-    def __init__(self, directory, environment=None, cwd=None, arguments=(), socket_path=None, wait=True):
+    def __init__(self, directory, environment=None, cwd=None, arguments=(), socket_path=None, wait=True, program=PWEMUD):
         self.dir = directory
         self.state_dir = os.path.join(directory, "state")
         self.socket = socket_path or os.path.join(directory, "control.sock")
         self.log = os.path.join(directory, "daemon.log")
         self.channels = []
         ready, told = os.pipe()
-        command = [PWEMUD, "--foreground", "--socket", self.socket, "--state-dir", self.state_dir, "--ready-fd", str(told)]
+        command = [program, "--foreground", "--socket", self.socket, "--state-dir", self.state_dir, "--ready-fd", str(told)]
         if environment is None:
             environment = dict(os.environ, PWEMU_TEST_DIR=directory, PATH=PATH)
         with open(self.log, "ab") as log:
@@ -251,6 +252,20 @@ class Case(unittest.TestCase):
 
     def start(self, image=None, name="", **fields):
         return self.instances.Start(self.request(image, name, **fields), timeout=CALL_DEADLINE)
+
+    def fake_target(self):
+        """The default board, run by the fake emulator."""
+        target = self.targets.Get(targets_pb2.GetTargetRequest(name=BOARD), timeout=CALL_DEADLINE)
+        target.qemu.executable = FAKE_EMULATOR
+        return target
+
+    def fake_request(self, script="", name="", *variables, **fields):
+        """For the fake emulator, which does what the script says: tests/fake/emulator.c."""
+        fields.setdefault("target_config", self.fake_target())
+        return self.request(None, name, environment=self.environment(f"FAKE_EMULATOR={script}", *variables), **fields)
+
+    def start_fake(self, script="", name="", *variables, **fields):
+        return self.instances.Start(self.fake_request(script, name, *variables, **fields), timeout=CALL_DEADLINE)
 
     def start_stubborn(self, name="default"):
         """An emulator that says nothing and does not react to SIGTERM."""

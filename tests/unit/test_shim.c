@@ -2,6 +2,7 @@
 /* The shim as a program of its own: its control socket under odd peers, its specification when it is bad, its size. */
 #include "proc_fixture.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -230,13 +231,13 @@ static void bad_specifications(void **state)
 	bad[11].fd_count = 1; /* its number is text */
 	for (size_t i = 0; i < 12; i++) {
 		spec.head = bad[i];
-		assert_int_equal(shim_with_spec(f, &spec, sizeof(spec)), 1);
+		assert_int_equal(shim_with_spec(f, &spec, sizeof(spec)), EINVAL);
 	}
 	spec.head = good;
-	assert_int_equal(shim_with_spec(f, &spec, sizeof(spec.head)), 1);
-	assert_int_equal(shim_with_spec(f, &spec, 0), 1);
+	assert_int_equal(shim_with_spec(f, &spec, sizeof(spec.head)), EINVAL);
+	assert_int_equal(shim_with_spec(f, &spec, 0), EINVAL);
 	memcpy(spec.strings, "ma/n", 4);
-	assert_int_equal(shim_with_spec(f, &spec, sizeof(spec)), 1);
+	assert_int_equal(shim_with_spec(f, &spec, sizeof(spec)), EINVAL);
 }
 
 /* ---- size */
