@@ -510,8 +510,7 @@ void registry_adopt(struct registry *registry)
 	char *path = xasprintf("%s/data", registry->config.state_dir);
 	DIR *dir = opendir(path);
 	if (dir == NULL && errno != ENOENT)
-		registry_report(registry, "open directory \"%s\": %s; instances of earlier daemons are not adopted", path,
-				strerror(errno));
+		registry_report(registry, "open directory \"%s\": %s; instances of earlier daemons are not adopted", path, strerror(errno));
 	for (struct dirent *entry = dir != NULL ? readdir(dir) : NULL; entry != NULL; entry = readdir(dir))
 		if (registry_is_id(entry->d_name))
 			registry_adopt_one(registry, path, entry->d_name);
