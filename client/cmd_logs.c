@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <errno.h>
 #include <event2/event.h>
-#include <signal.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "client/cli.h"
@@ -11,7 +8,6 @@
 #include "client/feed.h"
 #include "client/lines.h"
 #include "client/ref.h"
-#include "client/say.h"
 #include "client/sink.h"
 #include "client/stamp.h"
 
@@ -78,12 +74,8 @@ static void on_broken(void *ctx, int error)
 
 static int exit_code(const struct logs *logs)
 {
-	if (logs->broken == EPIPE)
-		return EXIT_SIGNAL + SIGPIPE;
-	if (logs->broken != 0) {
-		say_error("write to stdout: %s", strerror(logs->broken));
-		return EXIT_REFUSED;
-	}
+	if (logs->broken != 0)
+		return cli_output_failed(logs->broken);
 	return logs->status.code != ERR_OK ? cli_refused(&logs->status) : EXIT_DONE;
 }
 

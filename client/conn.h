@@ -8,6 +8,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "config/paths.h"
 #include "pwemu/v1/daemon.pb-c.h"
@@ -22,7 +23,9 @@ struct conn {
 	struct paths paths;
 	char socket[PATHS_MAX];
 	unsigned losses;
-	bool is_private; /* the user's own daemon: it may be started */
+	unsigned fruitless; /* of these, those in a row in which nothing was achieved */
+	uint64_t opened_ms; /* monotonic */
+	bool is_private;    /* the user's own daemon: it may be started */
 };
 
 enum conn_mode {
@@ -38,7 +41,10 @@ int conn_open(struct conn *conn, enum conn_mode mode, struct err *err) __attribu
 void conn_close(struct conn *conn);
 /* The call ended because the daemon went away, not because of what it said. */
 bool conn_is_lost(const struct conn *conn, const struct err *status);
-/* Connects again after that, starting another daemon if need be; at most CONN_MAX_LOSSES times. Not from a callback. */
+/* Something was achieved: data or events came. */
+void conn_progress(struct conn *conn);
+/* Connects again after a loss, starting another daemon if need be; gives up after CONN_MAX_LOSSES in a row without progress, of
+ * daemons that were there for less than a second. Not from a callback. */
 #define CONN_MAX_LOSSES 5
 int conn_reopen(struct conn *conn, struct err *err) __attribute__((warn_unused_result));
 void conn_fini(struct conn *conn);
