@@ -38,14 +38,17 @@ int cli_refused(const struct err *err)
 	return EXIT_REFUSED;
 }
 
+int cli_output_failed(int error)
+{
+	if (error == EPIPE)
+		return EXIT_SIGNAL + SIGPIPE;
+	say_error("write to stdout: %s", strerror(error));
+	return EXIT_REFUSED;
+}
+
 int cli_finish_output(int code)
 {
-	if (!ferror(stdout) && fflush(stdout) == 0)
-		return code;
-	if (errno == EPIPE)
-		return EXIT_SIGNAL + SIGPIPE;
-	say_error("write to stdout: %s", strerror(errno));
-	return EXIT_REFUSED;
+	return !ferror(stdout) && fflush(stdout) == 0 ? code : cli_output_failed(errno);
 }
 
 int cli_open(struct cli *cli, enum conn_mode mode, struct err *err)

@@ -42,5 +42,8 @@ int cli_usage(const struct cli *cli, const char *fmt, ...) __attribute__((format
 /* Says the error and returns EXIT_REFUSED. */
 int cli_refused(const struct err *err);
 
-/* Flushes stdout. A closed pipe is silent (128 + SIGPIPE), any other error is said. */
+/* stdout could not be written: a closed pipe is silent (128 + SIGPIPE), any other error is said. */
+int cli_output_failed(int error);
+
+/* Flushes stdout. On failure as cli_output_failed. */
 int cli_finish_output(int code);

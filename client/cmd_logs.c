@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <errno.h>
 #include <event2/event.h>
 #include <inttypes.h>
-#include <signal.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "client/cli.h"
@@ -94,12 +91,8 @@ static void on_broken(void *ctx, int error)
 
 static int exit_code(const struct logs *logs)
 {
-	if (logs->broken == EPIPE)
-		return EXIT_SIGNAL + SIGPIPE;
-	if (logs->broken != 0) {
-		say_error("write to stdout: %s", strerror(logs->broken));
-		return EXIT_REFUSED;
-	}
+	if (logs->broken != 0)
+		return cli_output_failed(logs->broken);
 	return logs->status.code != ERR_OK ? cli_refused(&logs->status) : EXIT_DONE;
 }
 

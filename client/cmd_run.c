@@ -7,31 +7,12 @@
 #include "client/session.h"
 #include "client/term.h"
 
-/* NULL in *out when there is neither. */
-static int make_expect(const struct cli *cli, struct expect **out, struct err *err)
-{
-	static const struct {
-		const char *option;
-		bool is_fail;
-	} kinds[] = { { "expect", false }, { "fail", true } };
-	const char *text;
-	for (size_t k = 0; k < 2; k++) {
-		for (size_t i = 0; (text = opt_nth(&cli->opts, kinds[k].option, i)) != NULL; i++) {
-			if (*out == NULL)
-				*out = expect_new();
-			if (expect_add(*out, text, kinds[k].is_fail, err) < 0)
-				return -1;
-		}
-	}
-	return 0;
-}
-
 static int run(struct cli *cli, const struct machine_files *files)
 {
 	struct machine machine;
 	struct err err = ERR_INIT;
 	struct expect *expect = NULL;
-	if (make_expect(cli, &expect, &err) < 0) { /* first: a wrong pattern is a usage error */
+	if (expect_from(&cli->opts, &expect, &err) < 0) { /* first: a wrong pattern is a usage error */
 		expect_free(expect);
 		if (err.code == ERR_INVALID_ARGUMENT)
 			return cli_usage(cli, "%s", err.msg);

@@ -93,6 +93,24 @@ static const struct opt_spec ls_options[] = {
 	OPT_END,
 };
 
+static const struct opt_spec wait_options[] = {
+	OPT_MANY("state", '\0', OPT_TEXT, "STATE", "until it is in this state (a word of ls), or one of these"),
+	OPT_ROW("exit", '\0', OPT_FLAG, NULL, "until it has ended for good; what is done when nothing else is asked for"),
+	OPT_ROW("channel", 'n', OPT_TEXT, "NAME|all", "the channel to look at; default: the first console"),
+	OPT_MANY("expect", '\0', OPT_TEXT, "PATTERN", "until every such pattern was seen in a line (PCRE2)"),
+	OPT_MANY("fail", '\0', OPT_TEXT, "PATTERN", "end with 1 once it is seen in a line"),
+	OPT_ROW("from", '\0', OPT_POSITION, "POSITION", "0, boot, now, -4K (before the end) or an offset; default: the latest start"),
+	OPT_ROW("timeout", '\0', OPT_DURATION, "TIME", "end with 124 after this time: 500ms, 2s, 5m"),
+	OPT_END,
+};
+
+static const struct opt_spec events_options[] = {
+	OPT_ROW("follow", 'f', OPT_FLAG, NULL, "go on with what comes"),
+	OPT_ROW("from", '\0', OPT_NUMBER, "SEQ", "begin with the event of this number; default: the oldest that is kept"),
+	OPT_ROW("output", 'o', OPT_CHOICE, "table|json", "form of the output; json: one object a line"),
+	OPT_END,
+};
+
 static const struct opt_spec output_options[] = { OPTION_OUTPUT, OPT_END };
 
 static const struct opt_spec daemon_stop_options[] = {
@@ -131,6 +149,17 @@ static const char term_details[] =
 	"Keys go to the guest, Ctrl-C too. Ctrl+] quits, doubled it is sent; Ctrl+T opens a menu. Several terms may look at a\n"
 	"channel at once, one of them writes. Without a terminal, stdin goes to the guest and the output is unchanged.";
 
+static const char wait_details[] =
+	"Waits until all that is asked for has happened. What has happened already counts: patterns are looked for from the first byte\n"
+	"of the latest start on, lines that are not finished (prompts) included. Nothing is written to stdout.\n"
+	"\n"
+	"Exit code: 0 it has happened; 1 a --fail was seen, or it cannot happen any more since the instance has ended; 124 timeout.";
+
+static const char events_details[] =
+	"What happened to instances and to the daemon: time, number, instance, kind, text. The numbers go on over restarts of the daemon;\n"
+	"--from with the number after the last one seen misses nothing. With -i only those of one instance; then -f ends with 0 when\n"
+	"it has ended for good. In JSON the names of the fields are those of message Event in proto/pwemu/v1/instances.proto.";
+
 const struct command commands[] = {
 	{ "run", "boot firmware, show its console, end with its exit code", "TARGET FILE[@ADDR]... [-- ARG...]", 1, ARGS_ANY, false, true,
 	  run_options, cmd_run, run_details },
@@ -144,8 +173,10 @@ const struct command commands[] = {
 	{ "term", "terminal on a channel", "[CHANNEL]", 0, 1, false, false, term_options, cmd_term, term_details },
 	{ "logs", "what a channel has printed", "[CHANNEL]", 0, 1, false, false, logs_options, cmd_logs,
 	  "From the first byte of the first boot, unless told otherwise. The channel `emulator` has the emulator's own messages." },
+	{ "wait", "wait for a state, an end or an output", "", 0, 0, false, false, wait_options, cmd_wait, wait_details },
 	{ "ls", "list instances", "", 0, 0, false, false, ls_options, cmd_ls, NULL },
 	{ "status", "show one instance", "", 0, 0, true, false, output_options, cmd_status, "Exit code 3: not running." },
+	{ "events", "what happened, in order", "", 0, 0, false, false, events_options, cmd_events, events_details },
 	{ "targets", "list what can be emulated, or show one target", "[NAME]", 0, 1, false, false, output_options, cmd_targets, NULL },
 	{ "daemon info", "show the daemon", "", 0, 0, false, false, output_options, cmd_daemon_info, NULL },
 	{ "daemon stop", "end the daemon; instances run on", "", 0, 0, false, false, daemon_stop_options, cmd_daemon_stop, NULL },

@@ -7,12 +7,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "client/call.h"
 #include "client/say.h"
 #include "client/spawn.h"
 #include "wire/addr.h"
 #include "wire/rpc.h"
+
+#define STABLE_MS 1000 /* a daemon that was there for so long does not die of what we ask */
 
 static int set_socket(struct conn *conn, const char *path, struct err *err)
 {
@@ -69,6 +72,13 @@ static int connect_socket(struct conn *conn, enum conn_mode mode, int *fd, struc
 	return err_reason(err, "no-daemon");
 }
 
+static uint64_t now_ms(void)
+{
+	struct timespec ts;
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
 static int connect_client(struct conn *conn, enum conn_mode mode, struct err *err)
 {
 	int fd;
@@ -80,6 +90,7 @@ static int connect_client(struct conn *conn, enum conn_mode mode, struct err *er
 	if (conn->base == NULL)
 		return err_set(err, ERR_INTERNAL, "no event loop can be made");
 	conn->client = rpc_client_new(conn->base, fd, NULL, NULL);
+	conn->opened_ms = now_ms();
 	return 0;
 }
 
@@ -138,12 +149,19 @@ static int open_next(struct conn *conn, struct err *err)
 	return 0;
 }
 
+void conn_progress(struct conn *conn)
+{
+	conn->fruitless = 0;
+}
+
 int conn_reopen(struct conn *conn, struct err *err)
 {
 	conn_close(conn);
-	if (++conn->losses > CONN_MAX_LOSSES)
-		return err_set(err, ERR_UNAVAILABLE, "the daemon has gone %d times", CONN_MAX_LOSSES);
-	say_note("the daemon has gone; going on with the next one");
+	if (now_ms() - conn->opened_ms >= STABLE_MS)
+		conn_progress(conn);
+	if (++conn->fruitless > CONN_MAX_LOSSES)
+		return err_set(err, ERR_UNAVAILABLE, "the daemon has gone %d times in a row", CONN_MAX_LOSSES);
+	(conn->losses++ == 0 ? say_note : say_detail)("the daemon has gone; going on with the next one");
 	return open_next(conn, err);
 }
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/opt.h"
 #include "client/pattern.h"
 #include "wire/mem.h"
 
@@ -57,6 +58,22 @@ int expect_add(struct expect *expect, const char *text, bool is_fail, struct err
 	expect->items = xrealloc(expect->items, expect->item_count + 1, sizeof(*expect->items));
 	expect->items[expect->item_count++] = (struct expect_item){ .pattern = pattern, .is_fail = is_fail };
 	expect->missing += !is_fail;
+	return 0;
+}
+
+int expect_from(const struct opts *opts, struct expect **out, struct err *err)
+{
+	static const char *const options[] = { "expect", "fail" };
+	const char *text;
+	*out = NULL;
+	for (size_t is_fail = 0; is_fail < 2; is_fail++) {
+		for (size_t i = 0; (text = opt_nth(opts, options[is_fail], i)) != NULL; i++) {
+			if (*out == NULL)
+				*out = expect_new();
+			if (expect_add(*out, text, is_fail != 0, err) < 0)
+				return -1;
+		}
+	}
 	return 0;
 }
 

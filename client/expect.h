@@ -11,12 +11,15 @@
 #include "wire/err.h"
 
 struct expect;
+struct opts;
 
 enum expect_result { EXPECT_OPEN, EXPECT_MET, EXPECT_FAILED };
 
 struct expect *expect_new(void);
 void expect_free(struct expect *expect); /* takes NULL */
 int expect_add(struct expect *expect, const char *pattern, bool is_fail, struct err *err) __attribute__((warn_unused_result));
+/* From --expect and --fail of a command line; NULL when there is neither. On failure too *out is the caller's. */
+int expect_from(const struct opts *opts, struct expect **out, struct err *err) __attribute__((warn_unused_result));
 size_t expect_add_channel(struct expect *expect);
 
 /* Looks at what a channel has printed; returns how much of it is to be shown. */

@@ -63,6 +63,7 @@ static void on_message(struct rpc_stream *stream, void *ctx, const ProtobufCMess
 	struct link *link = ctx;
 	if (link->feed == NULL)
 		return;
+	conn_progress(link->feed->conn);
 	if (link->feed->config.attach) {
 		on_attach_reply(link->feed, (const Pwemu__V1__AttachReply *)message);
 		return;

@@ -41,15 +41,20 @@ static bool has_colour(void)
 	return known;
 }
 
+void out_make_harmless(char *text)
+{
+	for (char *c = text; *c != '\0'; c++)
+		if ((unsigned char)*c < 32 || *c == 127)
+			*c = *c == '\n' || *c == '\t' ? ' ' : '?';
+}
+
 static char *format_text(const char *fmt, va_list ap) __attribute__((format(printf, 1, 0)));
 static char *format_text(const char *fmt, va_list ap)
 {
 	char *text = NULL;
 	if (vasprintf(&text, fmt, ap) < 0)
 		abort();
-	for (char *c = text; *c != '\0'; c++)
-		if ((unsigned char)*c < 32 || *c == 127)
-			*c = *c == '\n' || *c == '\t' ? ' ' : '?';
+	out_make_harmless(text);
 	return text;
 }
 

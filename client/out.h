@@ -19,6 +19,9 @@ void out_cell(struct out_table *table, enum out_colour colour, const char *fmt, 
 /* Writes it to stdout and frees it. Columns in which no cell has text are left out. */
 void out_table_print(struct out_table *table);
 
+/* Control characters become blanks or question marks. */
+void out_make_harmless(char *text);
+
 /* "name:        value": `name` (with its colon) padded to the same width for all. */
 void out_field(const char *name, enum out_colour colour, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 

@@ -356,6 +356,7 @@ static void on_event(struct rpc_stream *stream, void *ctx, const ProtobufCMessag
 {
 	(void)stream;
 	const Pwemu__V1__Event *event = (const Pwemu__V1__Event *)message;
+	conn_progress(&((struct session *)ctx)->cli->conn);
 	if (event->snapshot != NULL)
 		take_state(ctx, &event->snapshot->base);
 }

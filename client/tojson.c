@@ -10,9 +10,17 @@
 
 static void write_message(FILE *to, const ProtobufCMessage *message, int depth);
 
+#define ON_ONE_LINE (-1000) /* a depth that stays negative */
+
 static void indent(FILE *to, int depth)
 {
-	fprintf(to, "\n%*s", depth * 2, "");
+	if (depth >= 0)
+		fprintf(to, "\n%*s", depth * 2, "");
+}
+
+static void separate(FILE *to, int depth)
+{
+	fputs(depth >= 0 ? "," : ", ", to);
 }
 
 void tojson_string(FILE *to, const char *text, size_t len)
@@ -168,7 +176,7 @@ static void write_repeated(FILE *to, const ProtobufCFieldDescriptor *field, cons
 	fputc('[', to);
 	for (size_t i = 0; i < count; i++) {
 		if (i > 0)
-			fputc(',', to);
+			separate(to, depth);
 		indent(to, depth + 1);
 		write_value(to, field, items + i * value_size_of(field->type), depth + 1);
 	}
@@ -199,7 +207,7 @@ static void write_message(FILE *to, const ProtobufCMessage *message, int depth)
 		if (!is_shown(field, message))
 			continue;
 		if (!first)
-			fputc(',', to);
+			separate(to, depth);
 		first = false;
 		indent(to, depth + 1);
 		fprintf(to, "\"%s\": ", field->name);
@@ -217,6 +225,11 @@ void tojson_message(FILE *to, const ProtobufCMessage *message)
 {
 	write_message(to, message, 0);
 	fputc('\n', to);
+}
+
+void tojson_compact(FILE *to, const ProtobufCMessage *message)
+{
+	write_message(to, message, ON_ONE_LINE);
 }
 
 void tojson_array(FILE *to, const ProtobufCMessage *const *messages, size_t count)

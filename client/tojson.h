@@ -10,6 +10,7 @@
 #include <stdio.h>
 
 void tojson_message(FILE *to, const ProtobufCMessage *message);                     /* with a line end */
+void tojson_compact(FILE *to, const ProtobufCMessage *message);                     /* on one line, without a line end */
 void tojson_array(FILE *to, const ProtobufCMessage *const *messages, size_t count); /* with a line end */
 
 /* One string with its quotes. What is no valid UTF-8 is written as U+DC80..U+DCFF escapes (Python's surrogateescape), so that the

@@ -287,6 +287,8 @@ static void daemon_end(void *ctx)
 		return;
 	d->is_ending = d->services.is_ending = true;
 	log_info(NULL, "ending, %zu instances run on", registry_running(d->services.registry));
+	journal_tell(d->journal, PWEMU__V1__EVENT_KIND__EVENT_KIND_DAEMON, "pwemud (process %d) ends, %zu instances run on", (int)getpid(),
+		     registry_running(d->services.registry));
 	rpc_server_drain(d->server, DAEMON_DRAIN_MS, daemon_on_drained, d);
 }
 
@@ -466,11 +468,22 @@ static void daemon_make_services(struct daemon *d)
 		.settings_path = d->paths.settings,
 		.settings_are_required = d->options.settings != NULL,
 		.uid = geteuid(),
+		.owner = d->owner,
 		.is_auto = d->options.is_auto,
 		.started_ns = clock_wall_ns(),
 		.on_shutdown = daemon_end,
 		.ctx = d,
 	};
+}
+
+static void daemon_adopt(struct daemon *d)
+{
+	journal_tell(d->journal, PWEMU__V1__EVENT_KIND__EVENT_KIND_DAEMON, "pwemud " PWEMU_VERSION " (process %d) begins", (int)getpid());
+	registry_adopt(d->services.registry);
+	size_t count = registry_count(d->services.registry);
+	if (count > 0)
+		journal_tell(d->journal, PWEMU__V1__EVENT_KIND__EVENT_KIND_DAEMON, "pwemud (process %d) has adopted %zu instances, %zu run",
+			     (int)getpid(), count, registry_running(d->services.registry));
 }
 
 static int daemon_start(struct daemon *d, struct err *err)
@@ -489,7 +502,7 @@ static int daemon_start(struct daemon *d, struct err *err)
 	d->journal = journal_open(d->base, d->paths.state_dir);
 	daemon_make_services(d);
 	daemon_load_targets(d);
-	registry_adopt(d->services.registry);
+	daemon_adopt(d);
 	svc_instances_init(&d->services);
 	daemon_serve(d, listen_fd);
 	control_guard(d->control, d->base, daemon_on_listen, d);

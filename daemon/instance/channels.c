@@ -37,6 +37,15 @@ static void channels_on_trouble(void *ctx, const struct err *err)
 	instance_tell(channel->inst, PWEMU__V1__EVENT_KIND__EVENT_KIND_WARNING, channel->name, NULL, err->msg);
 }
 
+static void channels_on_writer(void *ctx)
+{
+	struct instance_channel *channel = ctx;
+	const char *holder = writer_holder(channel->hub);
+	if (holder != NULL || channel->has_writer) /* else somebody had it for a moment */
+		instance_tell(channel->inst, PWEMU__V1__EVENT_KIND__EVENT_KIND_WRITER, channel->name, holder, NULL);
+	channel->has_writer = holder != NULL;
+}
+
 int channels_open_dir(struct instance *inst, struct err *err)
 {
 	if (inst->log_dir >= 0)
@@ -59,6 +68,7 @@ int channels_open(struct instance *inst, struct instance_channel *channel, struc
 		.log_dir = inst->log_dir,
 		.on_input_stuck = channels_on_stuck,
 		.on_trouble = channels_on_trouble,
+		.on_writer = channels_on_writer,
 		.ctx = channel,
 	};
 	if (hub_open(&config, &channel->hub, err) < 0)

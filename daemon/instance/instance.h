@@ -87,6 +87,9 @@ int instance_act(struct instance *inst, enum driver_action action, driver_done_f
 /* Deletes logs, record and run directory. It must be over. */
 void instance_erase(struct instance *inst);
 
+/* Puts down that something happened: an event about this instance as it is now. channel, actor and reason may be NULL. */
+void instance_tell(struct instance *inst, Pwemu__V1__EventKind kind, const char *channel, const char *actor, const char *reason);
+
 /* ---- channels */
 /* The hub of a channel; name NULL or "": the default channel. NOT_FOUND (invalid-channel) names those there are. */
 int instance_hub(struct instance *inst, const char *name, struct hub **out, const char **channel_name, struct err *err)

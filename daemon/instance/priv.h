@@ -19,6 +19,7 @@ struct instance_channel {
 	bool has_input;
 	bool is_socket;   /* reached by NAME.sock in the run directory; has no log */
 	bool is_draining; /* its hub has not reported the end of the boot yet */
+	bool has_writer;  /* as it was told last */
 	struct hub *hub;  /* NULL: not opened */
 	uint64_t offset;  /* end of the log while it is not opened */
 	struct instance *inst;
@@ -86,8 +87,6 @@ struct instance {
 };
 
 /* ---- instance.c */
-/* Puts down that something happened: an event about this instance as it is now. channel and actor may be NULL. */
-void instance_tell(struct instance *inst, Pwemu__V1__EventKind kind, const char *channel, const char *actor, const char *reason);
 /* Feeds an event to the table; true when it led to another state. */
 bool instance_event(struct instance *inst, enum inst_event event, const char *reason);
 void instance_changed(struct instance *inst);

@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 #include "base/log.h"
 #include "base/pb.h"
 #include "config/nearest.h"
+#include "instance/journal.h"
 #include "instance/leftover.h"
 #include "instance/priv.h"
 #include "wire/mem.h"
@@ -102,6 +104,7 @@ void registry_remove(struct registry *registry, struct instance *inst)
 		if (registry->rows[i] != inst)
 			continue;
 		registry->rows[i] = registry->rows[--registry->count];
+		instance_tell(inst, PWEMU__V1__EVENT_KIND__EVENT_KIND_REMOVED, NULL, NULL, NULL);
 		instance_erase(inst);
 		instance_free(inst);
 		return;
@@ -422,12 +425,25 @@ void registry_connection_lost(struct registry *registry, uint64_t connection)
 
 /* ---------------------------------------------------------------- start-up */
 
-static void registry_set_aside(const char *dir, const char *id, const struct err *err)
+/* Trouble that is no instance's, since there is none. */
+static void registry_report(const struct registry *registry, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static void registry_report(const struct registry *registry, const char *fmt, ...)
+{
+	char text[ERR_MSG_MAX + 256];
+	va_list ap;
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	log_error(NULL, "%s", text);
+	journal_tell(registry->config.journal, PWEMU__V1__EVENT_KIND__EVENT_KIND_WARNING, "%s", text);
+}
+
+static void registry_set_aside(const struct registry *registry, const char *dir, const char *id, const struct err *err)
 {
 	char *from = xasprintf("%s/%s", dir, id), *to = xasprintf("%s/%s.broken", dir, id);
-	log_error(NULL, "instance %s is set aside as \"%s\": %s", id, to, err->msg);
+	registry_report(registry, "instance %s is set aside as \"%s\": %s", id, to, err->msg);
 	if (rename(from, to) < 0)
-		log_error(NULL, "rename \"%s\": %s", from, strerror(errno));
+		registry_report(registry, "rename \"%s\": %s", from, strerror(errno));
 	free(from);
 	free(to);
 }
@@ -489,11 +505,11 @@ static bool registry_adopt_one(struct registry *registry, const char *dir, const
 	if (inst != NULL)
 		registry_add(registry, inst);
 	else if (err.code == ERR_DATA_LOSS)
-		registry_set_aside(dir, id, &err);
+		registry_set_aside(registry, dir, id, &err);
 	else if (err.code == ERR_NOT_FOUND && record == NULL)
 		registry_remove_unborn(dir, id);
 	else
-		log_error(NULL, "%s", err.msg);
+		registry_report(registry, "%s", err.msg);
 	return inst != NULL || err.code == ERR_DATA_LOSS || err.code == ERR_NOT_FOUND || err.code == ERR_FAILED_PRECONDITION;
 }
 
@@ -510,7 +526,7 @@ static bool registry_adopt_all(struct registry *registry, const char *path)
 	if (dir == NULL && errno == ENOENT)
 		return true;
 	if (dir == NULL) {
-		log_error(NULL, "open directory \"%s\": %s; instances of earlier daemons are not adopted", path, strerror(errno));
+		registry_report(registry, "open directory \"%s\": %s; instances of earlier daemons are not adopted", path, strerror(errno));
 		return false;
 	}
 	for (struct dirent *entry = readdir(dir); entry != NULL; entry = readdir(dir))

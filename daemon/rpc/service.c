@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "rpc/service.h"
 
+#include <stdio.h>
+
 #include "base/log.h"
 #include "config/settings.h"
 
@@ -32,6 +34,21 @@ struct instance *service_find(struct rpc_call *call, const Pwemu__V1__InstanceRe
 	if (inst == NULL)
 		service_fail(call, &err);
 	return inst;
+}
+
+/* Of users only the daemon's own is known by name: asking for others may take its time. */
+void service_actor(const struct rpc_call *call, char out[SERVICE_ACTOR_MAX])
+{
+	const struct rpc_peer *peer = rpc_call_peer(call);
+	const struct services *services = rpc_call_server_ctx(call);
+	char user[40];
+	if (peer->uid == services->uid)
+		snprintf(user, sizeof(user), "%s", services->owner);
+	else if (peer->uid == 0)
+		snprintf(user, sizeof(user), "root");
+	else
+		snprintf(user, sizeof(user), "user %u", (unsigned)peer->uid);
+	snprintf(out, SERVICE_ACTOR_MAX, "client of %s (process %d)", user, (int)peer->pid);
 }
 
 int service_reload_targets(struct services *services, const char *who, struct err *err)

@@ -21,6 +21,7 @@ struct services {
 	const char *settings_path;  /* "": there can be none */
 	bool settings_are_required; /* a file that is not there is an error */
 	uid_t uid;
+	const char *owner; /* name of uid */
 	bool is_auto;
 	bool is_ending;    /* nothing is started any more */
 	bool must_restart; /* … and then the installed program replaces this one */
@@ -33,6 +34,9 @@ extern const struct rpc_method svc_instances_methods[], svc_channels_methods[], 
 
 /* Before the first call. What it registers with the registry stays until that is freed. */
 void svc_instances_init(struct services *services);
+void svc_watch_init(struct services *services);
+/* Instances.Watch */
+void svc_watch_handle(struct rpc_call *call, const ProtobufCMessage *message);
 
 /* Ends the call with the error. */
 void service_fail(struct rpc_call *call, const struct err *err);
@@ -41,6 +45,9 @@ void service_send_instance(struct rpc_call *call, struct instance *inst, bool fi
 /* The instance a request names, or NULL after the call was ended with the error. */
 struct instance *service_find(struct rpc_call *call, const Pwemu__V1__InstanceRef *ref);
 struct services *service_of(struct rpc_call *call);
+/* Who calls, for people: "client of alice (process 12)". */
+#define SERVICE_ACTOR_MAX 96
+void service_actor(const struct rpc_call *call, char out[SERVICE_ACTOR_MAX]);
 /* Reads the targets again; when that fails the old ones stay. `who`: for the log. */
 int service_reload_targets(struct services *services, const char *who, struct err *err) __attribute__((warn_unused_result));
 

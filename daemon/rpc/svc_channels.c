@@ -20,6 +20,8 @@ struct tap {
 	struct cursor *cursor;
 	bool is_attach, times, is_finished;
 	/* Attach only */
+	char who[SERVICE_ACTOR_MAX];
+	char *channel; /* NULL: it was not opened */
 	bool may_write;
 	struct writer *writer;
 	uint8_t *input; /* what the emulator did not take yet */
@@ -97,8 +99,11 @@ static void tap_on_end(struct rpc_call *call, void *ctx)
 	cursor_close(tap->cursor);
 	writer_close(tap->writer);
 	struct instance *inst = registry_by_id(tap->services->registry, tap->id);
+	if (inst != NULL && tap->channel != NULL)
+		instance_tell(inst, PWEMU__V1__EVENT_KIND__EVENT_KIND_DETACH, tap->channel, tap->who, NULL);
 	if (inst != NULL)
 		instance_trim(inst);
+	free(tap->channel);
 	free(tap->input);
 	free(tap);
 }
@@ -310,11 +315,8 @@ static void attach_send_opened(struct tap *tap, struct instance *inst, struct hu
 /* Asks for the writer role. That there is none to be had (the channel is read-only, its boot is ending) is no error: it is read. */
 static void attach_open_writer(struct tap *tap, struct hub *hub, bool steal, char *reason, size_t size)
 {
-	const struct rpc_peer *peer = rpc_call_peer(tap->call);
 	struct err err = ERR_INIT;
-	char who[64];
-	snprintf(who, sizeof(who), "a client (uid %u, process %d)", (unsigned)peer->uid, (int)peer->pid);
-	if (writer_open(hub, who, steal, &attach_writer_ops, tap, &tap->writer, &err) < 0) {
+	if (writer_open(hub, tap->who, steal, &attach_writer_ops, tap, &tap->writer, &err) < 0) {
 		snprintf(reason, size, "%.120s", err.msg);
 		return;
 	}
@@ -331,6 +333,9 @@ static int attach_open(struct tap *tap, struct instance *inst, const Pwemu__V1__
 	if (instance_hub(inst, open->channel, &hub, &channel, err) < 0 || position_resolve(hub, open->from, &from, err) < 0 ||
 	    cursor_open(hub, from, UINT64_MAX, false, &tap_cursor_ops, tap, &tap->cursor, err) < 0)
 		return -1;
+	service_actor(tap->call, tap->who);
+	tap->channel = xstrdup(channel);
+	instance_tell(inst, PWEMU__V1__EVENT_KIND__EVENT_KIND_ATTACH, channel, tap->who, NULL);
 	if (open->write)
 		attach_open_writer(tap, hub, open->steal, reason, sizeof(reason));
 	tap->may_write = open->write && instance_channel_takes_input(inst, channel);

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "instance/journal.h"
 #include "pwemu/v1/daemon.pb-c.h"
 #include "rpc/service.h"
 #include "wire/mem.h"
@@ -24,6 +25,7 @@ static void handle_info(struct rpc_call *call, const ProtobufCMessage *message)
 	reply.instances = (uint32_t)registry_count(services->registry);
 	reply.started_ns = services->started_ns;
 	reply.auto_started = services->is_auto;
+	reply.last_event = journal_last(services->journal);
 	rpc_call_reply(call, &reply.base);
 }
 

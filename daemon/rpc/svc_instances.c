@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Calls that must wait for an instance (Start, Stop, Watch) are kept in one list as `struct pending`; every change of an instance
+ * Calls that must wait for an instance (Start, Stop, Remove) are kept in one list as `struct pending`; every change of an instance
  * gives each of its pending calls the chance to answer. They know their instance by id only.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
@@ -21,7 +22,6 @@ struct pending {
 	bool is_answered;
 	bool no_wait;      /* Start */
 	bool remove_after; /* Remove: it is over now, erase it */
-	bool is_behind;    /* Watch: a change was not sent, the client is slow */
 };
 
 static LIST_HEAD(, pending) pendings = LIST_HEAD_INITIALIZER(pendings);
@@ -44,16 +44,7 @@ static void pending_try(struct pending *pending, struct instance *inst)
 		pending->is_answered = pending->try(pending, inst);
 }
 
-static void pending_on_writable(struct rpc_call *call, void *ctx)
-{
-	(void)call;
-	struct pending *pending = ctx;
-	struct instance *inst = registry_by_id(pending->services->registry, pending->id);
-	if (pending->is_behind && inst != NULL)
-		pending_try(pending, inst);
-}
-
-static const struct rpc_call_ops pending_ops = { .on_writable = pending_on_writable, .on_end = pending_on_end };
+static const struct rpc_call_ops pending_ops = { .on_end = pending_on_end };
 
 static struct pending *pending_new(struct rpc_call *call, struct instance *inst,
 				   bool (*try)(struct pending *pending, struct instance *inst))
@@ -82,6 +73,7 @@ void svc_instances_init(struct services *services)
 {
 	observer = (struct registry_observer){ .on_change = pending_on_change };
 	registry_observe(services->registry, &observer);
+	svc_watch_init(services);
 }
 
 /* ---------------------------------------------------------------- Start */
@@ -164,7 +156,7 @@ static void handle_start(struct rpc_call *call, const ProtobufCMessage *message)
 	pending_try(pending, inst);
 }
 
-/* ---------------------------------------------------------------- Stop, Watch, Remove */
+/* ---------------------------------------------------------------- Stop, Remove */
 
 static bool stop_try(struct pending *pending, struct instance *inst)
 {
@@ -183,6 +175,14 @@ static void stop_not_running(struct rpc_call *call, struct instance *inst)
 	service_fail(call, &err);
 }
 
+static void stop_for(const struct rpc_call *call, struct instance *inst, uint32_t grace_ms, const char *what)
+{
+	char who[SERVICE_ACTOR_MAX], reason[SERVICE_ACTOR_MAX + 16];
+	service_actor(call, who);
+	snprintf(reason, sizeof(reason), "%s by %s", what, who);
+	instance_stop(inst, grace_ms, reason);
+}
+
 static void handle_stop(struct rpc_call *call, const ProtobufCMessage *message)
 {
 	const Pwemu__V1__StopRequest *request = (const Pwemu__V1__StopRequest *)message;
@@ -194,41 +194,8 @@ static void handle_stop(struct rpc_call *call, const ProtobufCMessage *message)
 		return;
 	}
 	struct pending *pending = pending_new(call, inst, stop_try);
-	instance_stop(inst, request->grace_ms, "stopped by a user");
+	stop_for(call, inst, request->grace_ms, "stopped");
 	pending_try(pending, inst);
-}
-
-static void watch_send(struct rpc_call *call, struct instance *inst)
-{
-	Pwemu__V1__Instance message;
-	Pwemu__V1__Event event = PWEMU__V1__EVENT__INIT;
-	instance_describe(inst, &message);
-	event.kind = PWEMU__V1__EVENT_KIND__EVENT_KIND_SNAPSHOT;
-	event.snapshot = &message;
-	rpc_call_send(call, &event.base);
-	instance_describe_fini(&message);
-}
-
-static bool watch_try(struct pending *pending, struct instance *inst)
-{
-	pending->is_behind = !rpc_call_can_send(pending->call) && !instance_is_over(inst);
-	if (!pending->is_behind)
-		watch_send(pending->call, inst);
-	if (!instance_is_over(inst))
-		return false;
-	rpc_call_finish_ok(pending->call);
-	return true;
-}
-
-static void handle_watch(struct rpc_call *call, const ProtobufCMessage *message)
-{
-	const Pwemu__V1__WatchRequest *request = (const Pwemu__V1__WatchRequest *)message;
-	struct instance *inst = service_find(call, request->instance);
-	if (inst == NULL)
-		return;
-	if (request->stop_on_disconnect && !instance_is_over(inst))
-		instance_keep(inst, rpc_call_peer(call)->connection);
-	pending_try(pending_new(call, inst, watch_try), inst);
 }
 
 static bool remove_try(struct pending *pending, struct instance *inst)
@@ -261,7 +228,7 @@ static void handle_remove(struct rpc_call *call, const ProtobufCMessage *message
 		return;
 	}
 	struct pending *pending = pending_new(call, inst, remove_try);
-	instance_stop(inst, 0, "removed by a user");
+	stop_for(call, inst, 0, "removed");
 	pending_try(pending, inst);
 }
 
@@ -384,6 +351,6 @@ const struct rpc_method svc_instances_methods[] = {
 	SERVICE_METHOD("Instances", "Get", RPC_UNARY, get_request, instance, REF_MAX, RIGHT_VIEW, handle_get),
 	SERVICE_METHOD("Instances", "List", RPC_UNARY, list_request, list_reply, REF_MAX, RIGHT_NONE, handle_list),
 	SERVICE_METHOD("Instances", "Remove", RPC_UNARY, remove_request, remove_reply, REF_MAX, RIGHT_CONTROL, handle_remove),
-	SERVICE_METHOD("Instances", "Watch", RPC_SERVER_STREAM, watch_request, event, REF_MAX, RIGHT_VIEW, handle_watch),
+	SERVICE_METHOD("Instances", "Watch", RPC_SERVER_STREAM, watch_request, event, REF_MAX, RIGHT_VIEW, svc_watch_handle),
 	{ 0 },
 };

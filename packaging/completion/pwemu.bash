@@ -25,8 +25,10 @@ _pwemu() {
 	'rm') words=' --force --ended' ;;
 	'term') words=' --channel --from --read-only --steal --escape --eol' ;;
 	'logs') words=' --channel --follow --from --boot --lines --time' ;;
+	'wait') words=' --state --exit --channel --expect --fail --from --timeout' ;;
 	'ls') words=' --all --all-users --user --output' ;;
 	'status') words=' --output' ;;
+	'events') words=' --follow --from --output' ;;
 	'targets') words=' --output' ;;
 	'daemon info') words=' --output' ;;
 	'daemon stop') words=' --with-instances' ;;
@@ -34,7 +36,7 @@ _pwemu() {
 	'daemon reload') words='' ;;
 	'daemon logs') words=' --lines' ;;
 	'help') words=' --man --bash' ;;
-	'') words=' run start stop reset pause resume rm term logs ls status targets daemon daemon daemon daemon daemon help' ;;
+	'') words=' run start stop reset pause resume rm term logs wait ls status events targets daemon daemon daemon daemon daemon help' ;;
 	daemon) words='info stop restart reload logs' ;;
 	esac
 	if [[ $cur == -* ]]; then words+=' --instance --working-dir --host --quiet --verbose --help --version'

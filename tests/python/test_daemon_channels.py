@@ -297,7 +297,7 @@ class Writing(Case):
         self.assertTrue(thief.opened.writer)
         first.wait(lambda: first.writer_changes, "the role to go")
         self.assertFalse(first.writer_changes[-1][0])
-        self.assertIn("uid", first.writer_changes[-1][1])
+        self.assertIn(f"process {os.getpid()}", first.writer_changes[-1][1])
         thief.send(b"mine\r")
         first.wait_output(b"got: mine\r\n")
         first.close()
