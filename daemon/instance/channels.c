@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/dirs.h"
+#include "config/settings.h"
 #include "wire/mem.h"
 
 #define EMULATOR_TEXT_MAX 16384
@@ -33,7 +34,23 @@ static void channels_on_stuck(void *ctx)
 static void channels_on_trouble(void *ctx, const struct err *err)
 {
 	const struct instance_channel *channel = ctx;
-	log_warn(&channel->inst->scope, "channel %s: %s", channel->name, err->msg);
+	log_warn(&channel->inst->scope, "%s", err->msg);
+	instance_tell(channel->inst, PWEMU__V1__EVENT_KIND__EVENT_KIND_WARNING, channel->name, NULL, err->msg);
+}
+
+/* What the target says about its logs, where it does, else what the daemon's settings say. */
+static void channels_limit(const struct instance *inst, struct hub_config *config)
+{
+	const struct settings *settings = inst->env->settings;
+	const Pwemu__V1__LogPolicy *policy = inst->target != NULL ? inst->target->log : NULL;
+	if (settings != NULL) {
+		config->limit_bytes = settings->log_limit_bytes;
+		config->drop_oldest = settings->log_drop_oldest;
+	}
+	if (policy != NULL && policy->limit_bytes > 0)
+		config->limit_bytes = policy->limit_bytes;
+	if (policy != NULL && policy->full != PWEMU__V1__LOG_FULL__LOG_FULL_UNSPECIFIED)
+		config->drop_oldest = policy->full == PWEMU__V1__LOG_FULL__LOG_FULL_DROP_OLDEST;
 }
 
 int channels_open_dir(struct instance *inst, struct err *err)
@@ -60,6 +77,7 @@ int channels_open(struct instance *inst, struct instance_channel *channel, struc
 		.on_trouble = channels_on_trouble,
 		.ctx = channel,
 	};
+	channels_limit(inst, &config);
 	if (hub_open(&config, &channel->hub, err) < 0)
 		return err_prefix(err, "channel \"%s\"", channel->name);
 	hub_set_final(channel->hub, inst_state_row(inst->state)->is_over);
@@ -71,6 +89,7 @@ static void channels_close(struct instance_channel *channel)
 	if (channel->hub == NULL)
 		return;
 	channel->offset = hub_end_offset(channel->hub);
+	channel->first_offset = hub_first_offset(channel->hub);
 	hub_free(channel->hub);
 	channel->hub = NULL;
 }

@@ -15,10 +15,11 @@ struct instance_channel {
 	char name[PLAN_NAME_MAX];
 	enum channel_kind kind;
 	bool has_input;
-	bool is_socket;   /* reached by NAME.sock in the run directory; has no log */
-	bool is_draining; /* its hub has not reported the end of the boot yet */
-	struct hub *hub;  /* NULL: not opened */
-	uint64_t offset;  /* end of the log while it is not opened */
+	bool is_socket;        /* reached by NAME.sock in the run directory; has no log */
+	bool is_draining;      /* its hub has not reported the end of the boot yet */
+	struct hub *hub;       /* NULL: not opened */
+	uint64_t offset;       /* end of the log while it is not opened */
+	uint64_t first_offset; /* its beginning, likewise */
 	struct instance *inst;
 };
 

@@ -76,6 +76,7 @@ static void store_fill_channels(struct instance *inst, Pwemu__V1__Record *record
 		row->writable = channel->has_input;
 		row->type = channel->is_socket ? (char *)"unix" : (char *)"none";
 		row->offset = channel->hub != NULL ? hub_end_offset(channel->hub) : channel->offset;
+		row->first_offset = channel->hub != NULL ? hub_first_offset(channel->hub) : channel->first_offset;
 		record->channels[record->n_channels++] = row;
 	}
 }
@@ -219,6 +220,7 @@ static void store_apply_channels(struct instance *inst, const Pwemu__V1__Record 
 		channel->has_input = row->writable;
 		channel->is_socket = strcmp(row->type, "unix") == 0;
 		channel->offset = row->offset;
+		channel->first_offset = row->first_offset;
 		channel->inst = inst;
 		inst->channels[inst->channel_count++] = channel;
 	}
