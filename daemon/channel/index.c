@@ -230,11 +230,11 @@ static int index_load(struct index *index, int dir, uint64_t size, uint64_t log_
 	}
 	if (header.magic != INDEX_MAGIC || header.check != index_check(&header))
 		return index_set_aside(index, dir, repaired, err);
-	index->has_header = true;
 	index->first_offset = header.first_offset < log_end ? header.first_offset : log_end;
 	uint64_t count = (size - sizeof(header)) / sizeof(struct record);
 	index->count = count < INDEX_NONE ? (uint32_t)count : INDEX_NONE;
-	index->first = header.first < index->count ? header.first : index->count;
+	index->has_header = header.first <= index->count; /* else the power went, and what comes needs another one */
+	index->first = index->has_header ? header.first : index->count;
 	index->start_offset = header.start_offset[0] | (uint64_t)header.start_offset[1] << 32;
 	if (index_cut(index, size, log_end, repaired, err) < 0)
 		return -1;

@@ -243,13 +243,20 @@ static void test_killed_between(void **state)
 static void test_hole_without_header(void **state)
 {
 	struct fixture *f = *state;
+	struct hub_boot boot;
+	struct err err = ERR_INIT;
 	fixture_boot(f, 1, true);
+	print_sequence(f, BLOCK);
+	fixture_end_boot(f);
+	fixture_boot(f, 2, true);
 	print_sequence(f, 4 * LIMIT);
 	uint64_t first = hub_first_offset(f->hub);
 	fixture_close(f);
 	write_header(f, 0);
 	fixture_open(f);
 	assert_int_equal(hub_first_offset(f->hub), first);
+	assert_int_equal(hub_find_boot(f->hub, 1, &boot, &err), -1);
+	assert_string_equal(err.msg, "channel \"serial0\" has no boot 1: it has 2 to 2");
 	assert_readable(f);
 	fixture_close(f);
 	assert_int_equal(unlinkat(f->dir, "serial0.idx", 0), 0);
