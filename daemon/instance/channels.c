@@ -153,18 +153,27 @@ void channels_set_final(struct instance *inst)
 			hub_set_final(inst->channels[i]->hub, final);
 }
 
+static bool channels_is_read(const struct instance_channel *channel)
+{
+	return channel->hub != NULL && (hub_cursor_count(channel->hub) > 0 || hub_has_writer(channel->hub));
+}
+
+bool instance_is_read(const struct instance *inst)
+{
+	for (size_t i = 0; i < inst->channel_count; i++)
+		if (channels_is_read(inst->channels[i]))
+			return true;
+	return false;
+}
+
 void instance_trim(struct instance *inst)
 {
-	bool is_read = false;
 	if (!instance_is_over(inst))
 		return;
-	for (size_t i = 0; i < inst->channel_count; i++) {
-		struct instance_channel *channel = inst->channels[i];
-		if (channel->hub != NULL && hub_cursor_count(channel->hub) == 0 && !hub_has_writer(channel->hub))
-			channels_close(channel);
-		is_read = is_read || channel->hub != NULL;
-	}
-	if (!is_read && inst->log_dir >= 0) { /* thousands of ended instances keep no descriptor */
+	for (size_t i = 0; i < inst->channel_count; i++)
+		if (!channels_is_read(inst->channels[i]))
+			channels_close(inst->channels[i]);
+	if (!instance_is_read(inst) && inst->log_dir >= 0) { /* thousands of ended instances keep no descriptor */
 		close(inst->log_dir);
 		inst->log_dir = -1;
 	}

@@ -56,7 +56,9 @@ struct instance {
 	struct proc *proc;        /* INST_HOLDS_PROC */
 	struct driver_link *link; /* INST_HOLDS_LINK */
 	const struct driver_ops *driver;
-	int log_dir; /* -1: not opened */
+	int log_dir;              /* -1: not opened */
+	uint64_t disk_bytes;      /* of data directory and logs … */
+	uint32_t disk_bytes_boot; /* … after this boot; 0: not measured */
 
 	struct instance_channel **channels;
 	size_t channel_count;

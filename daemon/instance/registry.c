@@ -15,6 +15,7 @@
 #include "config/nearest.h"
 #include "instance/leftover.h"
 #include "instance/priv.h"
+#include "instance/retention.h"
 #include "wire/mem.h"
 
 #define REGISTRY_ROWS_MAX 100000
@@ -27,6 +28,7 @@ struct registry {
 	unsigned last_fresh;
 	struct timer *sweep; /* deferred: an observer may look at the instance still */
 	struct registry_observer *observers;
+	struct retention *retention; /* NULL: no settings */
 };
 
 /* Its first start was refused: whoever asked has been told, nobody else knows of it. */
@@ -68,6 +70,9 @@ struct registry *registry_new(const struct registry_config *config)
 		.ctx = registry,
 	};
 	registry->sweep = timer_new(config->base, registry_sweep, registry);
+	struct retention_config retention = { config->base, registry, config->settings };
+	if (config->settings != NULL)
+		registry->retention = retention_new(&retention);
 	return registry;
 }
 
@@ -76,6 +81,7 @@ void registry_free(struct registry *registry)
 	if (registry == NULL)
 		return;
 	registry->observers = NULL;
+	retention_free(registry->retention);
 	while (registry->count > 0) /* what a pending request of one finds must not be one that is gone */
 		instance_free(registry->rows[--registry->count]);
 	timer_free(registry->sweep);
@@ -400,6 +406,11 @@ size_t registry_count(const struct registry *registry)
 	return registry->count;
 }
 
+struct instance *registry_row(const struct registry *registry, size_t i)
+{
+	return registry->rows[i];
+}
+
 size_t registry_running(const struct registry *registry)
 {
 	size_t running = 0;
@@ -502,4 +513,5 @@ void registry_adopt(struct registry *registry)
 		closedir(dir);
 	free(path);
 	registry_clear_run_dirs(registry);
+	retention_look(registry->retention);
 }
