@@ -57,6 +57,21 @@ static bool dirs_is_dot(const char *name)
 	return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
 }
 
+uint64_t dirs_disk_bytes(const char *path)
+{
+	uint64_t bytes = 0;
+	DIR *dir = opendir(path);
+	if (dir == NULL)
+		return 0;
+	for (struct dirent *entry = readdir(dir); entry != NULL; entry = readdir(dir)) {
+		struct stat st;
+		if (!dirs_is_dot(entry->d_name) && fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+			bytes += (uint64_t)st.st_blocks * 512;
+	}
+	closedir(dir);
+	return bytes;
+}
+
 int dirs_remove(const char *path, struct err *err)
 {
 	DIR *dir = opendir(path);

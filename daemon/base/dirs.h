@@ -2,11 +2,15 @@
 /* Directories of the daemon's own: nobody else writes in them. */
 #pragma once
 
+#include <stdint.h>
+
 #include "wire/err.h"
 
 /* Makes it and its parents, 0700. */
 int dirs_make(const char *path, struct err *err) __attribute__((warn_unused_result));
 /* Opens it; CLOEXEC. */
 int dirs_open(const char *path, int *fd, struct err *err) __attribute__((warn_unused_result));
+/* What the files in it take on disk; 0 when it cannot be read. */
+uint64_t dirs_disk_bytes(const char *path);
 /* Removes it with the files in it (one level, no sub-directories). No error when it is not there. */
 int dirs_remove(const char *path, struct err *err) __attribute__((warn_unused_result));

@@ -59,3 +59,12 @@ ssize_t file_write(int fd, const void *buf, size_t len, uint64_t offset)
 	}
 	return (ssize_t)done;
 }
+
+int file_punch(int fd, uint64_t from, uint64_t to)
+{
+	int rc;
+	do
+		rc = fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)from, (off_t)(to - from));
+	while (rc < 0 && errno == EINTR);
+	return rc < 0 ? -errno : 0;
+}

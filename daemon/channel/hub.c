@@ -10,8 +10,7 @@
 #include "loop/timer.h"
 #include "wire/mem.h"
 
-#define HUB_TIME_STEP_MS 10  /* at most one time is noted in this time */
-#define HUB_NAME_MAX     200 /* with ".idx.bad" still a file name */
+#define HUB_NAME_MAX 200 /* with ".idx.bad" still a file name */
 
 /* ---------------------------------------------------------------- telling the outside */
 
@@ -32,13 +31,30 @@ void hub_leave(struct hub *hub)
 		free(hub);
 }
 
-static void hub_tell_trouble(struct hub *hub)
+void hub_tell_later(struct hub *hub, const struct err *err)
 {
-	struct err *err = hub->trouble;
-	hub->trouble = NULL;
-	if (err != NULL && hub->config.on_trouble != NULL)
-		hub->config.on_trouble(hub->config.ctx, err);
-	free(err);
+	struct trouble *trouble = xcalloc(1, sizeof(*trouble));
+	trouble->err = *err;
+	err_prefix(&trouble->err, "channel \"%s\"", hub->name);
+	STAILQ_INSERT_TAIL(&hub->troubles, trouble, next);
+	hub_schedule(hub);
+}
+
+static void hub_tell_troubles(struct hub *hub)
+{
+	struct trouble *trouble;
+	while ((trouble = STAILQ_FIRST(&hub->troubles)) != NULL) { /* none when the hub is freed */
+		STAILQ_REMOVE_HEAD(&hub->troubles, next);
+		if (hub->config.on_trouble != NULL)
+			hub->config.on_trouble(hub->config.ctx, &trouble->err);
+		free(trouble);
+	}
+}
+
+static void hub_forget_troubles(struct hub *hub)
+{
+	hub->config.on_trouble = NULL;
+	hub_tell_troubles(hub);
 }
 
 static void hub_tell_end(struct hub *hub)
@@ -57,7 +73,7 @@ static void hub_on_notify(evutil_socket_t fd, short what, void *ctx)
 	(void)fd, (void)what;
 	struct hub *hub = ctx;
 	hub_enter(hub);
-	hub_tell_trouble(hub);
+	hub_tell_troubles(hub);
 	if (!hub->is_freed)
 		writers_tell(hub);
 	if (!hub->is_freed && !cursors_tell(hub)) {
@@ -76,7 +92,7 @@ static void hub_note_time(struct hub *hub, uint64_t offset)
 {
 	uint64_t now_ms = clock_monotonic_ms();
 	hub->last_output_ms = now_ms;
-	if (hub->last_time_ms != 0 && now_ms - hub->last_time_ms < HUB_TIME_STEP_MS)
+	if (hub->last_time_ms != 0 && now_ms - hub->last_time_ms < index_time_step_ms(&hub->index))
 		return;
 	hub->last_time_ms = now_ms;
 	index_add_time(&hub->index, offset, clock_wall_ns());
@@ -89,6 +105,12 @@ static void hub_on_moved(void *ctx, uint64_t offset, bool first)
 	if (first)
 		input_saw_output(&hub->input);
 	cursors_wake(hub);
+	bound_check(hub);
+}
+
+static bool hub_on_full(void *ctx, int sys)
+{
+	return bound_make_room(ctx, sys);
 }
 
 static void hub_on_drained(void *ctx)
@@ -102,15 +124,10 @@ static void hub_on_drained(void *ctx)
 
 static void hub_on_trouble(void *ctx, const struct err *err)
 {
-	struct hub *hub = ctx;
-	if (hub->trouble == NULL)
-		hub->trouble = xmalloc(sizeof(*hub->trouble));
-	*hub->trouble = *err;
-	err_prefix(hub->trouble, "channel \"%s\"", hub->name);
-	hub_schedule(hub);
+	hub_tell_later(ctx, err);
 }
 
-static const struct pump_ops hub_pump_ops = { hub_on_moved, hub_on_drained, hub_on_trouble };
+static const struct pump_ops hub_pump_ops = { hub_on_moved, hub_on_full, hub_on_drained, hub_on_trouble };
 
 /* ---------------------------------------------------------------- opening, freeing */
 
@@ -133,9 +150,9 @@ static int hub_open_files(struct hub *hub, struct err *err)
 	free(index_file);
 	if (rc < 0)
 		return err_prefix(err, "channel \"%s\"", hub->name);
-	hub->log.first = hub->index.first_offset;
+	bound_settle(hub);
 	if (err_is_set(&repaired))
-		hub_on_trouble(hub, &repaired);
+		hub_tell_later(hub, &repaired);
 	return 0;
 }
 
@@ -148,11 +165,13 @@ static struct hub *hub_new(const struct hub_config *config)
 	TAILQ_INIT(&hub->waiting);
 	TAILQ_INIT(&hub->ready);
 	TAILQ_INIT(&hub->writers);
+	STAILQ_INIT(&hub->troubles);
 	log_init(&hub->log);
 	index_init(&hub->index);
 	pump_init(&hub->pump, config->base, &hub->log, &hub_pump_ops, hub);
 	input_init(&hub->input, config->base, &writer_input_ops, hub);
 	event_assign(&hub->notify, config->base, -1, EV_TIMEOUT, hub_on_notify, hub);
+	event_assign(&hub->report, config->base, -1, EV_TIMEOUT, bound_report, hub);
 	return hub;
 }
 
@@ -176,13 +195,14 @@ void hub_free(struct hub *hub)
 	hub_enter(hub);
 	hub->is_freed = true;
 	event_del(&hub->notify);
+	event_del(&hub->report);
 	pump_stop(&hub->pump);
 	input_close(&hub->input);
 	writers_abandon(hub);
 	cursors_abandon(hub);
 	index_fini(&hub->index);
 	log_fini(&hub->log);
-	free(hub->trouble);
+	hub_forget_troubles(hub);
 	free(hub->name);
 	hub_leave(hub);
 }
@@ -207,8 +227,14 @@ static int hub_check_idle(const struct hub *hub, uint32_t boot, struct err *err)
 static int hub_mark_boot(struct hub *hub, uint32_t number, bool explicit_start, struct err *err)
 {
 	struct index_boot boot = { number, hub->log.end, clock_wall_ns(), explicit_start };
-	if (index_add_boot(&hub->index, &boot, err) < 0)
+	struct err full = ERR_INIT;
+	while (index_add_boot(&hub->index, &boot, &full) < 0) {
+		if (bound_make_room(hub, full.sys))
+			continue;
+		if (err != NULL)
+			*err = full;
 		return err_prefix(err, "channel \"%s\"", hub->name);
+	}
 	hub->last_time_ms = 0; /* the boot's first byte gets a time of its own */
 	return 0;
 }
@@ -246,7 +272,7 @@ int hub_resume_boot(struct hub *hub, uint32_t boot, int out_fd, int in_fd, struc
 		uint64_t end = hub->log.end;
 		if (hub_mark_boot(hub, boot, false, &lost) == 0)
 			err_set(&lost, ERR_DATA_LOSS, "the mark of boot %" PRIu32 " was lost: it now begins at offset %" PRIu64, boot, end);
-		hub_on_trouble(hub, &lost);
+		hub_tell_later(hub, &lost);
 	}
 	hub_take_fifos(hub, out_fd, in_fd);
 	return 0;
@@ -336,7 +362,8 @@ int hub_find_boot(const struct hub *hub, int32_t number, struct hub_boot *out, s
 	struct index_boot boot;
 	if (wanted < 1 || !index_find_boot(&hub->index, (uint32_t)wanted, &boot))
 		return hub_no_boot(hub, wanted < 1 ? number : wanted, err);
-	*out = (struct hub_boot){ boot.number, boot.offset, boot.time_ns, boot.explicit_start };
+	uint64_t offset = boot.offset > hub->log.first ? boot.offset : hub->log.first;
+	*out = (struct hub_boot){ boot.number, offset, boot.time_ns, boot.explicit_start };
 	return 0;
 }
 

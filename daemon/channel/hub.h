@@ -25,15 +25,17 @@ struct writer;
 
 struct hub_config {
 	struct event_base *base;
-	const char *name; /* channel name; plain file name */
-	int log_dir;      /* fd of the directory for NAME.log and NAME.idx; stays the caller's, must outlive the hub */
+	const char *name;     /* channel name; plain file name */
+	int log_dir;          /* fd of the directory for NAME.log and NAME.idx; stays the caller's, must outlive the hub */
+	uint64_t limit_bytes; /* newest bytes that are kept, and a little more: what is dropped is dropped in steps; 0: everything */
+	bool drop_oldest;     /* on a full disk the oldest bytes go, a quarter at a time; else the emulator waits */
 	/* Input lies unread in the FIFO though the guest could take it: wake the emulator (QEMU: any QMP command). Comes 10 ms after the
 	 * input, then at doubling intervals up to 1 s, at most ten times; anew with new input, three times more when output comes
 	 * after a pause. Where a wake helps, the rest of the input is helped along every millisecond. May be NULL. */
 	void (*on_input_stuck)(void *ctx);
 	/* Something to tell the owner: the log cannot be written (ENOSPC: the output stays in the FIFO, the emulator waits, it is tried
-	 * every second), it can be written again (code ERR_OK), a damaged index was repaired (DATA_LOSS: times, never bytes).
-	 * May be NULL. */
+	 * every second), it can be written again (code ERR_OK), bytes were dropped because the disk is full, the log cannot be kept within
+	 * its limit, a damaged index was repaired (DATA_LOSS: times, never bytes). May be NULL. */
 	void (*on_trouble)(void *ctx, const struct err *err);
 	/* The writer role went to somebody or became free. May be NULL. */
 	void (*on_writer)(void *ctx);
@@ -62,7 +64,7 @@ void hub_drop_boot(struct hub *hub);
 void hub_set_final(struct hub *hub, bool final);
 
 uint64_t hub_end_offset(const struct hub *hub);
-uint64_t hub_first_offset(const struct hub *hub); /* oldest byte still there */
+uint64_t hub_first_offset(const struct hub *hub); /* oldest byte still there; whoever reads the file himself keeps behind it */
 bool hub_is_writable(const struct hub *hub);      /* a boot with an in-FIFO is going on */
 unsigned hub_cursor_count(const struct hub *hub);
 bool hub_has_writer(const struct hub *hub);
@@ -73,7 +75,7 @@ uint32_t hub_last_boot(const struct hub *hub); /* number of the latest boot the 
 /* ---- positions */
 struct hub_boot {
 	uint32_t number;
-	uint64_t offset; /* of its first byte */
+	uint64_t offset; /* of its first byte, or of the first that is still there */
 	uint64_t time_ns;
 	bool explicit_start;
 };
@@ -96,7 +98,7 @@ struct chunk {
 	uint64_t boot_time_ns;
 };
 /* limit: offset at which reading ends (UINT64_MAX: none). times: chunks are cut at time and boot marks and carry them.
- * OUT_OF_RANGE when offset is beyond the end. An offset before hub_first_offset is moved to it. */
+ * OUT_OF_RANGE when offset is beyond the end. A cursor before hub_first_offset is moved to it, also later: a chunk's offset tells. */
 int cursor_open(struct hub *hub, uint64_t offset, uint64_t limit, bool times, const struct cursor_ops *ops, void *ctx, struct cursor **out,
 		struct err *err) __attribute__((warn_unused_result));
 /* Up to `size` bytes. 1: chunk filled; 0: nothing now; -1: read error. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What hub.c, cursor.c and writer.c share; nobody else includes it.
+ * What hub.c, cursor.c, writer.c and bound.c share; nobody else includes it.
  *
  * Callbacks to the outside run from the loop only, never from inside a function of hub.h (save hub_free). What is to be told is
  * remembered and hub_schedule() makes hub_on_notify() run, which tells a bounded number a turn. The outside may close and free
@@ -48,9 +48,15 @@ struct writer {
 	bool was_told; /* the role as its owner knows it */
 };
 
+struct trouble {
+	STAILQ_ENTRY(trouble) next;
+	struct err err;
+};
+
 LIST_HEAD(cursor_list, cursor);
 TAILQ_HEAD(cursor_queue, cursor);
 TAILQ_HEAD(writer_queue, writer);
+STAILQ_HEAD(trouble_queue, trouble);
 
 struct hub {
 	struct hub_config config;
@@ -78,13 +84,18 @@ struct hub {
 	bool is_ended; /* the boot's FIFO is drained: on_end_done is to be called */
 	void (*on_end_done)(void *ctx);
 	void *end_ctx;
-	struct err *trouble; /* to be told; NULL: nothing */
+	struct trouble_queue troubles; /* to be told */
+
+	bool bound_failed;      /* the log is beyond its limit and that was told */
+	uint64_t dropped_bytes; /* for want of room, not reported yet */
+	struct event report;    /* pending: the next report waits for it */
 
 	unsigned depth; /* rounds of callbacks on the stack */
 	bool is_freed;
 };
 
 void hub_schedule(struct hub *hub);
+void hub_tell_later(struct hub *hub, const struct err *err); /* through on_trouble */
 void hub_enter(struct hub *hub);
 void hub_leave(struct hub *hub); /* the hub may be gone after it */
 
@@ -92,6 +103,12 @@ void hub_leave(struct hub *hub); /* the hub may be gone after it */
 void cursors_wake(struct hub *hub);    /* who waits is to be told */
 bool cursors_tell(struct hub *hub);    /* false: more are to be told */
 void cursors_abandon(struct hub *hub); /* the hub is being freed */
+
+/* ---- bound.c */
+void bound_check(struct hub *hub);              /* bytes have come: drops the oldest where they are too many */
+void bound_settle(struct hub *hub);             /* log and index were opened: makes them agree on where the log begins */
+bool bound_make_room(struct hub *hub, int sys); /* the log cannot be written: whether it is worth another try at once */
+void bound_report(evutil_socket_t fd, short what, void *ctx);
 
 /* ---- writer.c */
 void writers_tell(struct hub *hub);

@@ -3,6 +3,10 @@
  * Every record carries the number of its boot, so the file is sorted by offset and by boot number at once, and both are found by
  * binary search with pread. A record never crosses a page and has a check sum: after a SIGKILL it is whole or absent, after a power
  * cut it is seen to be damaged. Byte order is the host's; the magic number differs on the other one.
+ *
+ * Records are dropped by one write of the header, which says at once where the log and where the index begins; then blocks are given back.
+ * The mark of the boot in which the log begins is written again before that, over the last record that is dropped: so order and numbers of
+ * the others stay, and links to the old place are known to mean the first record.
  */
 #include "channel/index.h"
 
@@ -19,8 +23,11 @@
 
 #define INDEX_MAGIC   UINT64_C(0x3158444955455750) /* "PWEUIDX1" */
 #define INDEX_NONE    UINT32_MAX
-#define INDEX_GAP_MAX 64 /* damaged records in a row that a search looks past */
-#define INDEX_STEPS   8  /* records that a hint may lag behind before a search is cheaper */
+#define INDEX_GAP_MAX 64                    /* damaged records in a row that a search looks past */
+#define INDEX_STEPS   8                     /* records that a hint may lag behind before a search is cheaper */
+#define INDEX_SPARE   (INDEX_KEEP_MAX / 16) /* forgotten at once, so that it is seldom */
+#define INDEX_BLOCK   4096                  /* holds the header; never given back */
+#define INDEX_PUNCH   65536                 /* what it takes to give blocks back */
 
 enum { INDEX_BOOT = 1, INDEX_EXPLICIT = 2 };
 
@@ -36,7 +43,8 @@ struct record {
 struct header {
 	uint64_t magic;
 	uint64_t first_offset;
-	uint32_t reserved[3];
+	uint32_t first;           /* record; once reserved and 0 */
+	uint32_t start_offset[2]; /* of the latest explicit start, low half first, for when its mark is gone; the same */
 	uint32_t check;
 };
 
@@ -59,7 +67,7 @@ static uint64_t index_position(uint32_t at)
 
 static bool index_get(const struct index *index, uint32_t at, struct record *out)
 {
-	return at < index->count && file_read(index->fd, out, sizeof(*out), index_position(at)) == sizeof(*out) &&
+	return at >= index->first && at < index->count && file_read(index->fd, out, sizeof(*out), index_position(at)) == sizeof(*out) &&
 	       out->check == index_check(out);
 }
 
@@ -78,6 +86,19 @@ static bool index_get_before(const struct index *index, uint32_t low, uint32_t a
 	return false;
 }
 
+/* The mark of a record's boot; one that had to move is the first record. */
+static bool index_get_mark(const struct index *index, const struct record *record, struct record *out, uint32_t *at)
+{
+	const uint32_t places[] = { record->link, index->first };
+	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+		if (index_get(index, places[i], out) && (out->flags & INDEX_BOOT) && out->boot == record->boot) {
+			*at = places[i];
+			return true;
+		}
+	}
+	return false;
+}
+
 static bool record_is_after_offset(const struct record *record, uint64_t offset)
 {
 	return record->offset > offset;
@@ -91,7 +112,7 @@ static bool record_is_after_boot(const struct record *record, uint64_t boot)
 /* The first record that is after `key`; count if none. Damaged records are taken for what their left neighbour is. */
 static uint32_t index_search(const struct index *index, bool (*is_after)(const struct record *record, uint64_t key), uint64_t key)
 {
-	uint32_t low = 0, high = index->count;
+	uint32_t low = index->first, high = index->count;
 	while (low < high) {
 		uint32_t middle = low + (high - low) / 2, at;
 		struct record record;
@@ -124,9 +145,9 @@ void index_fini(struct index *index)
 static uint32_t index_good_count(const struct index *index, uint64_t log_end)
 {
 	struct record record;
-	if (index->count == 0 || (index_get(index, index->count - 1, &record) && record.offset <= log_end))
+	if (index->count == index->first || (index_get(index, index->count - 1, &record) && record.offset <= log_end))
 		return index->count;
-	uint32_t low = 0, high = index->count;
+	uint32_t low = index->first, high = index->count;
 	while (low < high) {
 		uint32_t middle = low + (high - low) / 2;
 		if (index_get(index, middle, &record) && record.offset <= log_end)
@@ -148,12 +169,12 @@ static void index_load_last(struct index *index)
 {
 	struct record record, mark;
 	uint32_t at;
-	if (index->count == 0 || !index_get_before(index, 0, index->count - 1, &record, &at))
+	if (index->count == index->first || !index_get_before(index, index->first, index->count - 1, &record, &at))
 		return;
 	if (!(record.flags & INDEX_BOOT)) {
-		at = record.link;
-		if (!index_get(index, at, &record) || !(record.flags & INDEX_BOOT))
+		if (!index_get_mark(index, &record, &mark, &at))
 			return;
+		record = mark;
 	}
 	index_set_last(index, &record, at);
 	if (index_get(index, record.link, &mark) && (mark.flags & INDEX_EXPLICIT)) {
@@ -213,10 +234,12 @@ static int index_load(struct index *index, int dir, uint64_t size, uint64_t log_
 	}
 	if (header.magic != INDEX_MAGIC || header.check != index_check(&header))
 		return index_set_aside(index, dir, repaired, err);
-	index->has_header = true;
 	index->first_offset = header.first_offset < log_end ? header.first_offset : log_end;
 	uint64_t count = (size - sizeof(header)) / sizeof(struct record);
 	index->count = count < INDEX_NONE ? (uint32_t)count : INDEX_NONE;
+	index->has_header = header.first <= index->count; /* else the power went, and what comes needs another one */
+	index->first = index->has_header ? header.first : index->count;
+	index->start_offset = header.start_offset[0] | (uint64_t)header.start_offset[1] << 32;
 	if (index_cut(index, size, log_end, repaired, err) < 0)
 		return -1;
 	index_load_last(index);
@@ -235,21 +258,87 @@ int index_open(struct index *index, int dir, const char *file, uint64_t log_end,
 
 /* ---------------------------------------------------------------- writing */
 
-static int index_write_header(struct index *index)
+static int index_write_header(struct index *index, uint32_t first, uint64_t first_offset)
 {
-	struct header header = { .magic = INDEX_MAGIC, .first_offset = index->first_offset };
+	struct header header = { .magic = INDEX_MAGIC,
+				 .first_offset = first_offset,
+				 .first = first,
+				 .start_offset = { (uint32_t)index->start_offset, (uint32_t)(index->start_offset >> 32) } };
 	header.check = index_check(&header);
 	ssize_t n = file_write(index->fd, &header, sizeof(header), 0);
 	if (n != sizeof(header))
 		return n < 0 ? (int)n : -ENOSPC;
 	index->has_header = true;
+	index->first = first;
+	index->first_offset = first_offset;
 	return 0;
+}
+
+/* Gives back the blocks of dropped records. That it cannot be done is no matter: they are small. */
+static void index_punch(struct index *index)
+{
+	uint64_t to = index_position(index->first) / INDEX_BLOCK * INDEX_BLOCK;
+	if (to < index->punched + INDEX_PUNCH)
+		return;
+	index->punched = to;
+	(void)file_punch(index->fd, INDEX_BLOCK, to);
+}
+
+/* Everything before `keep` is about to be dropped. The mark of its boot, if that is among it, is written into the record before, which
+ * stays then. *first: the record that is the first from now on; *from: where that was until now. 0 or -errno. */
+static int index_move_mark(struct index *index, uint32_t keep, uint32_t *first, uint32_t *from)
+{
+	struct record record, mark;
+	uint32_t at;
+	*first = *from = keep;
+	if (keep == index->first || !index_get(index, keep, &record) || (record.flags & INDEX_BOOT) ||
+	    !index_get_mark(index, &record, &mark, &at) || at >= keep)
+		return 0;
+	*first = keep - 1;
+	*from = at;
+	if (at == keep - 1)
+		return 0;
+	ssize_t n = file_write(index->fd, &mark, sizeof(mark), index_position(keep - 1));
+	return n == sizeof(mark) ? 0 : n < 0 ? (int)n : -ENOSPC;
+}
+
+/* What had record number `from` is now the first one. */
+static uint32_t index_renumber(const struct index *index, uint32_t record, uint32_t from)
+{
+	if (record == from)
+		return index->first;
+	return record < index->first ? INDEX_NONE : record;
+}
+
+static int index_drop_records(struct index *index, uint32_t keep, uint64_t first_offset)
+{
+	uint32_t first, from;
+	int rc = index_move_mark(index, keep, &first, &from);
+	if (rc == 0)
+		rc = index_write_header(index, first, first_offset);
+	if (rc < 0)
+		return rc;
+	index->last_record = index_renumber(index, index->last_record, from);
+	index->start_record = index_renumber(index, index->start_record, from);
+	index_punch(index);
+	return 0;
+}
+
+int index_drop(struct index *index, uint64_t first_offset)
+{
+	/* The last record at or before it says when the first byte that is left was written. */
+	uint32_t next = index_search(index, record_is_after_offset, first_offset);
+	return index_drop_records(index, next > index->first ? next - 1 : index->first, first_offset);
 }
 
 /* 0 or -errno. A record written in part is overwritten by the next. */
 static int index_append(struct index *index, struct record *record)
 {
-	int rc = index->has_header ? 0 : index_write_header(index);
+	int rc = 0;
+	if (!index->has_header)
+		rc = index_write_header(index, index->first, index->first_offset);
+	else if (index->count - index->first >= INDEX_KEEP_MAX)
+		rc = index_drop_records(index, index->count - INDEX_KEEP_MAX + INDEX_SPARE, index->first_offset);
 	if (rc < 0)
 		return rc;
 	if (index->count == INDEX_NONE)
@@ -268,9 +357,22 @@ void index_add_time(struct index *index, uint64_t offset, uint64_t time_ns)
 	(void)index_append(index, &record);
 }
 
+unsigned index_time_step_ms(const struct index *index)
+{
+	static const struct {
+		uint32_t below;
+		unsigned step_ms;
+	} steps[] = { { 1u << 16, 10 }, { 1u << 18, 100 }, { 1u << 19, 1000 } };
+	uint32_t records = index->count - (index->last_record != INDEX_NONE ? index->last_record : index->first);
+	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++)
+		if (records < steps[i].below)
+			return steps[i].step_ms;
+	return 10000;
+}
+
 int index_add_boot(struct index *index, const struct index_boot *boot, struct err *err)
 {
-	uint32_t start = boot->explicit_start ? index->count : index->start_record;
+	uint32_t start = boot->explicit_start ? index->count : index->start_record; /* this, or any one that is gone: see the header */
 	struct record record = { .offset = boot->offset,
 				 .time_ns = boot->time_ns,
 				 .boot = boot->number,
@@ -337,12 +439,12 @@ void index_locate(const struct index *index, uint64_t offset, uint32_t *hint, st
 	*out = (struct index_span){ .next = UINT64_MAX };
 	if (index_get(index, next, &record))
 		out->next = record.offset;
-	if (next == 0 || !index_get_before(index, 0, next - 1, &record, &at))
+	if (next == index->first || !index_get_before(index, index->first, next - 1, &record, &at))
 		return;
 	*hint = at;
 	out->time_ns = record.time_ns;
 	out->boot = record.boot;
-	if (!(record.flags & INDEX_BOOT) && !index_get(index, record.link, &record))
-		return;
-	out->boot_time_ns = record.time_ns;
+	struct record mark = record;
+	if ((record.flags & INDEX_BOOT) || index_get_mark(index, &record, &mark, &at))
+		out->boot_time_ns = mark.time_ns;
 }

@@ -65,10 +65,19 @@ static void pump_empty(struct pump *pump)
 	pump_wait(pump, NULL);
 }
 
+static ssize_t pump_move(struct pump *pump)
+{
+	ssize_t n;
+	do
+		n = log_splice(pump->log, pump->fd, PUMP_STEP_BYTES);
+	while (n < 0 && pump->ops->on_full(pump->ctx, (int)-n));
+	return n;
+}
+
 static void pump_step(struct pump *pump, bool first)
 {
 	uint64_t offset = pump->log->end;
-	ssize_t n = log_splice(pump->log, pump->fd, PUMP_STEP_BYTES);
+	ssize_t n = pump_move(pump);
 	if (n < 0) {
 		pump_trouble(pump, (int)-n);
 		return;

@@ -21,6 +21,8 @@
 struct pump_ops {
 	/* Bytes were moved; they begin at `offset`. first: nothing had come for a while. */
 	void (*on_moved)(void *ctx, uint64_t offset, bool first);
+	/* The log cannot be written (errno): true when it is worth another try at once. */
+	bool (*on_full)(void *ctx, int sys);
 	/* After pump_drain: the FIFO is empty. */
 	void (*on_drained)(void *ctx);
 	/* The log cannot be written: why. Code ERR_OK: it can be written again. Once for each change. */

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/dirs.h"
+#include "config/settings.h"
 #include "wire/mem.h"
 
 #define EMULATOR_TEXT_MAX 16384
@@ -46,6 +47,21 @@ static void channels_on_writer(void *ctx)
 	channel->has_writer = holder != NULL;
 }
 
+/* What the target says about its logs, where it does, else what the daemon's settings say. */
+static void channels_limit(const struct instance *inst, struct hub_config *config)
+{
+	const struct settings *settings = inst->env->settings;
+	const Pwemu__V1__LogPolicy *policy = inst->target != NULL ? inst->target->log : NULL;
+	if (settings != NULL) {
+		config->limit_bytes = settings->log_limit_bytes;
+		config->drop_oldest = settings->log_drop_oldest;
+	}
+	if (policy != NULL && policy->limit_bytes > 0)
+		config->limit_bytes = policy->limit_bytes;
+	if (policy != NULL && policy->full != PWEMU__V1__LOG_FULL__LOG_FULL_UNSPECIFIED)
+		config->drop_oldest = policy->full == PWEMU__V1__LOG_FULL__LOG_FULL_DROP_OLDEST;
+}
+
 int channels_open_dir(struct instance *inst, struct err *err)
 {
 	if (inst->log_dir >= 0)
@@ -71,6 +87,7 @@ int channels_open(struct instance *inst, struct instance_channel *channel, struc
 		.on_writer = channels_on_writer,
 		.ctx = channel,
 	};
+	channels_limit(inst, &config);
 	if (hub_open(&config, &channel->hub, err) < 0)
 		return err_prefix(err, "channel \"%s\"", channel->name);
 	hub_set_final(channel->hub, inst_state_row(inst->state)->is_over);
@@ -82,6 +99,7 @@ static void channels_close(struct instance_channel *channel)
 	if (channel->hub == NULL)
 		return;
 	channel->offset = hub_end_offset(channel->hub);
+	channel->first_offset = hub_first_offset(channel->hub);
 	hub_free(channel->hub);
 	channel->hub = NULL;
 }
@@ -148,18 +166,27 @@ void channels_set_final(struct instance *inst)
 			hub_set_final(inst->channels[i]->hub, final);
 }
 
+static bool channels_is_read(const struct instance_channel *channel)
+{
+	return channel->hub != NULL && (hub_cursor_count(channel->hub) > 0 || hub_has_writer(channel->hub));
+}
+
+bool instance_is_read(const struct instance *inst)
+{
+	for (size_t i = 0; i < inst->channel_count; i++)
+		if (channels_is_read(inst->channels[i]))
+			return true;
+	return false;
+}
+
 void instance_trim(struct instance *inst)
 {
-	bool is_read = false;
 	if (!instance_is_over(inst))
 		return;
-	for (size_t i = 0; i < inst->channel_count; i++) {
-		struct instance_channel *channel = inst->channels[i];
-		if (channel->hub != NULL && hub_cursor_count(channel->hub) == 0 && !hub_has_writer(channel->hub))
-			channels_close(channel);
-		is_read = is_read || channel->hub != NULL;
-	}
-	if (!is_read && inst->log_dir >= 0) { /* thousands of ended instances keep no descriptor */
+	for (size_t i = 0; i < inst->channel_count; i++)
+		if (!channels_is_read(inst->channels[i]))
+			channels_close(inst->channels[i]);
+	if (!instance_is_read(inst) && inst->log_dir >= 0) { /* thousands of ended instances keep no descriptor */
 		close(inst->log_dir);
 		inst->log_dir = -1;
 	}

@@ -37,10 +37,10 @@ static Pwemu__V1__Channel *describe_channel(const struct instance *inst, struct 
 	out->log = describe_log_path(inst, channel);
 	out->path = channel->endpoint_kind == ENDPOINT_PTY ? xstrdup(channel->pty_path) : describe_socket_path(inst, channel);
 	out->offset = channel->hub != NULL ? hub_end_offset(channel->hub) : channel->offset;
+	out->first_offset = channel->hub != NULL ? hub_first_offset(channel->hub) : channel->first_offset;
 	out->writable = channel->is_socket ? inst->proc != NULL : channel->hub != NULL && hub_is_writable(channel->hub);
 	out->has_writer = channel->hub != NULL && hub_has_writer(channel->hub);
 	out->writer = (char *)(uintptr_t)(out->has_writer ? writer_holder(channel->hub) : "");
-	out->first_offset = channel->hub != NULL ? hub_first_offset(channel->hub) : 0;
 	out->readers = channel->hub != NULL ? hub_cursor_count(channel->hub) : 0;
 	return out;
 }

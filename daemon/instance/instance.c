@@ -73,6 +73,31 @@ Pwemu__V1__End *instance_end(const struct instance *inst)
 	return inst->has_end ? ends_last(&inst->ends) : NULL;
 }
 
+uint64_t instance_ended_ns(const struct instance *inst)
+{
+	return inst->ended_ns;
+}
+bool instance_is_fresh(const struct instance *inst)
+{
+	return inst->request != NULL && inst->request->fresh;
+}
+
+bool instance_has_disk_bytes(const struct instance *inst)
+{
+	return inst->disk_bytes_boot == inst->boot;
+}
+
+uint64_t instance_disk_bytes(struct instance *inst)
+{
+	if (!instance_has_disk_bytes(inst)) {
+		char *path = instance_data_path(inst);
+		inst->disk_bytes = dirs_disk_bytes(path);
+		inst->disk_bytes_boot = inst->boot;
+		free(path);
+	}
+	return inst->disk_bytes;
+}
+
 const char *instance_eol(const struct instance *inst)
 {
 	return inst->target != NULL && inst->target->eol[0] != '\0' ? inst->target->eol : "cr";

@@ -67,6 +67,13 @@ pid_t instance_pid(const struct instance *inst);
 const struct err *instance_start_error(const struct instance *inst);
 /* Connection that keeps it alive, 0 if none. */
 uint64_t instance_keeper(const struct instance *inst);
+/* When it ended for good, in nanoseconds since the Unix epoch; 0 while it lives. */
+uint64_t instance_ended_ns(const struct instance *inst);
+/* It got its name by itself (StartRequest.fresh). */
+bool instance_is_fresh(const struct instance *inst);
+/* What the logs of an ended instance take on disk; measured once. */
+uint64_t instance_disk_bytes(struct instance *inst);
+bool instance_has_disk_bytes(const struct instance *inst); /* it has been measured */
 /* From now on it lives as long as this connection. */
 void instance_keep(struct instance *inst, uint64_t connection);
 /* A start under another name in the same working directory. */
@@ -97,5 +104,7 @@ int instance_hub(struct instance *inst, const char *name, struct hub **out, cons
 const char *instance_eol(const struct instance *inst);
 bool instance_channel_takes_input(const struct instance *inst, const char *name);
 bool instance_channel_needs_control(const struct instance *inst, const char *name);
+/* Somebody reads one of its logs. */
+bool instance_is_read(const struct instance *inst);
 /* Closes the logs of an ended instance that nobody reads. */
 void instance_trim(struct instance *inst);

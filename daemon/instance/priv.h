@@ -17,11 +17,12 @@ struct instance_channel {
 	char name[PLAN_NAME_MAX];
 	enum channel_kind kind;
 	bool has_input;
-	bool is_socket;   /* reached by NAME.sock in the run directory; has no log */
-	bool is_draining; /* its hub has not reported the end of the boot yet */
-	bool has_writer;  /* as it was told last */
-	struct hub *hub;  /* NULL: not opened */
-	uint64_t offset;  /* end of the log while it is not opened */
+	bool is_socket;        /* reached by NAME.sock in the run directory; has no log */
+	bool is_draining;      /* its hub has not reported the end of the boot yet */
+	bool has_writer;       /* as it was told last */
+	struct hub *hub;       /* NULL: not opened */
+	uint64_t offset;       /* end of the log while it is not opened */
+	uint64_t first_offset; /* its beginning, likewise */
 	struct instance *inst;
 
 	/* Its endpoint; INST_HOLDS_ENDPOINTS. Kind and port stay after the end, so that a later start asks for the same port. */
@@ -79,7 +80,9 @@ struct instance {
 	struct driver_link *link; /* INST_HOLDS_LINK */
 	struct hang *hang;        /* as the link */
 	const struct driver_ops *driver;
-	int log_dir; /* -1: not opened */
+	int log_dir;              /* -1: not opened */
+	uint64_t disk_bytes;      /* of data directory and logs … */
+	uint32_t disk_bytes_boot; /* … after this boot; 0: not measured */
 
 	struct instance_channel **channels;
 	size_t channel_count;

@@ -17,6 +17,7 @@
 #include "instance/journal.h"
 #include "instance/leftover.h"
 #include "instance/priv.h"
+#include "instance/retention.h"
 #include "wire/mem.h"
 
 #define REGISTRY_ROWS_MAX     100000
@@ -30,6 +31,7 @@ struct registry {
 	unsigned last_fresh;
 	struct timer *sweep; /* deferred: an observer may look at the instance still */
 	struct registry_observer *observers;
+	struct retention *retention; /* NULL: no settings */
 };
 
 /* Its first start was refused: whoever asked has been told, nobody else knows of it. */
@@ -71,6 +73,9 @@ struct registry *registry_new(const struct registry_config *config)
 		.ctx = registry,
 	};
 	registry->sweep = timer_new(config->base, registry_sweep, registry);
+	struct retention_config retention = { config->base, registry, config->settings };
+	if (config->settings != NULL)
+		registry->retention = retention_new(&retention);
 	return registry;
 }
 
@@ -79,6 +84,7 @@ void registry_free(struct registry *registry)
 	if (registry == NULL)
 		return;
 	registry->observers = NULL;
+	retention_free(registry->retention);
 	while (registry->count > 0) /* what a pending request of one finds must not be one that is gone */
 		instance_free(registry->rows[--registry->count]);
 	timer_free(registry->sweep);
@@ -408,6 +414,11 @@ size_t registry_count(const struct registry *registry)
 	return registry->count;
 }
 
+struct instance *registry_row(const struct registry *registry, size_t i)
+{
+	return registry->rows[i];
+}
+
 size_t registry_running(const struct registry *registry)
 {
 	size_t running = 0;
@@ -543,4 +554,5 @@ void registry_adopt(struct registry *registry)
 		continue;
 	free(path);
 	registry_clear_run_dirs(registry);
+	retention_look(registry->retention);
 }

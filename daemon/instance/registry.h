@@ -33,7 +33,8 @@ struct registry *registry_new(const struct registry_config *config);
 void registry_free(struct registry *registry);
 void registry_observe(struct registry *registry, struct registry_observer *observer); /* the caller's storage */
 
-/* Adopts what earlier daemons left. A record that cannot be used is set aside and reported; nothing stops the start-up. */
+/* Adopts what earlier daemons left. A record that cannot be used is set aside and reported; nothing stops the start-up. Retention begins
+ * with it (where there are settings). */
 void registry_adopt(struct registry *registry);
 
 /* See InstanceRef in common.proto. NOT_FOUND (no-instance) names what there is. Not from an observer; nor registry_list. */
@@ -49,6 +50,8 @@ void registry_remove(struct registry *registry, struct instance *inst);
 /* Sorted by project, then name; the array belongs to the caller. */
 struct instance **registry_list(struct registry *registry, size_t *count);
 size_t registry_count(const struct registry *registry);
+/* One of them, by a number below registry_count(); in no order, and only until one is made or removed. */
+struct instance *registry_row(const struct registry *registry, size_t i);
 size_t registry_running(const struct registry *registry);
 
 /* Stops what lives only as long as this connection. */

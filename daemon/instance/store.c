@@ -75,6 +75,7 @@ static Pwemu__V1__RecordChannel *store_channel(struct instance_channel *channel)
 	row->has_input = channel->has_input;
 	row->is_socket = channel->is_socket;
 	row->offset = channel->hub != NULL ? hub_end_offset(channel->hub) : channel->offset;
+	row->first_offset = channel->hub != NULL ? hub_first_offset(channel->hub) : channel->first_offset;
 	row->endpoint = (char *)(uintptr_t)endpoint_kind_name(channel->endpoint_kind);
 	row->port = channel->port;
 	row->path = channel->pty_path;
@@ -263,6 +264,7 @@ static void store_apply_channels(struct instance *inst, const Pwemu__V1__Record 
 		const Pwemu__V1__RecordChannel *row = record->channel_rows[i];
 		struct instance_channel *channel = store_add_channel(inst, row->name, row->kind);
 		channel->has_input = row->has_input;
+		channel->first_offset = row->first_offset;
 		channel->is_socket = row->is_socket;
 		channel->offset = row->offset;
 		(void)endpoint_kind_parse(row->endpoint, &channel->endpoint_kind);

@@ -185,6 +185,8 @@ static int read_open(struct tap *tap, struct hub *hub, const Pwemu__V1__ReadRequ
 	uint64_t from, limit = request->follow ? UINT64_MAX : hub_end_offset(hub);
 	if (position_resolve(hub, request->from, &from, err) < 0)
 		return -1;
+	if (from < hub_first_offset(hub))
+		from = hub_first_offset(hub); /* the boot that is read is the one of the first byte that is left */
 	if (request->one_boot) {
 		uint64_t boot_end = position_boot_end(hub, position_boot(hub, request->from, from));
 		limit = boot_end < limit ? boot_end : limit;

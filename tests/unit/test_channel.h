@@ -30,6 +30,8 @@ struct fixture {
 	struct event_base *base;
 	struct event *tick; /* ends a turn of the loop in which nothing happens */
 	struct hub *hub;
+	uint64_t limit_bytes; /* of the hub that is opened next, as the next one */
+	bool drop_oldest;
 	int guest_out; /* the emulator's ends */
 	int guest_in;
 	unsigned troubles;
@@ -75,6 +77,8 @@ static inline struct hub_config fixture_config(struct fixture *f)
 	return (struct hub_config){ .base = f->base,
 				    .name = "serial0",
 				    .log_dir = f->dir,
+				    .limit_bytes = f->limit_bytes,
+				    .drop_oldest = f->drop_oldest,
 				    .on_input_stuck = fixture_on_stuck,
 				    .on_trouble = fixture_on_trouble,
 				    .on_writer = fixture_on_writer,
@@ -234,6 +238,45 @@ static inline int fifo_unread(int fd)
 	int n = -1;
 	assert_int_equal(ioctl(fd, FIONREAD, &n), 0);
 	return n;
+}
+
+/* ---- a guest that prints a sequence of lines */
+
+enum { LINE = 16 };
+
+/* Line i of the sequence. */
+static inline void line_of(uint64_t i, char *out)
+{
+	out[LINE - 1] = '\n';
+	for (int at = LINE - 2; at >= 0; at--, i /= 10)
+		out[at] = (char)('0' + i % 10);
+}
+
+/* The bytes are those of the sequence at this offset. */
+static inline void assert_sequence(const char *bytes, size_t len, uint64_t offset)
+{
+	char wanted[LINE];
+	for (size_t i = 0; i < len; i++) {
+		if (i == 0 || (offset + i) % LINE == 0)
+			line_of((offset + i) / LINE, wanted);
+		if (bytes[i] != wanted[(offset + i) % LINE])
+			fail_msg("byte %llu is 0x%02x, not '%c'", (unsigned long long)(offset + i), bytes[i], wanted[(offset + i) % LINE]);
+	}
+}
+
+/* What the log has from `first` on; returns where it ends. */
+static inline uint64_t assert_log_is_sequence(struct fixture *f, uint64_t first)
+{
+	static char block[65536];
+	int fd = openat(f->dir, "serial0.log", O_RDONLY | O_CLOEXEC);
+	ssize_t n;
+	assert_true(fd >= 0);
+	while ((n = pread(fd, block, sizeof(block), (off_t)first)) > 0) {
+		assert_sequence(block, (size_t)n, first);
+		first += (uint64_t)n;
+	}
+	close(fd);
+	return first;
 }
 
 /* ---- a reader that keeps what it read */

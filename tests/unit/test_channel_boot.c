@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Boots of a channel from FIFO to log: marks, ends, a log that cannot be written, files that cannot be opened, and rest when idle. */
 #include <errno.h>
-#include <sched.h>
 #include <signal.h>
-#include <sys/mount.h>
 #include <sys/resource.h>
 
 #include "test_channel.h"
+#include "test_small_fs.h"
 
 static void assert_log(struct fixture *f, const char *text)
 {
@@ -330,43 +329,11 @@ static void test_drop_does_not_wait(void **state)
 	assert_int_equal(fixture_timers(f), 0);
 }
 
-static bool write_text(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-	bool is_done = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
-	if (fd >= 0)
-		close(fd);
-	return is_done;
-}
-
-/* Who is not root becomes it in a user namespace. */
-static bool may_mount(void)
-{
-	char uid_map[32], gid_map[32];
-	if (geteuid() == 0)
-		return true;
-	snprintf(uid_map, sizeof(uid_map), "0 %u 1", geteuid());
-	snprintf(gid_map, sizeof(gid_map), "0 %u 1", getegid());
-	return unshare(CLONE_NEWUSER | CLONE_NEWNS) == 0 && write_text("/proc/self/uid_map", uid_map) &&
-	       write_text("/proc/self/setgroups", "deny") && write_text("/proc/self/gid_map", gid_map);
-}
-
-/* A file system that is mounted nowhere, so that no namespace sees it and it goes with its last descriptor; -1: not allowed. */
-static int small_file_system(void)
-{
-	int mount_fd = -1, fs = may_mount() ? fsopen("tmpfs", FSOPEN_CLOEXEC) : -1;
-	if (fs >= 0 && fsconfig(fs, FSCONFIG_SET_STRING, "size", "64k", 0) == 0 && fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) == 0)
-		mount_fd = fsmount(fs, FSMOUNT_CLOEXEC, 0);
-	if (fs >= 0)
-		close(fs);
-	return mount_fd;
-}
-
 /* The same on a real full file system. */
 static void test_full_file_system(void **state)
 {
 	(void)state;
-	int mount_fd = small_file_system();
+	int mount_fd = small_file_system("tmpfs", "64k");
 	if (mount_fd < 0) {
 		print_message("optional: test_full_file_system: no file system of one's own is allowed here\n");
 		skip();

@@ -13,15 +13,7 @@
 
 #include "test_channel.h"
 
-enum { KILLS = 150, KILL_MAX_US = 4000, BACKLOG = 32768, LINE = 16 };
-
-/* Line i of the sequence. */
-static void line_of(uint64_t i, char *out)
-{
-	out[LINE - 1] = '\n';
-	for (int at = LINE - 2; at >= 0; at--, i /= 10)
-		out[at] = (char)('0' + i % 10);
-}
+enum { KILLS = 150, KILL_MAX_US = 4000, BACKLOG = 32768, LIMIT = 65536 };
 
 /* Prints in odd pieces, down to one byte, until the other end of `stop` is closed; finishes its block. */
 static void generator(struct fixture *f, int stop)
@@ -129,26 +121,9 @@ static void await_backlog(struct fixture *f)
 			fail_msg("the generator does not print");
 }
 
-static void check_log(struct fixture *f)
+/* The guest prints while one drainer after the other is killed; then the boot ends. Returns how many had moved something. */
+static unsigned kill_drainers(struct fixture *f)
 {
-	uint64_t size = log_size(f);
-	char line[LINE], wanted[LINE];
-	int fd = openat(f->dir, "serial0.log", O_RDONLY | O_CLOEXEC);
-	FILE *log = fdopen(fd, "r");
-	assert_non_null(log);
-	assert_int_equal(size % LINE, 0);
-	for (uint64_t i = 0; i < size / LINE; i++) {
-		assert_int_equal(fread(line, 1, LINE, log), LINE);
-		line_of(i, wanted);
-		if (memcmp(line, wanted, LINE) != 0)
-			fail_msg("line %llu of the log is %.15s", (unsigned long long)i, line);
-	}
-	fclose(log);
-}
-
-static void test_killed_at_any_moment(void **state)
-{
-	struct fixture *f = *state;
 	int stop[2], fifo = fixture_fifo(f, "out", &f->guest_out);
 	unsigned seed = (unsigned)time(NULL), moved = 0;
 	print_message("seed %u\n", seed);
@@ -180,18 +155,48 @@ static void test_killed_at_any_moment(void **state)
 	fixture_end_boot(f);
 	assert_int_equal(fifo_unread(f->guest_out), 0);
 	print_message("%d kills, %u of them after bytes had moved, %llu bytes\n", KILLS, moved, (unsigned long long)log_size(f));
-	assert_true(moved > KILLS / 2);
-	assert_int_equal(f->troubles, 0);
-	check_log(f);
+	return moved;
+}
+
+/* Every byte from the first that is left is there once, and the boot is known. */
+static void check_log(struct fixture *f)
+{
 	struct hub_boot boot;
+	struct err err = ERR_INIT;
+	uint64_t first = hub_first_offset(f->hub);
+	assert_int_equal(f->troubles, 0);
+	assert_int_equal(log_size(f) % LINE, 0);
+	assert_true(first < log_size(f));
+	assert_int_equal(assert_log_is_sequence(f, first), log_size(f));
 	assert_int_equal(hub_find_boot(f->hub, 0, &boot, &err), 0);
-	assert_int_equal(boot.offset, 0);
+	assert_int_equal(boot.number, 1);
+	assert_int_equal(boot.offset, first);
+	assert_true(boot.explicit_start && boot.time_ns > 0);
+}
+
+static void test_killed_at_any_moment(void **state)
+{
+	assert_true(kill_drainers(*state) > KILLS / 2);
+	check_log(*state);
+	assert_int_equal(hub_first_offset(((struct fixture *)*state)->hub), 0);
+}
+
+/* As before; the head of the log is dropped all the time. */
+static void test_killed_while_dropping(void **state)
+{
+	struct fixture *f = *state;
+	f->limit_bytes = LIMIT;
+	assert_true(kill_drainers(f) > KILLS / 2);
+	check_log(f);
+	assert_true(hub_first_offset(f->hub) > 0);
+	assert_true(log_size(f) - hub_first_offset(f->hub) >= LIMIT);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_killed_at_any_moment, fixture_setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_killed_while_dropping, fixture_setup, fixture_teardown),
 	};
 	return cmocka_run_group_tests_name("channel: SIGKILL", tests, NULL, NULL);
 }
