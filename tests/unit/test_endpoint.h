@@ -134,8 +134,8 @@ static inline size_t inbox_poll(struct inbox *inbox)
 static inline void guest_print_big(struct bench *b, uint64_t total)
 {
 	char block[4096];
-	uint64_t until_ms = test_now_ms() + DEADLINE_MS;
-	for (uint64_t at = 0; at < total && test_now_ms() < until_ms;) {
+	uint64_t give_up_ms = test_now_ms() + DEADLINE_MS;
+	for (uint64_t at = 0; at < total && test_now_ms() < give_up_ms;) {
 		size_t len = total - at < sizeof(block) ? (size_t)(total - at) : sizeof(block);
 		for (size_t i = 0; i < len; i++)
 			block[i] = big_byte(at + i);
