@@ -132,6 +132,14 @@ uint64_t cursor_offset(const struct cursor *cursor)
 	return cursor->offset;
 }
 
+void cursor_seek(struct cursor *cursor, uint64_t offset)
+{
+	struct hub *hub = cursor->hub;
+	cursor->offset = offset;
+	if (hub != NULL)
+		cursor_set_state(cursor, offset >= hub->log.end && offset < cursor->limit ? CURSOR_WAITING : CURSOR_TOLD);
+}
+
 bool cursor_is_at_end(const struct cursor *cursor)
 {
 	const struct hub *hub = cursor->hub;

@@ -6,7 +6,7 @@
  * them too. What serves them (struct endpoint) is of this daemon and of one hub. Readers are cursors into the log, input goes through
  * the hub's writer role, which an endpoint asks for with its first byte of input; until it has it, input stays unread.
  *
- * Callbacks come from the event loop.
+ * Callbacks come from the event loop; the endpoint must not be freed in there.
  */
 #pragma once
 
@@ -60,8 +60,8 @@ struct endpoint_config {
 	/* The party that comes first in a boot begins at the boot's first byte, later ones at the end. Whether one has come already in the
 	 * boot that runs (a new daemon takes over). */
 	bool had_party;
-	/* Somebody attached (true) or left, by its name for people: "tcp client of alice (127.0.0.1:40002)", "pty /dev/pts/3". May be NULL.
-	 */
+	/* Somebody attached (true) or left, by its name for people: "tcp client of uid 1000 (127.0.0.1:40002)", "pty /dev/pts/3". A user of
+	 * the PTY who has stayed since an earlier daemon told of it is counted, not told again. May be NULL. */
 	void (*on_party)(void *ctx, bool attached, const char *who);
 	/* Something to tell the owner: a stranger was refused, the endpoint is broken. May be NULL. */
 	void (*on_trouble)(void *ctx, const struct err *err);

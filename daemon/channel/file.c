@@ -8,10 +8,10 @@
 
 #define FILE_READ_TRIES 3
 
-int file_open(int dir, const char *name, uint64_t *size, struct err *err)
+static int file_open_as(int access, int dir, const char *name, uint64_t *size, struct err *err)
 {
 	/* O_NONBLOCK: a FIFO somebody has put there must not hold us. */
-	int fd = openat(dir, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK | O_CLOEXEC, 0600);
+	int fd = openat(dir, name, access | O_CREAT | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return err_sys(err, errno, "open \"%s\"", name);
 	struct stat st;
@@ -25,6 +25,16 @@ int file_open(int dir, const char *name, uint64_t *size, struct err *err)
 	}
 	close(fd);
 	return -1;
+}
+
+int file_open(int dir, const char *name, uint64_t *size, struct err *err)
+{
+	return file_open_as(O_RDWR, dir, name, size, err);
+}
+
+int file_open_reader(int dir, const char *name, uint64_t *size, struct err *err)
+{
+	return file_open_as(O_RDONLY, dir, name, size, err);
 }
 
 ssize_t file_read(int fd, void *buf, size_t len, uint64_t offset)

@@ -172,6 +172,7 @@ static struct hub *hub_new(const struct hub_config *config)
 	input_init(&hub->input, config->base, &writer_input_ops, hub);
 	event_assign(&hub->notify, config->base, -1, EV_TIMEOUT, hub_on_notify, hub);
 	event_assign(&hub->report, config->base, -1, EV_TIMEOUT, bound_report, hub);
+	event_assign(&hub->yield, config->base, -1, EV_TIMEOUT, writers_on_yield, hub);
 	return hub;
 }
 
@@ -196,6 +197,7 @@ void hub_free(struct hub *hub)
 	hub->is_freed = true;
 	event_del(&hub->notify);
 	event_del(&hub->report);
+	event_del(&hub->yield);
 	pump_stop(&hub->pump);
 	input_close(&hub->input);
 	writers_abandon(hub);

@@ -104,6 +104,9 @@ int cursor_open(struct hub *hub, uint64_t offset, uint64_t limit, bool times, co
 /* Up to `size` bytes. 1: chunk filled; 0: nothing now; -1: read error. */
 int cursor_read(struct cursor *cursor, void *buf, size_t size, struct chunk *chunk, struct err *err) __attribute__((warn_unused_result));
 uint64_t cursor_offset(const struct cursor *cursor);
+/* Goes on elsewhere, at most at the hub's end: back over what could not be passed on, or ahead over what was read by other means. At the
+ * end it waits as after a read that returned 0. */
+void cursor_seek(struct cursor *cursor, uint64_t offset);
 /* Nothing will come after what was read: the limit is reached, or the hub is final, its boot has ended and everything was read, or the
  * hub is gone. */
 bool cursor_is_at_end(const struct cursor *cursor);
@@ -117,7 +120,8 @@ struct writer_ops {
 	void (*on_role)(void *ctx, bool has_role, const char *reason);
 };
 /* A party that may write. It asks for the role at once: writer_has_role() tells whether it came; steal takes it from whoever has it. When
- * the holder closes, the role goes to who has waited longest. name: for people, "term of alice". PERMISSION_DENIED: read-only. */
+ * the holder closes, or yields, the role goes to who has waited longest. name: for people, "term of alice". PERMISSION_DENIED: read-only.
+ */
 int writer_open(struct hub *hub, const char *name, bool steal, const struct writer_ops *ops, void *ctx, struct writer **out,
 		struct err *err) __attribute__((warn_unused_result));
 bool writer_has_role(const struct writer *writer);
@@ -125,4 +129,10 @@ const char *writer_holder(const struct hub *hub); /* name of who has the role; N
 /* Hands bytes to the emulator; returns how many were taken (FIFO full, no boot: fewer or 0). Less than len: on_writable follows, with the
  * next boot if need be. Without the role: -1. */
 ssize_t writer_write(struct writer *writer, const void *buf, size_t len);
+/* As writer_write, with what lies unread in `from`, a PTY's master (non-blocking): the kernel moves it, nobody holds a byte meanwhile.
+ * When some is left, on_writable follows. -1, and errno: EPERM without the role, else `from` or the FIFO is broken and nothing follows. */
+ssize_t writer_splice(struct writer *writer, int from);
+/* From now on it has the role only while it writes: 5 s after its last byte (or after the role came) it yields to who waits, and asks
+ * again as the last. No timer runs while nobody waits. */
+void writer_set_yielding(struct writer *writer);
 void writer_close(struct writer *writer); /* takes NULL */

@@ -46,6 +46,8 @@ struct writer {
 	char *name;
 	char *reason;  /* of the last change of role */
 	bool was_told; /* the role as its owner knows it */
+	bool yields;
+	uint64_t active_ms; /* monotonic; when it wrote last, or the role came */
 };
 
 struct trouble {
@@ -77,6 +79,7 @@ struct hub {
 	bool wants_room;       /* the holder was given back bytes and waits for on_writable */
 	bool has_room;         /* … and there is room: to be told */
 	bool role_changed;     /* to be told */
+	struct event yield;    /* timer; pending while a holder that yields keeps others waiting */
 
 	uint64_t last_time_ms;   /* monotonic; of the last time noted in the index */
 	uint64_t last_output_ms; /* monotonic */
@@ -114,4 +117,5 @@ void bound_report(evutil_socket_t fd, short what, void *ctx);
 void writers_tell(struct hub *hub);
 void writers_abandon(struct hub *hub);
 void writers_boot_begun(struct hub *hub); /* who was refused for want of a boot may try again */
+void writers_on_yield(evutil_socket_t fd, short what, void *hub);
 extern const struct input_ops writer_input_ops;

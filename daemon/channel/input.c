@@ -7,6 +7,7 @@
 #include "channel/input.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdint.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -119,6 +120,19 @@ size_t input_write(struct input *input, const void *buf, size_t len)
 	if (taken > 0)
 		input_wrote(input, taken);
 	return taken;
+}
+
+ssize_t input_splice(struct input *input, int from, size_t max)
+{
+	ssize_t n;
+	if (input->fd < 0)
+		return 0;
+	do
+		n = splice(from, NULL, input->fd, NULL, max, SPLICE_F_NONBLOCK);
+	while (n < 0 && errno == EINTR);
+	if (n > 0)
+		input_wrote(input, (size_t)n);
+	return n >= 0 ? n : errno == EAGAIN ? 0 : -errno;
 }
 
 void input_await_room(struct input *input)

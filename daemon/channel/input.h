@@ -12,6 +12,7 @@
 #include <event2/event_struct.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 /* Each call is the last thing done in a callback of the loop: the input may be closed or destroyed in there. */
 struct input_ops {
@@ -39,6 +40,8 @@ bool input_is_open(const struct input *input);
 
 /* Bytes taken, 0 if none. */
 size_t input_write(struct input *input, const void *buf, size_t len);
+/* Moves up to `max` bytes from another descriptor. Bytes taken, 0 if none, -errno. */
+ssize_t input_splice(struct input *input, int from, size_t max);
 void input_await_room(struct input *input); /* on_room, once */
 void input_forget_room(struct input *input);
 /* The emulator prints again after a pause: it may look for input now. */

@@ -5,13 +5,17 @@
  */
 #include "channel/hub_priv.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 
+#include "loop/timer.h"
 #include "wire/mem.h"
 
 #define WRITER_NAME_MAX 100
 #define WRITER_CHUNK    65536 /* the most one call hands over */
+#define WRITER_YIELD_MS 5000
 
 /* ---------------------------------------------------------------- the role */
 
@@ -21,6 +25,29 @@ static void writer_set_reason(struct writer *writer, char *reason)
 	writer->reason = reason;
 }
 
+/* Who has waited longest; NULL: nobody. */
+static struct writer *writer_waiting(const struct hub *hub)
+{
+	struct writer *writer = TAILQ_FIRST(&hub->writers);
+	return writer != NULL && writer == hub->holder ? TAILQ_NEXT(writer, queue) : writer;
+}
+
+static uint64_t role_idle_ms(const struct hub *hub)
+{
+	return clock_monotonic_ms() - hub->holder->active_ms;
+}
+
+/* The timer of a holder that yields, only while somebody waits. */
+static void role_watch(struct hub *hub)
+{
+	event_del(&hub->yield);
+	if (hub->holder == NULL || !hub->holder->yields || writer_waiting(hub) == NULL)
+		return;
+	uint64_t idle_ms = role_idle_ms(hub), rest_ms = idle_ms < WRITER_YIELD_MS ? WRITER_YIELD_MS - idle_ms : 0;
+	struct timeval delay = { (time_t)(rest_ms / 1000), (suseconds_t)(rest_ms % 1000) * 1000 };
+	event_add(&hub->yield, &delay);
+}
+
 /* `writer` gets the role from whoever has it; NULL: it is free. Takes the reason of who gets it. */
 static void role_give(struct hub *hub, struct writer *writer, char *reason)
 {
@@ -28,21 +55,40 @@ static void role_give(struct hub *hub, struct writer *writer, char *reason)
 	hub->role_changed = true;
 	hub->wants_room = hub->has_room = false;
 	input_forget_room(&hub->input);
-	if (writer != NULL)
+	if (writer != NULL) {
+		writer->active_ms = clock_monotonic_ms();
 		writer_set_reason(writer, reason);
-	else
+	} else {
 		free(reason);
+	}
+	role_watch(hub);
 	hub_schedule(hub);
 }
 
 /* Who loses it may have it again after all who wait. */
-static void role_steal(struct hub *hub, struct writer *thief)
+static void role_pass(struct hub *hub, struct writer *writer, char *why_lost, char *why_given)
 {
 	struct writer *loser = hub->holder;
-	writer_set_reason(loser, xasprintf("%s has taken over", thief->name));
+	writer_set_reason(loser, why_lost);
 	TAILQ_REMOVE(&hub->writers, loser, queue);
 	TAILQ_INSERT_TAIL(&hub->writers, loser, queue);
-	role_give(hub, thief, xasprintf("taken from %s", loser->name));
+	role_give(hub, writer, why_given);
+}
+
+static void role_steal(struct hub *hub, struct writer *thief)
+{
+	role_pass(hub, thief, xasprintf("%s has taken over", thief->name), xasprintf("taken from %s", hub->holder->name));
+}
+
+void writers_on_yield(evutil_socket_t fd, short what, void *ctx)
+{
+	(void)fd, (void)what;
+	struct hub *hub = ctx;
+	struct writer *next = writer_waiting(hub);
+	if (role_idle_ms(hub) < WRITER_YIELD_MS)
+		role_watch(hub);
+	else
+		role_pass(hub, next, xasprintf("%s has waited", next->name), xasprintf("%s is silent", hub->holder->name));
 }
 
 static struct writer *writer_untold(const struct hub *hub)
@@ -141,6 +187,8 @@ int writer_open(struct hub *hub, const char *name, bool steal, const struct writ
 		role_give(hub, writer, NULL);
 	else if (steal)
 		role_steal(hub, writer);
+	else
+		role_watch(hub);
 	writer->was_told = hub->holder == writer; /* it asks when this returns */
 	*out = writer;
 	return 0;
@@ -156,17 +204,46 @@ const char *writer_holder(const struct hub *hub)
 	return hub->holder != NULL ? hub->holder->name : NULL;
 }
 
+static void writer_wrote(struct writer *writer, size_t taken, bool wants_more)
+{
+	struct hub *hub = writer->hub;
+	if (taken > 0)
+		writer->active_ms = clock_monotonic_ms();
+	if (!wants_more)
+		return;
+	hub->wants_room = true;
+	input_await_room(&hub->input);
+}
+
 ssize_t writer_write(struct writer *writer, const void *buf, size_t len)
 {
 	struct hub *hub = writer->hub;
 	if (!writer_has_role(writer))
 		return -1;
 	size_t taken = input_write(&hub->input, buf, len < WRITER_CHUNK ? len : WRITER_CHUNK);
-	if (taken < len) {
-		hub->wants_room = true;
-		input_await_room(&hub->input);
-	}
+	writer_wrote(writer, taken, taken < len);
 	return (ssize_t)taken;
+}
+
+ssize_t writer_splice(struct writer *writer, int from)
+{
+	int left = 0;
+	ssize_t taken = writer_has_role(writer) ? input_splice(&writer->hub->input, from, WRITER_CHUNK) : -EPERM;
+	if (taken >= 0 && ioctl(from, FIONREAD, &left) < 0)
+		taken = -errno;
+	if (taken < 0) {
+		errno = (int)-taken;
+		return -1;
+	}
+	writer_wrote(writer, (size_t)taken, left > 0);
+	return taken;
+}
+
+void writer_set_yielding(struct writer *writer)
+{
+	writer->yields = true;
+	if (writer_has_role(writer))
+		role_watch(writer->hub);
 }
 
 void writer_close(struct writer *writer)
@@ -179,6 +256,8 @@ void writer_close(struct writer *writer)
 		struct writer *next = TAILQ_FIRST(&hub->writers);
 		if (hub->holder == writer)
 			role_give(hub, next, next != NULL ? xasprintf("%s has left", writer->name) : NULL);
+		else
+			role_watch(hub);
 	}
 	free(writer->name);
 	free(writer->reason);

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * SO_REUSEADDR, so that connections in TIME_WAIT do not refuse a port. With it two sockets can both be bound, but only one can listen:
+ * listen(2) says EADDRINUSE to the other. SO_REUSEPORT would let both listen.
+ */
+#include "loop/ports.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <netinet/in.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define PORTS_BACKLOG 64
+
+static int ports_bind(int fd, uint16_t port)
+{
+	static const int on = 1;
+	struct sockaddr_in addr = { .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 || bind(fd, (const struct sockaddr *)&addr, sizeof(addr)) < 0)
+		return -1;
+	return listen(fd, PORTS_BACKLOG);
+}
+
+/* The listener, or -errno. */
+static int ports_try(uint16_t port)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd >= 0 && ports_bind(fd, port) == 0)
+		return fd;
+	int sys = errno;
+	if (fd >= 0)
+		close(fd);
+	return -sys;
+}
+
+static int ports_listen_on(uint16_t wanted, struct err *err)
+{
+	int fd = ports_try(wanted);
+	if (fd >= 0)
+		return fd;
+	if (fd != -EADDRINUSE)
+		return err_sys(err, -fd, "listen on port %u of 127.0.0.1", wanted);
+	err_set(err, ERR_ALREADY_EXISTS, "port %u of 127.0.0.1 is taken: choose another one, or none to be given one", wanted);
+	return err_reason(err, "port-taken");
+}
+
+/* Where the next search begins; a new daemon begins anywhere. */
+static uint32_t ports_next(void)
+{
+	static uint32_t next;
+	static bool is_seeded;
+	if (!is_seeded && getrandom(&next, sizeof(next), GRND_NONBLOCK) == sizeof(next))
+		is_seeded = true;
+	return next++;
+}
+
+static int ports_search(uint32_t first, uint32_t last, struct err *err)
+{
+	if (first == 0 || first > last || last > UINT16_MAX)
+		return err_set(err, ERR_INVALID_ARGUMENT, "ports %" PRIu32 " to %" PRIu32 " are no range of TCP ports", first, last);
+	uint32_t count = last - first + 1;
+	for (uint32_t i = 0; i < count; i++) {
+		int fd = ports_try((uint16_t)(first + ports_next() % count));
+		if (fd >= 0)
+			return fd;
+		if (fd != -EADDRINUSE && fd != -EACCES) /* EACCES: reserved ports at the range's low end */
+			return err_sys(err, -fd, "listen on a port of 127.0.0.1");
+	}
+	return err_set(err, ERR_RESOURCE_EXHAUSTED,
+		       "no port of 127.0.0.1 from %" PRIu32 " to %" PRIu32 " is free: widen the range in the daemon's settings", first,
+		       last);
+}
+
+int ports_listen(uint16_t wanted, uint32_t first, uint32_t last, int *fd, uint16_t *port, struct err *err)
+{
+	int listener = wanted != 0 ? ports_listen_on(wanted, err) : ports_search(first, last, err);
+	if (listener < 0)
+		return -1;
+	struct sockaddr_in addr;
+	socklen_t len = sizeof(addr);
+	if (getsockname(listener, (struct sockaddr *)&addr, &len) < 0) {
+		err_sys(err, errno, "ask for a listener's port");
+		close(listener);
+		return -1;
+	}
+	*fd = listener;
+	*port = ntohs(addr.sin_port);
+	return 0;
+}

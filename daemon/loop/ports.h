@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * TCP ports of 127.0.0.1. Whoever listens has the port: the listener itself is the only book-keeping, so that nothing is handed out twice
+ * and a stranger's port is never taken.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "wire/err.h"
+
+/*
+ * Listens; the fd is CLOEXEC and non-blocking. wanted != 0: on that port and no other, ALREADY_EXISTS (reason "port-taken") when
+ * somebody else has it. wanted 0: on a free one from first to last; where the search begins moves on with each call, so that a port given
+ * back is not handed out again at once. RESOURCE_EXHAUSTED when none is free.
+ */
+int ports_listen(uint16_t wanted, uint32_t first, uint32_t last, int *fd, uint16_t *port, struct err *err)
+	__attribute__((warn_unused_result));
