@@ -55,7 +55,7 @@ static void registry_sweep(void *ctx)
 	timer_disarm(registry->sweep);
 	for (size_t i = registry->count; i > 0; i--)
 		if (registry_is_unborn(registry->rows[i - 1]))
-			registry_remove(registry, registry->rows[i - 1]);
+			registry_remove(registry, registry->rows[i - 1], NULL);
 }
 
 struct registry *registry_new(const struct registry_config *config)
@@ -104,13 +104,14 @@ static void registry_add(struct registry *registry, struct instance *inst)
 	registry->rows[registry->count++] = inst;
 }
 
-void registry_remove(struct registry *registry, struct instance *inst)
+void registry_remove(struct registry *registry, struct instance *inst, const char *reason)
 {
 	for (size_t i = 0; i < registry->count; i++) {
 		if (registry->rows[i] != inst)
 			continue;
 		registry->rows[i] = registry->rows[--registry->count];
-		instance_tell(inst, PWEMU__V1__EVENT_KIND__EVENT_KIND_REMOVED, NULL, NULL, NULL);
+		if (reason != NULL)
+			instance_tell(inst, PWEMU__V1__EVENT_KIND__EVENT_KIND_REMOVED, NULL, NULL, reason);
 		instance_erase(inst);
 		instance_free(inst);
 		return;

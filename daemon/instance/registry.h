@@ -44,8 +44,8 @@ struct instance *registry_by_id(struct registry *registry, const char *id);
 /* The instance that a start request means, made if need be, to be started at once: one whose first start fails is forgotten, soon, from
  * the loop. ALREADY_EXISTS (already-running) when it is not over. */
 struct instance *registry_claim(struct registry *registry, const Pwemu__V1__StartRequest *request, struct err *err);
-/* Erases an instance that is over, logs and all. Not from an observer. */
-void registry_remove(struct registry *registry, struct instance *inst);
+/* Erases an instance that is over, logs and all. reason: for the event; NULL: nobody knew of it. Not from an observer. */
+void registry_remove(struct registry *registry, struct instance *inst, const char *reason);
 
 /* Sorted by project, then name; the array belongs to the caller. */
 struct instance **registry_list(struct registry *registry, size_t *count);

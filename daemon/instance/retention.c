@@ -145,8 +145,7 @@ static void retention_remove(struct retention *retention, const struct retention
 	char why[RETENTION_REASON_MAX];
 	retention_say_why(retention, row, why, sizeof(why));
 	log_info(&row->inst->scope, "removed with its logs: %s", why);
-	instance_tell(row->inst, PWEMU__V1__EVENT_KIND__EVENT_KIND_REMOVED, NULL, NULL, why);
-	registry_remove(retention->config.registry, row->inst);
+	registry_remove(retention->config.registry, row->inst, why);
 }
 
 /* Returns in how many milliseconds the next look is due. */

@@ -34,7 +34,7 @@ static void pending_on_end(struct rpc_call *call, void *ctx)
 	LIST_REMOVE(pending, link);
 	struct instance *inst = registry_by_id(pending->services->registry, pending->id);
 	if (inst != NULL && instance_is_over(inst) && pending->remove_after)
-		registry_remove(pending->services->registry, inst);
+		registry_remove(pending->services->registry, inst, "removed by a user");
 	free(pending);
 }
 
@@ -223,7 +223,7 @@ static void handle_remove(struct rpc_call *call, const ProtobufCMessage *message
 	}
 	if (instance_is_over(inst)) {
 		Pwemu__V1__RemoveReply reply = PWEMU__V1__REMOVE_REPLY__INIT;
-		registry_remove(service_of(call)->registry, inst);
+		registry_remove(service_of(call)->registry, inst, "removed by a user");
 		rpc_call_reply(call, &reply.base);
 		return;
 	}

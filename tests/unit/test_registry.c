@@ -356,7 +356,7 @@ static void test_remove(void **state)
 	assert_int_equal(mkdir(path, 0700), 0);
 	snprintf(path, sizeof(path), "%s/data/%s", b->dir, instance_id(one));
 	assert_int_equal(mkdir(path, 0700), 0);
-	registry_remove(b->registry, one);
+	registry_remove(b->registry, one, NULL);
 	assert_int_equal(access(path, F_OK), -1);
 	assert_int_equal(registry_count(b->registry), 1);
 	assert_null(find(b, "one", ""));
