@@ -334,7 +334,6 @@ static void instance_enter(struct instance *inst, enum inst_state state, const c
 	inst->state_since_ns = clock_wall_ns();
 	snprintf(inst->reason, sizeof(inst->reason), "%s", reason);
 	log_info(&inst->scope, "%s%s%s", row->name, reason[0] != '\0' ? ": " : "", reason);
-	instance_tell(inst, PWEMU__V1__EVENT_KIND__EVENT_KIND_STATE, NULL, NULL, inst->reason);
 	timer_disarm(inst->timer);
 	if (row->is_over)
 		inst->ended_ns = inst->state_since_ns;
