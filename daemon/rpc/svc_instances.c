@@ -8,6 +8,7 @@
 #include <sys/queue.h>
 
 #include "base/log.h"
+#include "config/policy.h"
 #include "rpc/service.h"
 #include "wire/mem.h"
 
@@ -125,6 +126,13 @@ static const Pwemu__V1__Target *start_target(const struct services *services, co
 	return target;
 }
 
+static int start_check(const Pwemu__V1__StartRequest *request, struct err *err)
+{
+	if (request->restart != NULL && policy_restart_check(request->restart, err) < 0)
+		return -1;
+	return request->hang != NULL ? policy_hang_check(request->hang, err) : 0;
+}
+
 static const struct driver_ops *start_driver(const Pwemu__V1__Target *target, const Pwemu__V1__StartRequest *request, struct err *err)
 {
 	const struct driver_ops *driver = driver_find(request->runner[0] != '\0' ? request->runner : target->emulator, err);
@@ -150,7 +158,7 @@ static void handle_start(struct rpc_call *call, const ProtobufCMessage *message)
 		err_reason(&err, "daemon-ending");
 		target = NULL;
 	}
-	if (target != NULL)
+	if (target != NULL && start_check(request, &err) == 0)
 		driver = start_driver(target, request, &err);
 	if (driver != NULL)
 		inst = registry_claim(services->registry, request, &err);
