@@ -235,3 +235,52 @@ of_another_version() {
 	[ "$status" = 1 ]
 	[ "$(pwemu status -i a -o json | json 'j["pid"]')" = "$emulator" ]
 }
+
+# ---------------------------------------------------------------- restart
+
+boot_of() { pwemu status -i "$1" -o json | json 'j["boot"]'; }
+
+@test "restart: as it was started, running or not" {
+	FROM_A=test pwemu -q start "$BOARD" -f "$FW/slow.elf" -i a --args "-name x"
+	emulator=$(pwemu status -i a -o json | json 'j["pid"]')
+	limited pwemu restart -i a
+	[ "$status" = 0 ]
+	contains "$stderr" "a: $BOARD running, pid"
+	wait_until "$DEADLINE" has_ended "$emulator"
+	[ "$(boot_of a)" = 2 ]
+	limited pwemu stop -i a
+	limited pwemu restart -i a
+	[ "$status" = 0 ]
+	[ "$(boot_of a)" = 3 ]
+	pwemu status -i a -o json >"$T/status"
+	contains "$(json 'j["argv"]' <"$T/status")" "'-name', 'x'"
+	contains "$(json 'j["images"]' <"$T/status")" "slow.elf"
+	tr '\0' '\n' <"/proc/$(json 'j["pid"]' <"$T/status")/environ" | grep -qx "FROM_A=test"
+	contains "$(pwemu logs -i a)" "tick 0"
+}
+
+@test "restart TARGET: a start, after a stop of what runs in its place" {
+	limited pwemu restart "$BOARD" -f "$FW/slow.elf" -i a # nothing is there yet
+	[ "$status" = 0 ]
+	pwemu -q start "$BOARD" -f "$FW/slow.elf" -i b
+	b=$(pwemu status -i b -o json | json 'j["pid"]')
+	limited pwemu restart "$BOARD" -f "$FW/hello.elf" -i a
+	[ "$status" = 0 ]
+	[ "$(boot_of a)" = 2 ]
+	contains "$(pwemu status -i a -o json | json 'j["images"]')" "hello.elf"
+	[ "$(pwemu status -i b -o json | json 'j["pid"]')" = "$b" ]
+}
+
+@test "restart: refusals leave what runs alone" {
+	refused 2 "--file needs a TARGET" restart -f x.elf
+	mkdir "$T/targets"
+	cp "$BUILD/share/pwemu/targets/$BOARD.json" "$T/targets/"
+	start_daemon "$BUILD/bin/pwemud" --targets-dir "$T/targets"
+	pwemu -q start "$BOARD" -f "$FW/slow.elf" -i a
+	rm "$T/targets/$BOARD.json"
+	pwemu -q daemon reload
+	refused 1 "no target \"$BOARD\"" restart -i a
+	refused 1 'no instance' restart -i nowhere
+	is_state a running
+	[ "$(boot_of a)" = 1 ]
+}
