@@ -23,6 +23,7 @@ static const struct {
 } rows[] = {
 	[CALL_INSTANCES_START] = ROW("Instances", "Start", instance, 60000),
 	[CALL_INSTANCES_STOP] = ROW("Instances", "Stop", instance, 15000),
+	[CALL_INSTANCES_RESTART] = ROW("Instances", "Restart", instance, 75000),
 	[CALL_INSTANCES_PAUSE] = ROW("Instances", "Pause", instance, 10000),
 	[CALL_INSTANCES_RESUME] = ROW("Instances", "Resume", instance, 10000),
 	[CALL_INSTANCES_RESET] = ROW("Instances", "Reset", instance, 10000),

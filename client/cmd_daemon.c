@@ -17,9 +17,10 @@
 #include "client/tail.h"
 #include "pwemu/v1/daemon.pb-c.h"
 
-#define LEAVE_MS        10000
-#define RETURN_MS       15000
-#define RETURN_ROUND_MS 10
+#define LEAVE_MS            10000
+#define RETURN_MS           15000
+#define RETURN_ROUND_MS     10
+#define RETURN_BY_OTHERS_MS 2000
 
 static int get_info(struct cli *cli, Pwemu__V1__InfoReply **info, struct err *err)
 {
@@ -117,24 +118,36 @@ int cmd_daemon_stop(struct cli *cli)
 	return code;
 }
 
-/* The daemon's own doing: it keeps its process id, and who started it sees nothing of it. */
-static int await_next(struct cli *cli, const Pwemu__V1__InfoReply *old, struct err *err)
+static bool is_next(struct cli *cli, const Pwemu__V1__InfoReply *old)
+{
+	Pwemu__V1__InfoReply *info = NULL;
+	struct err err = ERR_INIT;
+	if (conn_open(&cli->conn, CONN_EXISTING, &err) < 0 || get_info(cli, &info, &err) < 0)
+		return false;
+	bool is_new = info->started_ns != old->started_ns;
+	pwemu__v1__info_reply__free_unpacked(info, NULL);
+	return is_new;
+}
+
+/* The daemon's own doing: it keeps its process, and who started it sees nothing of it. When the process ends instead, something else
+ * (systemd) may still bring it back. */
+static int await_next(struct cli *cli, const Pwemu__V1__InfoReply *old, int pidfd, struct err *err)
 {
 	uint64_t deadline = clock_now_ms() + RETURN_MS;
-	for (;;) {
-		Pwemu__V1__InfoReply *info = NULL;
-		bool is_new = conn_open(&cli->conn, CONN_EXISTING, err) == 0 && get_info(cli, &info, err) == 0 &&
-			      info->started_ns != old->started_ns;
-		if (info != NULL)
-			pwemu__v1__info_reply__free_unpacked(info, NULL);
-		if (is_new)
-			return 0;
-		if (clock_now_ms() >= deadline)
-			return err_set(err, ERR_DEADLINE_EXCEEDED, "the daemon (pid %d) has not begun again within %d s; its log: %s",
-				       old->pid, RETURN_MS / 1000, old->log[0] != '\0' ? old->log : "its stderr");
+	struct pollfd process = { .fd = pidfd, .events = POLLIN };
+	while (!is_next(cli, old)) {
+		uint64_t now = clock_now_ms();
+		if (now >= deadline)
+			return err_set(err, ERR_DEADLINE_EXCEEDED, "the daemon (pid %d) has %s; its log: %s", old->pid,
+				       process.fd < 0 && pidfd >= 0 ? "ended and not come back" : "not begun again",
+				       old->log[0] != '\0' ? old->log : "its stderr");
 		conn_close(&cli->conn);
-		poll(NULL, 0, RETURN_ROUND_MS);
+		if (poll(&process, 1, RETURN_ROUND_MS) > 0) {
+			process.fd = -1;
+			deadline = now + RETURN_BY_OTHERS_MS;
+		}
 	}
+	return 0;
 }
 
 /* One that a client started: ours takes its place, also where ours is installed elsewhere. */
@@ -156,10 +169,14 @@ static int restart_daemon(struct cli *cli, const Pwemu__V1__InfoReply *info)
 	struct err err = ERR_INIT;
 	if (info->auto_started && cli->conn.is_private)
 		return replace_daemon(cli, info);
-	if (shut_down(cli, false, true, &left, &err) < 0)
-		return cli_refused(&err);
+	int pidfd = pidfd_open(info->pid, 0);
+	int rc = shut_down(cli, false, true, &left, &err);
 	conn_close(&cli->conn);
-	return await_next(cli, info, &err) < 0 ? cli_refused(&err) : EXIT_DONE;
+	if (rc == 0)
+		rc = await_next(cli, info, pidfd, &err);
+	if (pidfd >= 0)
+		close(pidfd);
+	return rc < 0 ? cli_refused(&err) : EXIT_DONE;
 }
 
 int cmd_daemon_restart(struct cli *cli)

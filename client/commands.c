@@ -142,8 +142,16 @@ static const char run_details[] =
 	"On a terminal Ctrl+] ends it with 0. The last line on stderr is the verdict: passed, failed, guest-fault,\n"
 	"timeout, emulator-crash, emulator-error, pwemu-error, interrupted.";
 
+#define RESTART_DETAILS                                                                                                                    \
+	"POLICY is `no`, `on-failure` (after crashes of the emulator and kills from outside; the default of start) or `always` (after\n"   \
+	"everything but a stop and a bad configuration, and after a reboot of the host), then, separated by commas, any of\n"              \
+	"delay=100ms (before the first retry), factor=2 (it grows by), max-delay=30s (at most to), jitter=20% (random part of it),\n"      \
+	"deaths=5 (quick deaths until it has failed), within=10m (only those are counted), stable=10s (no quick death any more).\n"
+
 static const char start_details[] = "Returns when the emulator is ready. Name the instance with -i; it is `default` otherwise.\n"
-				    "With -F the exit codes are those of run.";
+				    "With -F the exit codes are those of run.\n"
+				    "\n" RESTART_DETAILS "\n"
+				    "A TCP port or pseudo-terminal stays the same for the life of the instance, whatever is restarted.";
 
 static const char term_details[] =
 	"Keys go to the guest, Ctrl-C too. Ctrl+] quits, doubled it is sent; Ctrl+T opens a menu. Several terms may look at a\n"
@@ -165,6 +173,8 @@ const struct command commands[] = {
 	  run_options, cmd_run, run_details },
 	{ "start", "start an instance and leave it running", "TARGET [-- ARG...]", 1, 1, false, true, start_options, cmd_start,
 	  start_details },
+	{ "restart", "stop an instance and start it again", "[TARGET [-- ARG...]]", 0, 1, false, true, start_options, cmd_restart,
+	  "Without TARGET it is started as it was, with the same images, arguments and environment." },
 	{ "stop", "stop instances", "", 0, 0, true, false, stop_options, cmd_stop, NULL },
 	{ "reset", "reset the board", "", 0, 0, true, false, NULL, cmd_reset, NULL },
 	{ "pause", "stop the guest, not the emulator", "", 0, 0, true, false, NULL, cmd_pause, NULL },
@@ -181,7 +191,7 @@ const struct command commands[] = {
 	{ "daemon info", "show the daemon", "", 0, 0, false, false, output_options, cmd_daemon_info, NULL },
 	{ "daemon stop", "end the daemon; instances run on", "", 0, 0, false, false, daemon_stop_options, cmd_daemon_stop, NULL },
 	{ "daemon restart", "end the daemon and start it again; instances run on", "", 0, 0, false, false, NULL, cmd_daemon_restart, NULL },
-	{ "daemon reload", "have the daemon read its targets again", "", 0, 0, false, false, NULL, cmd_daemon_reload, NULL },
+	{ "daemon reload", "have the daemon read its settings and targets again", "", 0, 0, false, false, NULL, cmd_daemon_reload, NULL },
 	{ "daemon logs", "the daemon's log", "", 0, 0, false, false, daemon_logs_options, cmd_daemon_logs, NULL },
 	{ "help", "help for a command", "[COMMAND]", 0, 2, false, false, help_options, cmd_help, NULL },
 	{ .name = NULL },

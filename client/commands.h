@@ -37,6 +37,7 @@ const char *commands_hint(const char *word, char *buf, size_t size);
 
 int cmd_run(struct cli *cli);
 int cmd_start(struct cli *cli);
+int cmd_restart(struct cli *cli);
 int cmd_stop(struct cli *cli);
 int cmd_reset(struct cli *cli);
 int cmd_pause(struct cli *cli);

@@ -186,7 +186,7 @@ void help_bash(FILE *to)
 	      "\tfor word in \"${COMP_WORDS[@]:1:COMP_CWORD-1}\"; do\n"
 	      "\t\tif [ -n \"$skip\" ]; then skip=; continue; fi\n"
 	      "\t\tcase $word in\n"
-	      "\t\t-i|-C|-w|-H|--instance|--working-dir|--host) skip=1 ;;\n"
+	      "\t\t-i|-C|-w|-c|-H|--instance|--working-dir|--config|--host) skip=1 ;;\n"
 	      "\t\t-*) ;;\n"
 	      "\t\t*) if [ \"$command\" = daemon ]; then command=\"daemon $word\"; elif [ -z \"$command\" ]; then command=$word; else "
 	      "count=$((count+1)); fi ;;\n"
@@ -196,7 +196,7 @@ void help_bash(FILE *to)
 	      "\t-i|--instance) mapfile -t COMPREPLY < <(compgen -W \"$(pwemu ls -a 2>/dev/null | awk 'NR > 1 { print $1 }')\" -- "
 	      "\"$cur\"); return ;;\n"
 	      "\t-C|-w|--working-dir) mapfile -t COMPREPLY < <(compgen -d -- \"$cur\"); return ;;\n"
-	      "\t-f|--file|--result) mapfile -t COMPREPLY < <(compgen -f -- \"$cur\"); return ;;\n"
+	      "\t-f|--file|-c|--config|--result) mapfile -t COMPREPLY < <(compgen -f -- \"$cur\"); return ;;\n"
 	      "\t-o|--output) mapfile -t COMPREPLY < <(compgen -W 'table json' -- \"$cur\"); return ;;\n"
 	      "\tesac\n"
 	      "\tcase $command in\n",
@@ -213,7 +213,7 @@ void help_bash(FILE *to)
 	fputs("\tif [[ $cur == -* ]]; then words+='", to);
 	bash_words(to, global_options);
 	fputs("'\n"
-	      "\telif [[ $command == run || $command == start || $command == targets ]] && [ $count = 0 ]; then\n"
+	      "\telif [[ $command == run || $command == start || $command == restart || $command == targets ]] && [ $count = 0 ]; then\n"
 	      "\t\twords=$(pwemu targets 2>/dev/null | awk 'NR > 1 { print $1 }')\n"
 	      "\telif [ \"$command\" = run ]; then\n"
 	      "\t\tmapfile -t COMPREPLY < <(compgen -f -- \"$cur\"); return\n"

@@ -63,6 +63,10 @@ const struct err *instance_start_error(const struct instance *inst)
 {
 	return &inst->start_error;
 }
+const Pwemu__V1__StartRequest *instance_request(const struct instance *inst)
+{
+	return inst->request;
+}
 uint64_t instance_keeper(const struct instance *inst)
 {
 	return inst->keeper;

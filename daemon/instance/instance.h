@@ -65,6 +65,8 @@ uint32_t instance_boot(const struct instance *inst);
 pid_t instance_pid(const struct instance *inst);
 /* Why the latest start failed; ERR_OK if it did not. */
 const struct err *instance_start_error(const struct instance *inst);
+/* The request of its latest start; NULL before the first. */
+const Pwemu__V1__StartRequest *instance_request(const struct instance *inst);
 /* Connection that keeps it alive, 0 if none. */
 uint64_t instance_keeper(const struct instance *inst);
 /* When it ended for good, in nanoseconds since the Unix epoch; 0 while it lives. */

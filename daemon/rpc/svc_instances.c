@@ -9,6 +9,9 @@
 #include <sys/queue.h>
 
 #include "base/log.h"
+#include "base/pb.h"
+#include "config/policy.h"
+#include "loop/timer.h"
 #include "rpc/service.h"
 #include "wire/mem.h"
 
@@ -20,8 +23,9 @@ struct pending {
 	/* Looks at the instance; answers the call and returns true when it is time. */
 	bool (*try)(struct pending *pending, struct instance *inst);
 	bool is_answered;
-	bool no_wait;      /* Start */
-	bool remove_after; /* Remove: it is over now, erase it */
+	bool no_wait;        /* Start */
+	bool remove_after;   /* Remove: it is over now, erase it */
+	struct timer *again; /* Restart: to start it from the loop, not from its own change */
 };
 
 static LIST_HEAD(, pending) pendings = LIST_HEAD_INITIALIZER(pendings);
@@ -35,6 +39,7 @@ static void pending_on_end(struct rpc_call *call, void *ctx)
 	struct instance *inst = registry_by_id(pending->services->registry, pending->id);
 	if (inst != NULL && instance_is_over(inst) && pending->remove_after)
 		registry_remove(pending->services->registry, inst, "removed by a user");
+	timer_free(pending->again);
 	free(pending);
 }
 
@@ -117,6 +122,13 @@ static const Pwemu__V1__Target *start_target(const struct services *services, co
 	return target;
 }
 
+static int start_check(const Pwemu__V1__StartRequest *request, struct err *err)
+{
+	if (request->restart != NULL && policy_restart_check(request->restart, err) < 0)
+		return -1;
+	return request->hang != NULL ? policy_hang_check(request->hang, err) : 0;
+}
+
 static const struct driver_ops *start_driver(const Pwemu__V1__Target *target, const Pwemu__V1__StartRequest *request, struct err *err)
 {
 	const struct driver_ops *driver = driver_find(request->runner[0] != '\0' ? request->runner : target->emulator, err);
@@ -129,22 +141,33 @@ static const struct driver_ops *start_driver(const Pwemu__V1__Target *target, co
 	return driver;
 }
 
+/* What a start needs besides its request. */
+struct start_parts {
+	const Pwemu__V1__Target *target;
+	const struct driver_ops *driver;
+};
+
+static int start_resolve(const struct services *services, const Pwemu__V1__StartRequest *request, struct start_parts *out, struct err *err)
+{
+	if (services->is_ending) {
+		err_set(err, ERR_UNAVAILABLE, "the daemon is ending and starts nothing; try again in a moment");
+		return err_reason(err, "daemon-ending");
+	}
+	out->target = start_target(services, request, err);
+	if (out->target == NULL || start_check(request, err) < 0)
+		return -1;
+	out->driver = start_driver(out->target, request, err);
+	return out->driver != NULL ? 0 : -1;
+}
+
 static void handle_start(struct rpc_call *call, const ProtobufCMessage *message)
 {
 	const Pwemu__V1__StartRequest *request = (const Pwemu__V1__StartRequest *)message;
 	struct services *services = service_of(call);
 	struct err err = ERR_INIT;
-	const struct driver_ops *driver = NULL;
+	struct start_parts parts;
 	struct instance *inst = NULL;
-	const Pwemu__V1__Target *target = start_target(services, request, &err);
-	if (services->is_ending) {
-		err_set(&err, ERR_UNAVAILABLE, "the daemon is ending and starts nothing; try again in a moment");
-		err_reason(&err, "daemon-ending");
-		target = NULL;
-	}
-	if (target != NULL)
-		driver = start_driver(target, request, &err);
-	if (driver != NULL)
+	if (start_resolve(services, request, &parts, &err) == 0)
 		inst = registry_claim(services->registry, request, &err);
 	if (inst == NULL) {
 		service_fail(call, &err);
@@ -152,7 +175,7 @@ static void handle_start(struct rpc_call *call, const ProtobufCMessage *message)
 	}
 	struct pending *pending = pending_new(call, inst, start_try);
 	pending->no_wait = request->no_wait;
-	instance_start(inst, driver, target, request, request->stop_on_disconnect ? rpc_call_peer(call)->connection : 0);
+	instance_start(inst, parts.driver, parts.target, request, request->stop_on_disconnect ? rpc_call_peer(call)->connection : 0);
 	pending_try(pending, inst);
 }
 
@@ -229,6 +252,80 @@ static void handle_remove(struct rpc_call *call, const ProtobufCMessage *message
 	}
 	struct pending *pending = pending_new(call, inst, remove_try);
 	stop_for(call, inst, 0, "removed");
+	pending_try(pending, inst);
+}
+
+/* ---------------------------------------------------------------- Restart */
+
+/* The request of its latest start, without the client that it was bound to. NULL: it was never started. */
+static Pwemu__V1__StartRequest *restart_request(const struct instance *inst, struct err *err)
+{
+	Pwemu__V1__StartRequest *request = PB_COPY(Pwemu__V1__StartRequest, instance_request(inst));
+	if (request != NULL)
+		request->stop_on_disconnect = request->no_wait = false;
+	else
+		err_set(err, ERR_FAILED_PRECONDITION, "instance \"%s\" was never started", instance_name(inst));
+	return request;
+}
+
+static int restart_begin(struct pending *pending, struct instance *inst, struct err *err)
+{
+	struct start_parts parts;
+	if (!instance_is_over(inst)) {
+		err_set(err, ERR_ALREADY_EXISTS, "instance \"%s\" was started by somebody else meanwhile", instance_name(inst));
+		return err_reason(err, "already-running");
+	}
+	Pwemu__V1__StartRequest *request = restart_request(inst, err);
+	int rc = request != NULL ? start_resolve(pending->services, request, &parts, err) : -1;
+	if (rc == 0) {
+		pending->try = start_try;
+		instance_start(inst, parts.driver, parts.target, request, 0);
+	}
+	PB_FREE(request);
+	return rc;
+}
+
+static void restart_on_timer(void *ctx)
+{
+	struct pending *pending = ctx;
+	struct instance *inst = registry_by_id(pending->services->registry, pending->id);
+	struct err err = ERR_INIT;
+	int rc = inst != NULL ? restart_begin(pending, inst, &err) : err_set(&err, ERR_NOT_FOUND, "instance %s was removed", pending->id);
+	pending->is_answered = rc < 0;
+	if (rc < 0)
+		service_fail(pending->call, &err);
+	else
+		pending_try(pending, inst);
+}
+
+static bool restart_try(struct pending *pending, struct instance *inst)
+{
+	if (instance_is_over(inst))
+		timer_arm(pending->again, 0);
+	return false;
+}
+
+/* What would fail afterwards is to fail before it is stopped. */
+static void handle_restart(struct rpc_call *call, const ProtobufCMessage *message)
+{
+	const Pwemu__V1__RestartRequest *request = (const Pwemu__V1__RestartRequest *)message;
+	struct services *services = service_of(call);
+	struct instance *inst = service_find(call, request->instance);
+	struct start_parts parts;
+	struct err err = ERR_INIT;
+	if (inst == NULL)
+		return;
+	Pwemu__V1__StartRequest *again = restart_request(inst, &err);
+	int rc = again != NULL ? start_resolve(services, again, &parts, &err) : -1;
+	PB_FREE(again);
+	if (rc < 0) {
+		service_fail(call, &err);
+		return;
+	}
+	struct pending *pending = pending_new(call, inst, restart_try);
+	pending->again = timer_new(services->base, restart_on_timer, pending);
+	if (!instance_is_over(inst))
+		instance_stop(inst, request->grace_ms, "stopped to be started again");
 	pending_try(pending, inst);
 }
 
@@ -345,6 +442,7 @@ static void handle_list(struct rpc_call *call, const ProtobufCMessage *message)
 const struct rpc_method svc_instances_methods[] = {
 	SERVICE_METHOD("Instances", "Start", RPC_UNARY, start_request, instance, START_MAX, RIGHT_NONE, handle_start),
 	SERVICE_METHOD("Instances", "Stop", RPC_UNARY, stop_request, instance, REF_MAX, RIGHT_CONTROL, handle_stop),
+	SERVICE_METHOD("Instances", "Restart", RPC_UNARY, restart_request, instance, REF_MAX, RIGHT_CONTROL, handle_restart),
 	SERVICE_METHOD("Instances", "Pause", RPC_UNARY, pause_request, instance, REF_MAX, RIGHT_CONTROL, handle_pause),
 	SERVICE_METHOD("Instances", "Resume", RPC_UNARY, resume_request, instance, REF_MAX, RIGHT_CONTROL, handle_resume),
 	SERVICE_METHOD("Instances", "Reset", RPC_UNARY, reset_request, instance, REF_MAX, RIGHT_CONTROL, handle_reset),

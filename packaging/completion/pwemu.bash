@@ -4,7 +4,7 @@ _pwemu() {
 	for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
 		if [ -n "$skip" ]; then skip=; continue; fi
 		case $word in
-		-i|-C|-w|-H|--instance|--working-dir|--host) skip=1 ;;
+		-i|-C|-w|-c|-H|--instance|--working-dir|--config|--host) skip=1 ;;
 		-*) ;;
 		*) if [ "$command" = daemon ]; then command="daemon $word"; elif [ -z "$command" ]; then command=$word; else count=$((count+1)); fi ;;
 		esac
@@ -12,12 +12,13 @@ _pwemu() {
 	case $prev in
 	-i|--instance) mapfile -t COMPREPLY < <(compgen -W "$(pwemu ls -a 2>/dev/null | awk 'NR > 1 { print $1 }')" -- "$cur"); return ;;
 	-C|-w|--working-dir) mapfile -t COMPREPLY < <(compgen -d -- "$cur"); return ;;
-	-f|--file|--result) mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
+	-f|--file|-c|--config|--result) mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
 	-o|--output) mapfile -t COMPREPLY < <(compgen -W 'table json' -- "$cur"); return ;;
 	esac
 	case $command in
-	'run') words=' --args --runner --pause --debug --semihosting --set-env --channel --timeout --expect --fail --result --rm' ;;
-	'start') words=' --file --args --runner --pause --debug --semihosting --set-env --foreground' ;;
+	'run') words=' --args --runner --pause --debug --semihosting --restart --set-env --channel --timeout --expect --fail --result --rm' ;;
+	'start') words=' --file --args --runner --pause --debug --semihosting --restart --set-env --tcp --pty --gdb --foreground' ;;
+	'restart') words=' --file --args --runner --pause --debug --semihosting --restart --set-env --tcp --pty --gdb --foreground' ;;
 	'stop') words=' --all --grace' ;;
 	'reset') words='' ;;
 	'pause') words='' ;;
@@ -36,11 +37,11 @@ _pwemu() {
 	'daemon reload') words='' ;;
 	'daemon logs') words=' --lines' ;;
 	'help') words=' --man --bash' ;;
-	'') words=' run start stop reset pause resume rm term logs wait ls status events targets daemon daemon daemon daemon daemon help' ;;
+	'') words=' run start restart stop reset pause resume rm term logs wait ls status events targets daemon daemon daemon daemon daemon help' ;;
 	daemon) words='info stop restart reload logs' ;;
 	esac
-	if [[ $cur == -* ]]; then words+=' --instance --working-dir --host --quiet --verbose --help --version'
-	elif [[ $command == run || $command == start || $command == targets ]] && [ $count = 0 ]; then
+	if [[ $cur == -* ]]; then words+=' --instance --working-dir --config --host --quiet --verbose --help --version'
+	elif [[ $command == run || $command == start || $command == restart || $command == targets ]] && [ $count = 0 ]; then
 		words=$(pwemu targets 2>/dev/null | awk 'NR > 1 { print $1 }')
 	elif [ "$command" = run ]; then
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return

@@ -16,7 +16,7 @@ setup() {
 	mkdir -m 700 "$T/home" "$T/run" "$T/state" "$T/work"
 	export HOME=$T/home XDG_RUNTIME_DIR=$T/run XDG_STATE_HOME=$T/state PWEMU_TEST=$T
 	export PATH=$BUILD/bin:$PATH
-	unset PWEMU_HOST PW_EMU_WDIR PW_PROJECT_ROOT PW_ROOT NO_COLOR
+	unset XDG_CONFIG_HOME PWEMU_HOST PW_EMU_WDIR PW_PROJECT_ROOT PW_ROOT NO_COLOR
 	cd "$T/work" || return 1
 	declare -F test_setup >/dev/null && test_setup
 	return 0
