@@ -90,7 +90,9 @@ static void test_defaults_are_shown(void **state)
 					       "  \"exec_errno\": 0,\n"
 					       "  \"message\": \"\",\n"
 					       "  \"time_ns\": 18446744073709551615,\n"
-					       "  \"boot\": 0\n"
+					       "  \"boot\": 0,\n"
+					       "  \"details\": \"\",\n"
+					       "  \"began_ns\": 0\n"
 					       "}\n");
 }
 
