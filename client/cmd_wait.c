@@ -272,12 +272,12 @@ static int result(const struct wait *w)
 		return EXIT_DONE;
 	if (w->trouble.code != ERR_OK)
 		return cli_refused(&w->trouble);
-	what_is_missing(w, missing, sizeof(missing));
+	const char *what = what_is_missing(w, missing, sizeof(missing));
 	if (w->timed_out) {
-		say_error("%s: waited %g s in vain for %s", name, (double)w->timeout_ms / 1000, missing);
+		say_error("%s: waited %g s in vain for %s", name, (double)w->timeout_ms / 1000, what);
 		return EXIT_TIMED_OUT;
 	}
-	say_error("%s: %s without %s%s%s", name, show_state(w->inst), missing, show_reason(w->inst)[0] != '\0' ? ": " : "",
+	say_error("%s: %s without %s%s%s", name, show_state(w->inst), what, show_reason(w->inst)[0] != '\0' ? ": " : "",
 		  show_reason(w->inst));
 	return EXIT_REFUSED;
 }

@@ -8,7 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "client/utf8.h"
+#include "wire/utf8.h"
 #include "wire/mem.h"
 
 #define GAP 2

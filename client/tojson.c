@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "client/utf8.h"
+#include "wire/utf8.h"
 
 static void write_message(FILE *to, const ProtobufCMessage *message, int depth);
 

@@ -18,10 +18,12 @@
 
 #include "base/dirs.h"
 #include "base/log.h"
+#include "base/pb.h"
 #include "channel/file.h"
 #include "instance/journal_file.h"
 #include "loop/timer.h"
 #include "wire/mem.h"
+#include "wire/utf8.h"
 
 #define JOURNAL_FILE_MAX (4u << 20)
 #define JOURNAL_RETRY_MS 5000
@@ -80,6 +82,20 @@ static void memory_pop(struct journal *journal)
 	free(memory_at(journal, 0)->bytes);
 	journal->memory_first = (journal->memory_first + 1) % MEMORY_MAX;
 	journal->memory_count--;
+}
+
+/* Its texts come from anywhere; one that cannot be decoded would end every Watch that comes to it. */
+static Pwemu__V1__Event *event_repaired(const Pwemu__V1__Event *event)
+{
+	Pwemu__V1__Event *copy = PB_COPY(Pwemu__V1__Event, event);
+	char *const texts[] = { copy->instance, copy->reason, copy->channel, copy->actor };
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+		utf8_repair(texts[i]);
+	if (copy->end != NULL) {
+		utf8_repair(copy->end->message);
+		utf8_repair(copy->end->details);
+	}
+	return copy;
 }
 
 static void memory_push(struct journal *journal, const Pwemu__V1__Event *event)
@@ -212,7 +228,9 @@ void journal_add(struct journal *journal, Pwemu__V1__Event *event)
 		return;
 	event->seq = ++journal->last;
 	event->time_ns = clock_wall_ns();
-	memory_push(journal, event);
+	Pwemu__V1__Event *repaired = event_repaired(event);
+	memory_push(journal, repaired);
+	PB_FREE(repaired);
 	journal_flush(journal);
 	number_write(journal);
 	journal_wake(journal);

@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include "client/tojson.h"
-#include "client/utf8.h"
+#include "wire/utf8.h"
 #include "pwemu/v1/channels.pb-c.h"
 #include "pwemu/v1/instances.pb-c.h"
 
@@ -24,6 +24,15 @@ static char *render(const ProtobufCMessage *message)
 	free(written);
 	FILE *to = open_memstream(&written, &written_len);
 	tojson_message(to, message);
+	fclose(to);
+	return written;
+}
+
+static char *render_compact(const ProtobufCMessage *message)
+{
+	free(written);
+	FILE *to = open_memstream(&written, &written_len);
+	tojson_compact(to, message);
 	fclose(to);
 	return written;
 }
@@ -48,6 +57,23 @@ static void test_string(void **state)
 	assert_string_equal(render_string("\xc0\xaf", 2), "\"\\udcc0\\udcaf\"");              /* overlong */
 	assert_string_equal(render_string("\xed\xa0\x80x", 4), "\"\\udced\\udca0\\udc80x\""); /* surrogate */
 	assert_string_equal(render_string("a\0b", 3), "\"a\\u0000b\"");
+}
+
+static void test_compact(void **state)
+{
+	(void)state;
+	Pwemu__V1__End end = PWEMU__V1__END__INIT;
+	Pwemu__V1__Event event = PWEMU__V1__EVENT__INIT;
+	event.kind = PWEMU__V1__EVENT_KIND__EVENT_KIND_END;
+	event.reason = "a\nb";
+	event.end = &end;
+	const char *text = render_compact(&event.base);
+	assert_null(strchr(text, '\n'));
+	assert_non_null(strstr(text, "{\"seq\": 0, \"time_ns\": 0, \"kind\": \"end\", "));
+	assert_non_null(strstr(text, "\"end\": {\"cause\": \"unspecified\", "));
+	json_object *parsed = json_tokener_parse(text);
+	assert_string_equal(json_object_get_string(json_object_object_get(parsed, "reason")), "a\nb");
+	json_object_put(parsed);
 }
 
 static void test_defaults_are_shown(void **state)
@@ -154,9 +180,9 @@ static void test_width(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_string),          cmocka_unit_test(test_defaults_are_shown),  cmocka_unit_test(test_enum_words),
-		cmocka_unit_test(test_oneof_and_bytes), cmocka_unit_test(test_nested_and_repeated), cmocka_unit_test(test_array),
-		cmocka_unit_test(test_width),
+		cmocka_unit_test(test_string),     cmocka_unit_test(test_compact),         cmocka_unit_test(test_defaults_are_shown),
+		cmocka_unit_test(test_enum_words), cmocka_unit_test(test_oneof_and_bytes), cmocka_unit_test(test_nested_and_repeated),
+		cmocka_unit_test(test_array),      cmocka_unit_test(test_width),
 	};
 	return cmocka_run_group_tests(tests, NULL, free_written);
 }

@@ -230,6 +230,19 @@ static void test_content(void **state)
 	journal_reader_free(reader);
 }
 
+/* Python's protobuf would refuse what is no UTF-8. */
+static void test_texts_are_utf8(void **state)
+{
+	struct box *b = *state;
+	Pwemu__V1__Event *event;
+	add(b, "cut \xe2\x82, latin \xe4, whole \xe2\x82\xac \xc3");
+	struct journal_reader *reader = journal_reader_new(b->journal, 1, ignore_event, NULL);
+	assert_true(journal_read(reader, &event));
+	assert_string_equal(event->reason, "cut ??, latin ?, whole \xe2\x82\xac ?");
+	pwemu__v1__event__free_unpacked(event, NULL);
+	journal_reader_free(reader);
+}
+
 /* At most two files of 4 MiB; what was in older ones is counted. */
 static void test_rotation(void **state)
 {
@@ -549,14 +562,23 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup_teardown(name, box_setup, box_teardown)
-		T(test_reopen),          T(test_none),
-		T(test_content),         T(test_rotation),
-		T(test_many_readers),    T(test_reader_over_rotation),
-		T(test_truncation),      T(test_truncation_without_number),
-		T(test_corruption),      T(test_no_journal),
-		T(test_no_regular_file), T(test_lost),
-		T(test_half_rotated),    T(test_disk_full),
-		T(test_end_while_full),  T(test_no_directory),
+		T(test_reopen),
+		T(test_none),
+		T(test_content),
+		T(test_texts_are_utf8),
+		T(test_rotation),
+		T(test_many_readers),
+		T(test_reader_over_rotation),
+		T(test_truncation),
+		T(test_truncation_without_number),
+		T(test_corruption),
+		T(test_no_journal),
+		T(test_no_regular_file),
+		T(test_lost),
+		T(test_half_rotated),
+		T(test_disk_full),
+		T(test_end_while_full),
+		T(test_no_directory),
 	};
 	if (log_setup("/dev/null", LOG_LEVEL_ERROR, NULL) < 0)
 		return 1;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "client/utf8.h"
+#include "wire/utf8.h"
 
 #include <string.h>
 
@@ -22,6 +22,20 @@ size_t utf8_decode(const char *text, size_t len, uint32_t *point)
 		return 0;
 	*point = c;
 	return n;
+}
+
+void utf8_repair(char *text)
+{
+	for (size_t len = strlen(text); len > 0;) {
+		uint32_t point;
+		size_t n = utf8_decode(text, len, &point);
+		if (n == 0) {
+			*text = '?';
+			n = 1;
+		}
+		text += n;
+		len -= n;
+	}
 }
 
 static size_t point_width(uint32_t c)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Just enough of UTF-8: decoding, and how many columns of a terminal a text takes. No locale is loaded (that would cost start-up). */
+/* Just enough of UTF-8: decoding, repair, and how many columns of a terminal a text takes. No locale is loaded (that would cost start-up).
+ */
 #pragma once
 
 #include <stddef.h>
@@ -7,6 +8,9 @@
 
 /* Bytes of the character at `text` (`len` are readable), 0 when there is no valid one. */
 size_t utf8_decode(const char *text, size_t len, uint32_t *point);
+
+/* What is no UTF-8 (a file's name, a character that was cut) becomes question marks: protobuf clients refuse a message that has it. */
+void utf8_repair(char *text);
 
 /* Columns of a text; an invalid byte counts as one. */
 size_t utf8_width(const char *text);
