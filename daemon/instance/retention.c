@@ -121,11 +121,12 @@ static void retention_say_time(uint64_t ms, char *out, size_t size)
 	static const struct {
 		uint64_t ms;
 		const char *name;
-	} units[] = { { 86400000, "days" }, { 3600000, "hours" }, { 60000, "minutes" }, { 1000, "s" }, { 1, "ms" } };
+	} units[] = { { 86400000, "day" }, { 3600000, "hour" }, { 60000, "minute" }, { 1000, "second" }, { 1, "millisecond" } };
 	size_t i = 0;
 	while (ms % units[i].ms != 0)
 		i++;
-	snprintf(out, size, "%" PRIu64 " %s", ms / units[i].ms, units[i].name);
+	uint64_t number = ms / units[i].ms;
+	snprintf(out, size, "%" PRIu64 " %s%s", number, units[i].name, number != 1 ? "s" : "");
 }
 
 static void retention_say_why(const struct retention *retention, const struct retention_row *row, char *out, size_t size)

@@ -164,6 +164,7 @@ static int longest_timer(const struct event_base *base, const struct event *even
 		return 0;
 	gettimeofday(&now, NULL);
 	int64_t ms = (int64_t)(at.tv_sec - now.tv_sec) * 1000 + (at.tv_usec - now.tv_usec) / 1000;
+	ms = ms > 0 ? ms : 0; /* overdue */
 	*longest_ms = ms > *longest_ms ? ms : *longest_ms;
 	return 0;
 }
@@ -315,11 +316,11 @@ static void test_each_user_alone(void **state)
 	struct box *b = *state;
 	char mine[8], other[8], other_old[8];
 	b->settings.keep_bytes = 2 * MIB;
-	id_of(make(b, false, 3000, 3 * MIB / 2), mine);
+	id_of(make(b, false, 2000, 3 * MIB / 2), mine);
 	struct instance *inst = make(b, false, 1000, 3 * MIB / 2);
 	inst->uid = 1001;
 	id_of(inst, other);
-	inst = make(b, false, 2000, 3 * MIB / 2);
+	inst = make(b, false, 3000, 3 * MIB / 2);
 	inst->uid = 1001;
 	id_of(inst, other_old);
 	look(b);
