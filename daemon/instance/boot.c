@@ -408,14 +408,24 @@ static void boot_resume_channels(struct boot *b)
 	}
 }
 
+/* Somebody has removed the run directory, or what was in it. What the emulator prints can be had no more, so it is not left alone. */
+static int boot_end_lost(struct boot *b, struct err *err)
+{
+	struct instance *inst = b->inst;
+	log_error(&inst->scope, "what is needed to reach the emulator was removed from \"%s\"; it is ended", b->run_path);
+	if (b->run_dir < 0 && boot_open_run_dir(b, true, err) < 0)
+		return -1;
+	return proc_adopt_lost(inst->env->base, b->run_dir, BOOT_PROC, inst->mark, inst->uid, &boot_proc_ops, inst, &inst->proc, err);
+}
+
 static int boot_take_over(struct boot *b, struct err *err)
 {
 	struct instance *inst = b->inst;
 	if (boot_open_run_dir(b, false, err) < 0)
-		return -1;
+		return err->code == ERR_NOT_FOUND ? boot_end_lost(b, err) : -1;
 	boot_resume_channels(b);
 	if (proc_adopt(inst->env->base, b->run_dir, BOOT_PROC, &boot_proc_ops, inst, &inst->proc, err) < 0)
-		return -1;
+		return err->code == ERR_NOT_FOUND && inst->state != INST_BOOTING ? boot_end_lost(b, err) : -1;
 	struct err link_err = ERR_INIT;
 	if (!proc_has_ended(inst->proc) && boot_connect(b, &link_err) < 0)
 		log_warn(&inst->scope, "no control of the adopted emulator: %s", link_err.msg);

@@ -53,6 +53,28 @@ static bool leftover_is_aside(const char *name)
 	return len > 4 && strcmp(name + len - 4, ".old") == 0;
 }
 
+bool leftover_report(const char *run, const char *name)
+{
+	struct err err = ERR_INIT;
+	pid_t pid, shim;
+	int dir;
+	char *path = xasprintf("%s/%s", run, name);
+	int rc = dirs_open(path, &dir, &err);
+	if (rc < 0 && err.code != ERR_NOT_FOUND)
+		log_error(NULL, "instance %s may have an emulator that nobody supervises: %s", name, err.msg);
+	free(path);
+	if (rc < 0)
+		return err.code != ERR_NOT_FOUND;
+	bool lives = proc_peek(dir, BOOT_PROC, &pid, &shim);
+	close(dir);
+	if (lives && shim > 0)
+		log_error(NULL, "instance %s is not supervised: its emulator, process %d, runs on; end it with: kill %d", name, (int)pid,
+			  (int)shim);
+	else if (lives)
+		log_error(NULL, "instance %s is not supervised: its emulator may run on, see: pgrep -af %s", name, name);
+	return lives;
+}
+
 void leftover_clear(struct event_base *base, const char *run, const char *name)
 {
 	struct err err = ERR_INIT;
