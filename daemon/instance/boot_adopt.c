@@ -94,20 +94,42 @@ static void takeover_release_others(struct takeover *t)
 		leftover_release(t->inst->env->base, t->run_dir, t->inst->proc_name);
 }
 
+static int takeover_all(struct takeover *t, struct err *err)
+{
+	bool is_up = t->inst->state != INST_BACKOFF;
+	if (is_up)
+		takeover_channels(t);
+	if (takeover_proc(t, t->inst->proc_name, err) < 0)
+		return -1;
+	if (is_up)
+		takeover_link(t);
+	takeover_release_others(t);
+	return 0;
+}
+
+/* Somebody has removed the run directory, or what was in it. What the emulator prints can be had no more, so it is not left alone. */
+static int takeover_lost(struct takeover *t, struct err *err)
+{
+	struct instance *inst = t->inst;
+	if (inst->state == INST_BACKOFF || inst->state == INST_BOOTING)
+		return -1;
+	err_set(err, ERR_NOT_FOUND, "what is needed to reach the emulator was removed from \"%s\"; it is ended", t->run_path);
+	log_error(&inst->scope, "%s", err->msg);
+	instance_tell(inst, PWEMU__V1__EVENT_KIND__EVENT_KIND_WARNING, NULL, NULL, err->msg);
+	if (t->run_dir < 0 && (dirs_make(t->run_path, err) < 0 || dirs_open(t->run_path, &t->run_dir, err) < 0))
+		return -1;
+	return proc_adopt_lost(inst->env->base, t->run_dir, inst->proc_name, inst->mark, inst->uid, &boot_proc_ops, inst, &inst->proc, err);
+}
+
 int boot_adopt(struct instance *inst, struct err *err)
 {
 	struct takeover t;
-	if (takeover_begin(&t, inst, err) < 0)
-		return takeover_end(&t, -1);
-	bool is_up = inst->state != INST_BACKOFF;
-	if (is_up)
-		takeover_channels(&t);
-	if (takeover_proc(&t, inst->proc_name, err) < 0)
-		return takeover_end(&t, -1);
-	if (is_up)
-		takeover_link(&t);
-	takeover_release_others(&t);
-	return takeover_end(&t, 0);
+	int rc = takeover_begin(&t, inst, err);
+	if (rc == 0)
+		rc = takeover_all(&t, err);
+	if (rc < 0 && err->code == ERR_NOT_FOUND)
+		rc = takeover_lost(&t, err);
+	return takeover_end(&t, rc);
 }
 
 int boot_adopt_before(struct instance *inst, struct err *err)

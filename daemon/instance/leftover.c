@@ -84,22 +84,42 @@ static bool leftover_proc_name(const char *file, char *out, size_t size)
 	return true;
 }
 
-static void leftover_scan(struct event_base *base, int run_dir, const char *except, char *path)
+/* Every shim that has, or had, its lock there. */
+static void leftover_each(int run_dir, void (*each)(void *ctx, int run_dir, const char *name), void *ctx)
 {
-	struct leftover_dir *left = xcalloc(1, sizeof(*left));
-	left->path = path;
-	left->shims = 1; /* until all are taken */
 	int fd = openat(run_dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+	char name[256];
 	if (dir == NULL && fd >= 0)
 		close(fd);
-	char name[256];
 	for (struct dirent *entry = dir != NULL ? readdir(dir) : NULL; entry != NULL; entry = readdir(dir))
-		if (leftover_proc_name(entry->d_name, name, sizeof(name)) && strcmp(name, except) != 0)
-			leftover_take(base, left, run_dir, name);
+		if (leftover_proc_name(entry->d_name, name, sizeof(name)))
+			each(ctx, run_dir, name);
 	if (dir != NULL)
 		closedir(dir);
-	leftover_dir_put(left);
+}
+
+struct leftover_scan {
+	struct event_base *base;
+	struct leftover_dir *dir;
+	const char *except;
+};
+
+static void leftover_take_other(void *ctx, int run_dir, const char *name)
+{
+	const struct leftover_scan *scan = ctx;
+	if (strcmp(name, scan->except) != 0)
+		leftover_take(scan->base, scan->dir, run_dir, name);
+}
+
+/* Takes the path. */
+static void leftover_scan(struct event_base *base, int run_dir, const char *except, char *path)
+{
+	struct leftover_scan scan = { base, xcalloc(1, sizeof(*scan.dir)), except };
+	scan.dir->path = path;
+	scan.dir->shims = 1; /* until all are taken */
+	leftover_each(run_dir, leftover_take_other, &scan);
+	leftover_dir_put(scan.dir);
 }
 
 void leftover_release(struct event_base *base, int run_dir, const char *except)
@@ -111,6 +131,42 @@ static bool leftover_is_aside(const char *name)
 {
 	size_t len = strlen(name);
 	return len > 4 && strcmp(name + len - 4, ".old") == 0;
+}
+
+struct leftover_alive {
+	const char *id;
+	bool lives;
+};
+
+static void leftover_look(void *ctx, int run_dir, const char *name)
+{
+	struct leftover_alive *alive = ctx;
+	pid_t pid, shim;
+	if (!proc_peek(run_dir, name, &pid, &shim))
+		return;
+	alive->lives = true;
+	if (shim > 0)
+		log_error(NULL, "instance %s is not supervised: its emulator, process %d, runs on; end it with: kill %d", alive->id, (int)pid,
+			  (int)shim);
+	else
+		log_error(NULL, "instance %s is not supervised: its emulator may run on, see: pgrep -af %s", alive->id, alive->id);
+}
+
+bool leftover_report(const char *run, const char *name)
+{
+	struct err err = ERR_INIT;
+	int dir;
+	char *path = xasprintf("%s/%s", run, name);
+	int rc = dirs_open(path, &dir, &err);
+	if (rc < 0 && err.code != ERR_NOT_FOUND)
+		log_error(NULL, "instance %s may have an emulator that nobody supervises: %s", name, err.msg);
+	free(path);
+	if (rc < 0)
+		return err.code != ERR_NOT_FOUND;
+	struct leftover_alive alive = { name, false };
+	leftover_each(dir, leftover_look, &alive);
+	close(dir);
+	return alive.lives;
 }
 
 void leftover_clear(struct event_base *base, const char *run, const char *name)

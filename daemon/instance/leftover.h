@@ -2,7 +2,12 @@
 /* Shims that no instance has any more: an earlier daemon died after the end was recorded and before all of it was gone. */
 #pragma once
 
+#include <stdbool.h>
+
 struct event_base;
+
+/* Whether an emulator lives in <run>/<name>, or may. It is named in the log, with what ends it: nobody supervises it. */
+bool leftover_report(const char *run, const char *name);
 
 /* A run directory without an instance. Ends what still lives there, waiting shims as a rule, and removes <run>/<name>. Soon, from the
  * loop; the name is free at once. */

@@ -477,13 +477,15 @@ static bool registry_may_exist(const char *path)
 }
 
 /* Every run directory belongs to an instance that is not over, or to a record that this daemon cannot use and leaves alone. */
-static bool registry_has_run_dir(struct registry *registry, const char *id)
+static bool registry_has_run_dir(struct registry *registry, const char *run, const char *id)
 {
 	const struct instance *inst = registry_by_id(registry, id);
 	char *data = xasprintf("%s/data/%s", registry->config.state_dir, id), *aside = xasprintf("%s.broken", data);
 	bool is_left_alone = inst == NULL && (registry_may_exist(data) || registry_may_exist(aside));
 	free(data);
 	free(aside);
+	if (is_left_alone)
+		(void)leftover_report(run, id);
 	return is_left_alone || (inst != NULL && !instance_is_over(inst));
 }
 
@@ -493,11 +495,24 @@ static void registry_clear_run_dirs(struct registry *registry)
 	char *run = xasprintf("%s/run", registry->config.state_dir);
 	DIR *dir = opendir(run);
 	for (struct dirent *entry = dir != NULL ? readdir(dir) : NULL; entry != NULL; entry = readdir(dir))
-		if (entry->d_name[0] != '.' && !registry_has_run_dir(registry, entry->d_name))
+		if (entry->d_name[0] != '.' && !registry_has_run_dir(registry, run, entry->d_name))
 			leftover_clear(registry->config.base, run, entry->d_name);
 	if (dir != NULL)
 		closedir(dir);
 	free(run);
+}
+
+static bool registry_is_alive(const struct registry *registry, const char *id)
+{
+	char *run = xasprintf("%s/run", registry->config.state_dir);
+	bool is_alive = leftover_report(run, id);
+	free(run);
+	return is_alive;
+}
+
+static bool registry_is_lack(const struct err *err)
+{
+	return err->code == ERR_RESOURCE_EXHAUSTED || err->code == ERR_INTERNAL;
 }
 
 /* False: for lack of something that may be there the next time. */
@@ -518,11 +533,13 @@ static bool registry_adopt_one(struct registry *registry, const char *dir, const
 		registry_add(registry, inst);
 	else if (err.code == ERR_DATA_LOSS)
 		registry_set_aside(registry, dir, id, &err);
-	else if (err.code == ERR_NOT_FOUND && record == NULL)
+	else if (err.sys == ENOENT && record == NULL && !registry_is_alive(registry, id))
 		registry_remove_unborn(dir, id);
+	else if (err.sys == ENOENT || err.sys == ENOTDIR)
+		registry_set_aside(registry, dir, id, &err);
 	else
 		registry_report(registry, "%s", err.msg);
-	return inst != NULL || err.code == ERR_DATA_LOSS || err.code == ERR_NOT_FOUND || err.code == ERR_FAILED_PRECONDITION;
+	return inst != NULL || !registry_is_lack(&err);
 }
 
 static bool registry_is_id(const char *name)

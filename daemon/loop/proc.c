@@ -529,6 +529,33 @@ int proc_adopt(struct event_base *base, int run_dir, const char *name, const str
 	return -1;
 }
 
+int proc_adopt_lost(struct event_base *base, int run_dir, const char *name, const char *mark, uid_t uid, const struct proc_ops *ops,
+		    void *ctx, struct proc **out, struct err *err)
+{
+	struct proc *proc = proc_new(base, run_dir, name, ops, ctx);
+	if (proc->run_dir < 0) {
+		err_sys(err, errno, "run directory of \"%s\"", name);
+		proc_destroy(proc);
+		return -1;
+	}
+	proc->adopted = proc->searched = proc->has_run = proc->told_started = true;
+	proc->run.uid = uid;
+	snprintf(proc->run.mark, sizeof(proc->run.mark), "%s", mark);
+	proc_kill_rest(proc);
+	*out = proc;
+	return 0;
+}
+
+bool proc_peek(int run_dir, const char *name, pid_t *pid, pid_t *shim)
+{
+	struct proc_run run = { 0 };
+	struct err err = ERR_INIT;
+	bool is_known = proc_run_read(run_dir, name, &run, &err) == 0;
+	*pid = is_known ? run.pid : 0;
+	*shim = is_known ? run.shim_pid : 0;
+	return proc_lock_is_held(run_dir, name);
+}
+
 pid_t proc_pid(const struct proc *proc)
 {
 	return proc->has_end ? 0 : proc->run.pid;

@@ -97,6 +97,14 @@ int proc_spawn(struct event_base *base, const char *shim_path, const struct proc
 int proc_adopt(struct event_base *base, int run_dir, const char *name, const struct proc_ops *ops, void *ctx, struct proc **out,
 	       struct err *err) __attribute__((warn_unused_result));
 
+/* For one whose files somebody has removed: it cannot be taken over, so all that carries the mark is killed; its shim then goes by
+ * itself. run_dir is a new, empty one. on_ended follows, with shim_died, also when there was nothing. */
+int proc_adopt_lost(struct event_base *base, int run_dir, const char *name, const char *mark, uid_t uid, const struct proc_ops *ops,
+		    void *ctx, struct proc **out, struct err *err) __attribute__((warn_unused_result));
+
+/* Whether a shim lives under this name, and, 0 when not known, its program's pid and its own. */
+bool proc_peek(int run_dir, const char *name, pid_t *pid, pid_t *shim);
+
 pid_t proc_pid(const struct proc *proc);      /* 0 when it does not run */
 pid_t proc_shim_pid(const struct proc *proc); /* 0 while an adopted one is not known yet, and when it is gone */
 bool proc_has_ended(const struct proc *proc);

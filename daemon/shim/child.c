@@ -129,7 +129,9 @@ static void child_await_go(int sync)
 	do
 		n = read(sync, &go, 1);
 	while (n < 0 && errno == EINTR);
-	if (n != 1)
+	if (n < 0)
+		child_fail(sync, "go");
+	if (n == 0)
 		_exit(127);
 }
 

@@ -249,13 +249,14 @@ static void read_boot_id(struct shim *shim)
 		shim->boot_id[0] = '-';
 }
 
+/* True also when it has left already: its own words tell why. */
 static bool send_go(int sync)
 {
 	ssize_t n;
 	do
 		n = send(sync, "", 1, MSG_NOSIGNAL);
 	while (n < 0 && errno == EINTR);
-	return n == 1;
+	return n == 1 || errno == EPIPE || errno == ECONNRESET;
 }
 
 static void start_program(struct shim *shim, const struct spec *spec)
@@ -338,6 +339,12 @@ static void on_signals(struct shim *shim)
 	reap(shim);
 }
 
+static bool run_dir_is_gone(void)
+{
+	struct stat st;
+	return fstat(SHIM_FD_RUN_DIR, &st) == 0 && st.st_nlink == 0;
+}
+
 static void loop_once(struct shim *shim)
 {
 	struct pollfd fds[2 + SHIM_PEERS_MAX] = { { .fd = shim->signal_fd, .events = POLLIN },
@@ -356,6 +363,9 @@ static void loop_once(struct shim *shim)
 		on_signals(shim);
 	if ((shim->phase == PHASE_TERM || shim->phase == PHASE_KILL) && now_ms() >= shim->deadline)
 		kill_round(shim);
+	/* Its directory was removed: no daemon can find it any more. */
+	if (shim->phase == PHASE_END && shim->peer_count == 0 && run_dir_is_gone())
+		_exit(0);
 	/* Told by SIGTERM (the host goes down) and nobody there to release it: the record stays, the shim is in the way. */
 	if (shim->phase == PHASE_END && shim->told_to_go && shim->end_written && shim->peer_count == 0)
 		_exit(0);

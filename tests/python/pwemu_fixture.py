@@ -92,14 +92,14 @@ def sequence(offset, length):
 
 
 class Daemon:
-    def __init__(self, directory, environment=None, cwd=None, arguments=(), socket_path=None, wait=True, program=PWEMUD):
+    def __init__(self, directory, environment=None, cwd=None, arguments=(), socket_path=None, wait=True, program=PWEMUD, command=()):
         self.dir = directory
         self.state_dir = os.path.join(directory, "state")
         self.socket = socket_path or os.path.join(directory, "control.sock")
         self.log = os.path.join(directory, "daemon.log")
         self.channels = []
         ready, told = os.pipe()
-        command = [program, "--foreground", "--socket", self.socket, "--state-dir", self.state_dir, "--ready-fd", str(told)]
+        command = [*command, program, "--foreground", "--socket", self.socket, "--state-dir", self.state_dir, "--ready-fd", str(told)]
         if environment is None:
             environment = dict(os.environ, PWEMU_TEST_DIR=directory, PATH=PATH)
         with open(self.log, "ab") as log:
