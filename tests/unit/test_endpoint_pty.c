@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A channel on a PTY: raw from birth, output only while a user has it open, nothing left behind for the next one, exact for a new daemon. */
+/* A channel on a PTY: raw from birth, output only while a user has it open, nothing left behind for the next one, exact for a new daemon.
+ */
 #include "test_endpoint.h"
 
 #include <poll.h>
