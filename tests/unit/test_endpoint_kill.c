@@ -11,7 +11,7 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
-enum { KILLS = 150, AHEAD = 256 << 10, LINE = 9, LIFE_MAX_US = 4000 };
+enum { KILLS = 150, AHEAD = 256 << 10, LINE_LEN = 9, LIFE_MAX_US = 4000 };
 
 struct stream {
 	int from, to; /* the test's: where it writes, where it reads */
@@ -22,13 +22,13 @@ struct stream {
 static char stream_byte(uint64_t offset)
 {
 	static const uint64_t powers[] = { 10000000, 1000000, 100000, 10000, 1000, 100, 10, 1 };
-	uint64_t at = offset % LINE;
-	return at == LINE - 1 ? '\n' : (char)('0' + offset / LINE / powers[at] % 10);
+	uint64_t at = offset % LINE_LEN;
+	return at == LINE_LEN - 1 ? '\n' : (char)('0' + offset / LINE_LEN / powers[at] % 10);
 }
 
 static void stream_write(struct stream *s)
 {
-	char block[LINE * 450];
+	char block[LINE_LEN * 450];
 	if (s->written - s->read > AHEAD)
 		return;
 	for (size_t i = 0; i < sizeof(block); i++)
