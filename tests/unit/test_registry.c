@@ -13,6 +13,8 @@
 
 #include <cmocka.h>
 
+#include <event2/event.h>
+
 #include "base/log.h"
 #include "base/pb.h"
 #include "instance/priv.h"
@@ -446,6 +448,9 @@ static void test_adopt_the_dead(void **state)
 	}
 	restart(b);
 	assert_int_equal(registry_count(b->registry), INST_STATE_COUNT);
+	/* That nothing of a running one is left is looked for first. */
+	for (uint64_t until_ms = clock_monotonic_ms() + 20000; registry_running(b->registry) > 1 && clock_monotonic_ms() < until_ms;)
+		event_base_loop(b->base, EVLOOP_ONCE);
 	for (int s = 0; s < INST_STATE_COUNT; s++) {
 		struct instance *inst = registry_by_id(b->registry, ids[s]);
 		assert_non_null(inst);
