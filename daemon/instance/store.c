@@ -296,6 +296,8 @@ static void store_apply_restart(struct instance *inst, const Pwemu__V1__Record *
 {
 	restart_policy_fill(record->restart, PWEMU__V1__RESTART_MODE__RESTART_MODE_NO, &inst->restart);
 	inst->restart_at_ns = record->restart_at_ns;
+	if (inst->state == INST_BACKOFF && inst->restart_at_ns == 0)
+		inst->restart_at_ns = 1; /* overdue */
 	inst->restarts = record->restarts;
 	inst->is_restart = record->is_restart;
 	for (size_t i = 0; i < record->n_quick_deaths_ns && i < RESTART_DEATHS_MAX; i++)
