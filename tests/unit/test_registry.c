@@ -419,7 +419,7 @@ static char *save(struct box *b, const char *name, const char *dir, const char *
 	inst->request = PB_COPY(Pwemu__V1__StartRequest, &request);
 	inst->state = state;
 	inst->restart_at_ns = state == INST_BACKOFF ? clock_wall_ns() + UINT64_C(3600000000000) : 0;
-	inst->boot = state == INST_PREPARING ? 0 : 3;
+	inst->boot = 3;
 	inst->restart_at_ns = state == INST_BACKOFF ? clock_wall_ns() + UINT64_C(3600000000000) : 0;
 	store_save(inst);
 	inst->state = INST_ENDED;
