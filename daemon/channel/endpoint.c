@@ -12,6 +12,12 @@
 #include "loop/pty.h"
 #include "wire/mem.h"
 
+/* How long who is there has for what is left: looked at soon, then now and then, for five seconds. */
+#define LINGER_SOON_MS    5
+#define LINGER_SOON_TURNS 20
+#define LINGER_MS         100
+#define LINGER_TURNS_MAX  70
+
 static const struct {
 	const char *name;
 	const struct endpoint_ops *ops;
@@ -125,6 +131,33 @@ int endpoint_unread(int fd)
 	return ioctl(fd, FIONREAD, &n) < 0 ? 0 : n;
 }
 
+/* ---------------------------------------------------------------- its end */
+
+static void endpoint_linger(struct endpoint *endpoint)
+{
+	unsigned delay_ms = endpoint->linger_turns < LINGER_SOON_TURNS ? LINGER_SOON_MS : LINGER_MS;
+	struct timeval delay = { 0, (suseconds_t)(endpoint->linger_turns == 0 ? 0 : delay_ms) * 1000 };
+	endpoint->linger_turns++;
+	event_add(&endpoint->linger, &delay);
+}
+
+static void endpoint_on_linger(evutil_socket_t fd, short what, void *ctx)
+{
+	(void)fd, (void)what;
+	struct endpoint *endpoint = ctx;
+	if (endpoint->ops->has_ended(endpoint) || endpoint->linger_turns == LINGER_TURNS_MAX)
+		endpoint->on_ended(endpoint->config.ctx);
+	else
+		endpoint_linger(endpoint);
+}
+
+void endpoint_end(struct endpoint *endpoint, void (*on_done)(void *ctx))
+{
+	endpoint->on_ended = on_done;
+	endpoint->ops->end(endpoint);
+	endpoint_linger(endpoint);
+}
+
 /* ---------------------------------------------------------------- one endpoint */
 
 int endpoint_open(const struct endpoint_config *config, bool adopted, struct endpoint **out, struct err *err)
@@ -137,6 +170,7 @@ int endpoint_open(const struct endpoint_config *config, bool adopted, struct end
 	endpoint->config = *config;
 	endpoint->config.path = xstrdup(config->path);
 	endpoint->fds = *config->fds;
+	event_assign(&endpoint->linger, config->base, -1, EV_TIMEOUT, endpoint_on_linger, endpoint);
 	endpoint->had_party = config->had_party;
 	if (ops->open(endpoint, adopted, err) < 0) {
 		endpoint_free(endpoint);
@@ -156,6 +190,7 @@ void endpoint_free(struct endpoint *endpoint)
 {
 	if (endpoint == NULL)
 		return;
+	event_del(&endpoint->linger);
 	endpoint->ops->fini(endpoint);
 	free((char *)endpoint->config.path);
 	free(endpoint);

@@ -73,6 +73,9 @@ int endpoint_open(const struct endpoint_config *config, bool adopted, struct end
 	__attribute__((warn_unused_result));
 /* A boot has begun on the hub. */
 void endpoint_begin_boot(struct endpoint *endpoint);
+/* The hub is final: nobody may come any more, who is there gets what is left, for a bounded time. on_done, once and from the loop, is
+ * where it may be freed. */
+void endpoint_end(struct endpoint *endpoint, void (*on_done)(void *ctx));
 /* Connections are closed; the descriptors stay. Takes NULL. */
 void endpoint_free(struct endpoint *endpoint);
 unsigned endpoint_party_count(const struct endpoint *endpoint);

@@ -2,6 +2,9 @@
 /* What endpoint.c and the kinds of endpoints share; nobody else includes it. */
 #pragma once
 
+#include <event2/event.h>
+#include <event2/event_struct.h>
+
 #include "channel/endpoint.h"
 #include "channel/hub.h"
 
@@ -9,7 +12,9 @@ struct endpoint_ops {
 	size_t size; /* of the kind's struct, which is zero when opened */
 	int (*open)(struct endpoint *endpoint, bool adopted, struct err *err);
 	void (*begin_boot)(struct endpoint *endpoint);
-	void (*fini)(struct endpoint *endpoint); /* also after a failed open */
+	void (*end)(struct endpoint *endpoint);             /* nobody may come any more */
+	bool (*has_ended)(const struct endpoint *endpoint); /* everybody has what is left; asked now and then after end */
+	void (*fini)(struct endpoint *endpoint);            /* also after a failed open */
 };
 
 /* The first member of each kind's struct. */
@@ -19,6 +24,10 @@ struct endpoint {
 	const struct endpoint_ops *ops;
 	unsigned party_count;
 	bool had_party; /* in this boot */
+	/* After endpoint_end: */
+	struct event linger;
+	unsigned linger_turns;
+	void (*on_ended)(void *ctx);
 };
 
 extern const struct endpoint_ops endpoint_tcp_ops, endpoint_pty_ops;

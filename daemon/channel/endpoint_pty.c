@@ -327,6 +327,22 @@ static void pty_begin_boot(struct endpoint *endpoint)
 	event_add(&pty->readable, NULL); /* what lay there for want of an input may be taken now */
 }
 
+/* Input has nowhere to go any more. */
+static void pty_end(struct endpoint *endpoint)
+{
+	struct endpoint_pty *pty = (struct endpoint_pty *)endpoint;
+	event_del(&pty->readable);
+	pty_end_writer(pty);
+}
+
+/* A hang-up takes from the user what it has not read yet. */
+static bool pty_has_ended(const struct endpoint *endpoint)
+{
+	const struct endpoint_pty *pty = (const struct endpoint_pty *)endpoint;
+	return pty->news == NULL ||
+	       (pty_position(pty) >= hub_end_offset(endpoint->config.hub) && endpoint_unread(endpoint->fds.slave) == 0);
+}
+
 static void pty_fini(struct endpoint *endpoint)
 {
 	struct endpoint_pty *pty = (struct endpoint_pty *)endpoint;
@@ -345,5 +361,7 @@ const struct endpoint_ops endpoint_pty_ops = {
 	.size = sizeof(struct endpoint_pty),
 	.open = pty_open,
 	.begin_boot = pty_begin_boot,
+	.end = pty_end,
+	.has_ended = pty_has_ended,
 	.fini = pty_fini,
 };

@@ -303,6 +303,20 @@ static void tcp_begin_boot(struct endpoint *endpoint)
 		conn_again(conn, 0);
 }
 
+static void tcp_end(struct endpoint *endpoint)
+{
+	gate_fini(&((struct endpoint_tcp *)endpoint)->gate);
+}
+
+static bool tcp_has_ended(const struct endpoint *endpoint)
+{
+	const struct conn *conn;
+	LIST_FOREACH (conn, &((const struct endpoint_tcp *)endpoint)->conns, link)
+		if (conn->cursor != NULL)
+			return false;
+	return true;
+}
+
 static void tcp_fini(struct endpoint *endpoint)
 {
 	struct endpoint_tcp *tcp = (struct endpoint_tcp *)endpoint;
@@ -316,5 +330,7 @@ const struct endpoint_ops endpoint_tcp_ops = {
 	.size = sizeof(struct endpoint_tcp),
 	.open = tcp_open,
 	.begin_boot = tcp_begin_boot,
+	.end = tcp_end,
+	.has_ended = tcp_has_ended,
 	.fini = tcp_fini,
 };

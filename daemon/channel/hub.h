@@ -70,7 +70,7 @@ unsigned hub_cursor_count(const struct hub *hub);
 bool hub_has_writer(const struct hub *hub);
 uint64_t hub_last_output_ms(const struct hub *hub); /* monotonic; when output came last, 0: not in this daemon's time */
 bool hub_is_in_trouble(const struct hub *hub);      /* the log cannot be written: output is not taken */
-uint32_t hub_last_boot(const struct hub *hub); /* number of the latest boot the log knows; 0: none */
+uint32_t hub_last_boot(const struct hub *hub);      /* number of the latest boot the log knows; 0: none */
 
 /* ---- positions */
 struct hub_boot {

@@ -354,6 +354,7 @@ static void boot_on_started(void *ctx, pid_t pid)
 		instance_stop(inst, 0, err.msg);
 	}
 	boot_discard_layout(inst);
+	endpoints_make_links(inst);
 	instance_changed(inst);
 }
 

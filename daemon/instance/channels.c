@@ -168,7 +168,7 @@ void channels_set_final(struct instance *inst)
 
 static bool channels_is_read(const struct instance_channel *channel)
 {
-	return channel->hub != NULL && (hub_cursor_count(channel->hub) > 0 || hub_has_writer(channel->hub));
+	return channel->hub != NULL && (channel->endpoint != NULL || hub_cursor_count(channel->hub) > 0 || hub_has_writer(channel->hub));
 }
 
 bool instance_is_read(const struct instance *inst)

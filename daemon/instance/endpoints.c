@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The endpoints of an instance's channels: which there are to be, making them, serving them, having them back from the shim. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "config/settings.h"
 #include "instance/priv.h"
+#include "wire/mem.h"
 
 bool endpoints_has_fds(const struct instance_channel *channel)
 {
@@ -145,6 +147,34 @@ void endpoints_serve(struct instance_channel *channel, bool adopted)
 		endpoints_on_trouble(channel, &err);
 }
 
+/* ---------------------------------------------------------------- links */
+
+/* <wdir>/<channel> leads to the PTY, as pw_emu has it. */
+static void endpoints_link(struct instance *inst, bool remove)
+{
+	struct prepare_link links[PLAN_CHANNELS_MAX];
+	struct err err = ERR_INIT;
+	size_t count = 0;
+	for (size_t i = 0; i < inst->channel_count && count < PLAN_CHANNELS_MAX; i++) {
+		const struct instance_channel *channel = inst->channels[i];
+		if (channel->pty_path[0] == '\0')
+			continue;
+		links[count].path = xasprintf("%s/%s", inst->working_dir, channel->name);
+		links[count++].target = xstrdup(channel->pty_path);
+	}
+	if (count > 0 && prepare_links(inst->env->base, links, count, remove, &err) < 0)
+		log_warn(&inst->scope, "%s", err.msg);
+	for (size_t i = 0; i < count; i++) {
+		free(links[i].path);
+		free(links[i].target);
+	}
+}
+
+void endpoints_make_links(struct instance *inst)
+{
+	endpoints_link(inst, false);
+}
+
 /* ---------------------------------------------------------------- adoption and end */
 
 static int endpoints_fetch_one(struct instance_channel *channel, struct proc *proc, const char *suffix, int *fd, struct err *err)
@@ -186,8 +216,38 @@ void endpoints_close(struct instance_channel *channel)
 {
 	endpoint_free(channel->endpoint);
 	channel->endpoint = NULL;
+	channel->is_ending = false;
 	endpoint_fds_close(&channel->endpoint_fds);
 	channel->pty_path[0] = '\0';
+}
+
+static void endpoints_on_ended(void *ctx)
+{
+	struct instance_channel *channel = ctx;
+	endpoints_close(channel);
+	instance_trim(channel->inst);
+}
+
+/* The port is free at once; who is there gets the last words. */
+static void endpoints_end(struct instance_channel *channel)
+{
+	if (channel->endpoint == NULL || channel->hub == NULL) {
+		endpoints_close(channel);
+		return;
+	}
+	channel->is_ending = true;
+	endpoint_end(channel->endpoint, endpoints_on_ended);
+	if (channel->endpoint_fds.listener >= 0)
+		close(channel->endpoint_fds.listener);
+	channel->endpoint_fds.listener = -1;
+}
+
+void endpoints_end_all(struct instance *inst)
+{
+	endpoints_link(inst, true);
+	for (size_t i = 0; i < inst->channel_count; i++)
+		if (!inst->channels[i]->is_ending)
+			endpoints_end(inst->channels[i]);
 }
 
 void endpoints_close_all(struct instance *inst)

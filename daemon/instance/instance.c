@@ -221,7 +221,7 @@ static void instance_drop(struct instance *inst, unsigned holds)
 	if (!(holds & INST_HOLDS_LINK))
 		instance_disconnect(inst);
 	if (!(holds & INST_HOLDS_ENDPOINTS))
-		endpoints_close_all(inst);
+		endpoints_end_all(inst);
 	if (!(holds & INST_HOLDS_PROC)) {
 		boot_release(&inst->proc);
 		boot_release(&inst->old_proc);
@@ -274,6 +274,7 @@ static void instance_place_fini(struct prepare_place *place)
 static void enter_preparing(struct instance *inst)
 {
 	struct err err = ERR_INIT;
+	endpoints_close_all(inst); /* of the life before */
 	struct prepare_spec spec = {
 		.target = inst->target,
 		.request = inst->request,

@@ -146,8 +146,8 @@ static void leftover_look(void *ctx, int run_dir, const char *name)
 		return;
 	alive->lives = true;
 	if (shim > 0)
-		log_error(NULL, "instance %s is not supervised: its emulator, process %d, runs on; end it with: kill %d", alive->id, (int)pid,
-			  (int)shim);
+		log_error(NULL, "instance %s is not supervised: its emulator, process %d, runs on; end it with: kill %d", alive->id,
+			  (int)pid, (int)shim);
 	else
 		log_error(NULL, "instance %s is not supervised: its emulator may run on, see: pgrep -af %s", alive->id, alive->id);
 }

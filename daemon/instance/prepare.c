@@ -97,13 +97,28 @@ static int prepare_program(const struct prepare_spec *spec, struct prepare_resul
 	return err_reason(&result->err, sys == ENOENT ? "emulator-not-found" : "emulator-not-executable");
 }
 
+/* Unless somebody has put something else there. */
+static void prepare_unlink(const char *link, const char *target)
+{
+	char found[PREPARE_PATH_MAX];
+	ssize_t len = readlink(link, found, sizeof(found));
+	if (len >= 0 && (size_t)len == strlen(target) && memcmp(found, target, (size_t)len) == 0)
+		(void)unlink(link);
+}
+
+/* A convenience: nothing depends on it. */
+static void prepare_make_link(const char *link, const char *target)
+{
+	(void)unlink(link);
+	int is_linked = symlink(target, link);
+	(void)is_linked;
+}
+
 static int prepare_working_dir(const struct prepare_place *place, struct prepare_result *result)
 {
 	if (dirs_make(place->dir, &result->err) < 0)
 		return err_prefix(&result->err, "working directory");
-	(void)unlink(place->link);
-	int is_linked = symlink(place->log, place->link);
-	(void)is_linked; /* a convenience: nothing depends on it */
+	prepare_make_link(place->link, place->log);
 	return 0;
 }
 
@@ -155,10 +170,7 @@ static void prepare_undo_work(void *arg, int reply_fd)
 {
 	(void)reply_fd;
 	const struct prepare_place *place = arg;
-	char target[PREPARE_PATH_MAX];
-	ssize_t len = readlink(place->link, target, sizeof(target));
-	if (len >= 0 && (size_t)len == strlen(place->log) && memcmp(target, place->log, (size_t)len) == 0)
-		(void)unlink(place->link);
+	prepare_unlink(place->link, place->log);
 	if (place->is_ours)
 		(void)rmdir(place->dir);
 }
@@ -221,15 +233,40 @@ static void prepare_on_undone(void *ctx, const void *reply, size_t len, const st
 		log_warn(NULL, "%s", err->msg);
 }
 
-int prepare_undo(struct event_base *base, const struct prepare_place *place, struct err *err)
+struct prepare_links_job {
+	const struct prepare_link *links;
+	size_t count;
+	bool remove;
+};
+
+static void prepare_links_work(void *arg, int reply_fd)
+{
+	(void)reply_fd;
+	const struct prepare_links_job *job = arg;
+	for (size_t i = 0; i < job->count; i++)
+		(job->remove ? prepare_unlink : prepare_make_link)(job->links[i].path, job->links[i].target);
+}
+
+static int prepare_in_background(struct event_base *base, void (*work)(void *arg, int reply_fd), const void *arg, struct err *err)
 {
 	struct helper_spec helper = {
-		.name = "clearing of a working directory",
+		.name = "care of a working directory",
 		.uid = (uid_t)-1,
 		.deadline_ms = PREPARE_DEADLINE_MS,
-		.work = prepare_undo_work,
-		.arg = (void *)(uintptr_t)place,
+		.work = work,
+		.arg = (void *)(uintptr_t)arg,
 		.on_done = prepare_on_undone,
 	};
 	return helper_run(base, &helper, NULL, err);
+}
+
+int prepare_links(struct event_base *base, const struct prepare_link *links, size_t count, bool remove, struct err *err)
+{
+	struct prepare_links_job job = { links, count, remove };
+	return prepare_in_background(base, prepare_links_work, &job, err);
+}
+
+int prepare_undo(struct event_base *base, const struct prepare_place *place, struct err *err)
+{
+	return prepare_in_background(base, prepare_undo_work, place, err);
 }

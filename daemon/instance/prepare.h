@@ -52,4 +52,12 @@ int prepare_begin(struct event_base *base, const struct prepare_spec *spec, void
 		  void *ctx, struct prepare **out, struct err *err) __attribute__((warn_unused_result));
 /* Removes the link, if it still is ours, and a directory of ours that is empty then; soon, in a helper that nobody waits for. */
 int prepare_undo(struct event_base *base, const struct prepare_place *place, struct err *err) __attribute__((warn_unused_result));
+
+/* A symbolic link in the working directory. */
+struct prepare_link {
+	char *path, *target;
+};
+/* Makes the links (replacing what is there), or removes those that still are ours; soon, in a helper that nobody waits for. */
+int prepare_links(struct event_base *base, const struct prepare_link *links, size_t count, bool remove, struct err *err)
+	__attribute__((warn_unused_result));
 void prepare_cancel(struct prepare *prepare); /* takes NULL */

@@ -31,6 +31,7 @@ struct instance_channel {
 	char pty_path[ENDPOINT_PATH_MAX];
 	struct endpoint_fds endpoint_fds;
 	struct endpoint *endpoint; /* NULL: not served yet */
+	bool is_ending;            /* it serves what is left; its instance is over */
 	bool had_party;            /* somebody came to it in the latest boot */
 };
 
@@ -144,8 +145,10 @@ int endpoints_check(const struct instance *inst, const struct plan *plan, struct
 void endpoints_serve(struct instance_channel *channel, bool adopted);
 /* Takes the descriptors from the shim. */
 void endpoints_fetch(struct instance *inst, struct proc *proc);
+void endpoints_make_links(struct instance *inst); /* to PTYs, in the working directory */
 void endpoints_close(struct instance_channel *channel);
-void endpoints_close_all(struct instance *inst);
+void endpoints_close_all(struct instance *inst); /* at once, also those that are ending */
+void endpoints_end_all(struct instance *inst);   /* who is there gets what is left */
 
 /* ---- channels.c */
 struct instance_channel *channels_default(const struct instance *inst);

@@ -58,7 +58,7 @@ enum inst_hold {
 	INST_HOLDS_PROC = 1 << 1,      /* shim and process; in back-off the shim of the boot that ended, for its descriptors */
 	INST_HOLDS_LINK = 1 << 2,      /* the driver's connection */
 	INST_HOLDS_FIFOS = 1 << 3,     /* the boot's run directory */
-	INST_HOLDS_ENDPOINTS = 1 << 4, /* ports and PTYs */
+	INST_HOLDS_ENDPOINTS = 1 << 4, /* ports and PTYs; when they go, who is attached gets the last words first */
 };
 
 struct inst_state_row {

@@ -269,7 +269,8 @@ static void store_apply_channels(struct instance *inst, const Pwemu__V1__Record 
 		channel->offset = row->offset;
 		(void)endpoint_kind_parse(row->endpoint, &channel->endpoint_kind);
 		channel->port = (uint16_t)row->port;
-		snprintf(channel->pty_path, sizeof(channel->pty_path), "%s", row->path);
+		if (!instance_is_over(inst)) /* else it is somebody else's by now */
+			snprintf(channel->pty_path, sizeof(channel->pty_path), "%s", row->path);
 		channel->had_party = row->had_party;
 	}
 }
