@@ -114,7 +114,7 @@ daemon_pid() { pwemu daemon info -o json | json 'j["pid"]'; }
 }
 
 # ticks_go_on FILE: the numbers of "tick N" are 0, 1, 2, … without a gap.
-ticks_go_on() { awk '/^tick [0-9]+$/ && $2 != n++ { exit 1 } END { exit n < 3 }' "$1"; }
+ticks_go_on() { awk '/^tick [0-9]+$/ && $2 != n++ { bad = 1 } END { exit bad || n < 3 }' "$1"; }
 
 # goes_on COMMAND...: a run whose daemon is replaced by that command notices nothing.
 goes_on() {

@@ -10,7 +10,7 @@ daemon_pid() { pwemu daemon info -o json | json 'j["pid"]'; }
 fields() { /usr/bin/python3 -c 'import json, sys; [print(eval(sys.argv[1], {"j": json.loads(line)})) for line in sys.stdin]' "$1"; }
 
 # The numbers on stdin are FIRST, FIRST + 1, …, at least three of them.
-count_on() { awk -v n="$1" '$1 != n++ { exit 1 } END { exit NR < 3 }'; }
+count_on() { awk -v n="$1" '$1 != n++ { bad = 1 } END { exit bad || NR < 3 }'; }
 
 start() { pwemu -q start "$BOARD" -f "$FW/$1.elf" -i "${2:-a}"; }
 
