@@ -198,8 +198,7 @@ static void test_limit_comes_later(void **state)
 	print_sequence(f, 10 * LIMIT);
 	assert_int_equal(hub_first_offset(f->hub), 0);
 	fixture_end_boot(f);
-	f->limit_bytes = LIMIT;
-	reopen(f);
+	hub_set_bounds(f->hub, LIMIT, false);
 	fixture_boot(f, 2, true);
 	print_sequence(f, BLOCK);
 	assert_int_equal(hub_end_offset(f->hub) - hub_first_offset(f->hub), LIMIT);

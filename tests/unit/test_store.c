@@ -105,6 +105,7 @@ static void add_channel(struct instance *inst, const char *name, enum channel_ki
 	channel->has_input = has_input;
 	channel->is_socket = is_socket;
 	channel->offset = offset;
+	channel->first_offset = offset / 4;
 	channel->inst = inst;
 	inst->channels = xrealloc(inst->channels, inst->channel_count + 1, sizeof(inst->channels[0]));
 	inst->channels[inst->channel_count++] = channel;
@@ -236,7 +237,7 @@ static void test_fields(void **state)
 	assert_int_equal(r->n_semihosting_calls, PREPARE_CALLS_MAX);
 	assert_int_equal(r->semihosting_calls[63], 0x100 + 126);
 	assert_int_equal(r->n_channels, 3);
-	assert_true(r->channels[0]->offset == 1ull << 40);
+	assert_true(r->channels[0]->offset == 1ull << 40 && r->channels[0]->first_offset == 1ull << 38);
 	assert_string_equal(r->channels[2]->type, "unix");
 	PB_FREE(r);
 }
