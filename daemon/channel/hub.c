@@ -209,6 +209,12 @@ void hub_free(struct hub *hub)
 	hub_leave(hub);
 }
 
+void hub_set_bounds(struct hub *hub, uint64_t limit_bytes, bool drop_oldest)
+{
+	hub->config.limit_bytes = limit_bytes;
+	hub->config.drop_oldest = drop_oldest;
+}
+
 /* ---------------------------------------------------------------- boots */
 
 static int hub_check_idle(const struct hub *hub, uint32_t boot, struct err *err)

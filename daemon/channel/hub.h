@@ -44,6 +44,8 @@ struct hub_config {
 
 /* Opens or creates the log; its length is the position. What is damaged in the index is repaired and told through on_trouble. */
 int hub_open(const struct hub_config *config, struct hub **out, struct err *err) __attribute__((warn_unused_result));
+/* Other bounds than those it was opened with; they hold from the next byte on. */
+void hub_set_bounds(struct hub *hub, uint64_t limit_bytes, bool drop_oldest);
 /* Also in the middle of a boot (a daemon's exit): what is in the FIFO stays for the next daemon. Each open cursor gets on_readable and is
  * at its end, the writer on_role(false); both remain their owners', who close them. */
 void hub_free(struct hub *hub); /* takes NULL */

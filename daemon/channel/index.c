@@ -237,8 +237,9 @@ static int index_load(struct index *index, int dir, uint64_t size, uint64_t log_
 	index->first_offset = header.first_offset < log_end ? header.first_offset : log_end;
 	uint64_t count = (size - sizeof(header)) / sizeof(struct record);
 	index->count = count < INDEX_NONE ? (uint32_t)count : INDEX_NONE;
-	index->has_header = header.first <= index->count; /* else the power went, and what comes needs another one */
-	index->first = index->has_header ? header.first : index->count;
+	/* The power may have taken more of log and index than the header knows: then what comes needs another one. */
+	index->has_header = header.first <= index->count && header.first_offset <= log_end;
+	index->first = header.first < index->count ? header.first : index->count;
 	index->start_offset = header.start_offset[0] | (uint64_t)header.start_offset[1] << 32;
 	if (index_cut(index, size, log_end, repaired, err) < 0)
 		return -1;

@@ -74,8 +74,14 @@ int channels_open_dir(struct instance *inst, struct err *err)
 
 int channels_open(struct instance *inst, struct instance_channel *channel, struct err *err)
 {
-	if (channel->hub != NULL || channel->is_socket)
+	if (channel->is_socket)
 		return 0;
+	if (channel->hub != NULL) { /* somebody reads it, perhaps since before a start with another target */
+		struct hub_config bounds = { 0 };
+		channels_limit(inst, &bounds);
+		hub_set_bounds(channel->hub, bounds.limit_bytes, bounds.drop_oldest);
+		return 0;
+	}
 	if (channels_open_dir(inst, err) < 0)
 		return -1;
 	struct hub_config config = {

@@ -198,8 +198,7 @@ static void test_limit_comes_later(void **state)
 	print_sequence(f, 10 * LIMIT);
 	assert_int_equal(hub_first_offset(f->hub), 0);
 	fixture_end_boot(f);
-	f->limit_bytes = LIMIT;
-	reopen(f);
+	hub_set_bounds(f->hub, LIMIT, false);
 	fixture_boot(f, 2, true);
 	print_sequence(f, BLOCK);
 	assert_int_equal(hub_end_offset(f->hub) - hub_first_offset(f->hub), LIMIT);
@@ -306,6 +305,33 @@ static void test_cut_anywhere(void **state)
 	fixture_open(f);
 	fixture_boot(f, 3, true); /* it goes on */
 	guest_print_logged(f, "x");
+}
+
+/* The power went and took even what the header says is the beginning: what comes after that is there, and stays. */
+static void test_cut_below_first(void **state)
+{
+	struct fixture *f = *state;
+	struct reader r = { 0 };
+	fixture_boot(f, 1, true);
+	print_sequence(f, 4 * LIMIT);
+	assert_true(hub_first_offset(f->hub) > BLOCK + 100);
+	fixture_close(f);
+	char *log = xasprintf("%s/serial0.log", f->path);
+	assert_int_equal(truncate(log, BLOCK + 100), 0);
+	free(log);
+	fixture_open(f);
+	fixture_boot(f, 2, true);
+	guest_print_logged(f, "after");
+	fixture_end_boot(f);
+	for (int again = 0; again < 2; again++) {
+		reopen(f);
+		assert_int_equal(hub_first_offset(f->hub), BLOCK + 100);
+		reader_open(&r, f, 0, UINT64_MAX, true);
+		LOOP_UNTIL(f, r.len == 5);
+		assert_string_equal(r.text, "after");
+		assert_int_equal(r.chunk[0].boot, 2);
+		cursor_close(r.cursor);
+	}
 }
 
 /* ---------------------------------------------------------------- file systems */
@@ -455,6 +481,7 @@ int main(void)
 		TEST(test_killed_between),
 		TEST(test_hole_without_header),
 		TEST(test_cut_anywhere),
+		TEST(test_cut_below_first),
 		TEST(test_too_long),
 		cmocka_unit_test(test_cannot_punch),
 		cmocka_unit_test(test_full_disk_drops_oldest),

@@ -448,5 +448,8 @@ int main(void)
 		TEST(test_reader_spares),   TEST(test_looks_after_an_end),
 		TEST(test_looks_at_start),
 	};
+	struct err err = ERR_INIT;
+	if (log_setup(NULL, LOG_LEVEL_ERROR, &err) < 0) /* hundreds of lines */
+		return 1;
 	return cmocka_run_group_tests_name("instance: retention", tests, NULL, NULL);
 }

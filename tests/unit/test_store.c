@@ -107,6 +107,7 @@ static void add_channel(struct instance *inst, const char *name, enum channel_ki
 	channel->has_input = has_input;
 	channel->is_socket = is_socket;
 	channel->offset = offset;
+	channel->first_offset = offset / 4;
 	channel->inst = inst;
 	channel->endpoint_fds = (struct endpoint_fds)ENDPOINT_FDS_NONE;
 	if (has_input) {
@@ -265,7 +266,7 @@ static void test_fields(void **state)
 	assert_int_equal(r->n_semihosting_calls, PREPARE_CALLS_MAX);
 	assert_int_equal(r->semihosting_calls[63], 0x100 + 126);
 	assert_int_equal(r->n_channel_rows, 3);
-	assert_true(r->channel_rows[0]->offset == 1ull << 40);
+	assert_true(r->channel_rows[0]->offset == 1ull << 40 && r->channel_rows[0]->first_offset == 1ull << 38);
 	assert_string_equal(r->channel_rows[0]->endpoint, "tcp");
 	assert_int_equal(r->channel_rows[0]->port, 20001);
 	assert_true(r->channel_rows[2]->is_socket);
