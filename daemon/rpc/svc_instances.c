@@ -165,7 +165,7 @@ static void handle_start(struct rpc_call *call, const ProtobufCMessage *message)
 	const Pwemu__V1__StartRequest *request = (const Pwemu__V1__StartRequest *)message;
 	struct services *services = service_of(call);
 	struct err err = ERR_INIT;
-	struct start_parts parts;
+	struct start_parts parts = { 0 };
 	struct instance *inst = NULL;
 	if (start_resolve(services, request, &parts, &err) == 0)
 		inst = registry_claim(services->registry, request, &err);
@@ -270,7 +270,7 @@ static Pwemu__V1__StartRequest *restart_request(const struct instance *inst, str
 
 static int restart_begin(struct pending *pending, struct instance *inst, struct err *err)
 {
-	struct start_parts parts;
+	struct start_parts parts = { 0 };
 	if (!instance_is_over(inst)) {
 		err_set(err, ERR_ALREADY_EXISTS, "instance \"%s\" was started by somebody else meanwhile", instance_name(inst));
 		return err_reason(err, "already-running");
@@ -311,7 +311,7 @@ static void handle_restart(struct rpc_call *call, const ProtobufCMessage *messag
 	const Pwemu__V1__RestartRequest *request = (const Pwemu__V1__RestartRequest *)message;
 	struct services *services = service_of(call);
 	struct instance *inst = service_find(call, request->instance);
-	struct start_parts parts;
+	struct start_parts parts = { 0 };
 	struct err err = ERR_INIT;
 	if (inst == NULL)
 		return;
