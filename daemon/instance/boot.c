@@ -408,6 +408,12 @@ static void boot_resume_channels(struct boot *b)
 	}
 }
 
+/* Without files a boot that was only beginning never ran. */
+static bool boot_may_be_lost(const struct boot *b, const struct err *err)
+{
+	return err->code == ERR_NOT_FOUND && b->inst->state != INST_BOOTING && b->inst->mark != NULL && b->inst->mark[0] != '\0';
+}
+
 /* Somebody has removed the run directory, or what was in it. What the emulator prints can be had no more, so it is not left alone. */
 static int boot_end_lost(struct boot *b, struct err *err)
 {
@@ -422,10 +428,10 @@ static int boot_take_over(struct boot *b, struct err *err)
 {
 	struct instance *inst = b->inst;
 	if (boot_open_run_dir(b, false, err) < 0)
-		return err->code == ERR_NOT_FOUND ? boot_end_lost(b, err) : -1;
+		return boot_may_be_lost(b, err) ? boot_end_lost(b, err) : -1;
 	boot_resume_channels(b);
 	if (proc_adopt(inst->env->base, b->run_dir, BOOT_PROC, &boot_proc_ops, inst, &inst->proc, err) < 0)
-		return err->code == ERR_NOT_FOUND && inst->state != INST_BOOTING ? boot_end_lost(b, err) : -1;
+		return boot_may_be_lost(b, err) ? boot_end_lost(b, err) : -1;
 	struct err link_err = ERR_INIT;
 	if (!proc_has_ended(inst->proc) && boot_connect(b, &link_err) < 0)
 		log_warn(&inst->scope, "no control of the adopted emulator: %s", link_err.msg);
