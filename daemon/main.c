@@ -171,8 +171,12 @@ static void daemon_tell(const struct options *o, const char *text)
 {
 	if (o->ready_fd < 0)
 		return;
-	if (write(o->ready_fd, text, strlen(text)) < 0)
-		log_debug(NULL, "nobody waits for our readiness");
+	ssize_t n;
+	do
+		n = write(o->ready_fd, text, strlen(text));
+	while (n < 0 && errno == EINTR);
+	if (n < 0 && errno != EPIPE)
+		log_warn(NULL, "who started us cannot be told: %s", strerror(errno));
 	close(o->ready_fd);
 }
 
