@@ -27,8 +27,9 @@
 #include "rpc/service.h"
 #include "wire/mem.h"
 
-#define DAEMON_DRAIN_MS 1000
-#define DAEMON_LOCK_MS  5000
+#define DAEMON_DRAIN_MS     1000
+#define DAEMON_LOCK_MS      5000
+#define DAEMON_LOCK_SOON_MS 500 /* a child of a daemon that was killed holds its lock for a moment */
 
 extern const unsigned char wire_descriptors[], wire_descriptors_end[];
 
@@ -210,8 +211,12 @@ static void daemon_tell(const struct options *o, const char *text)
 {
 	if (o->ready_fd < 0)
 		return;
-	if (write(o->ready_fd, text, strlen(text)) < 0)
-		log_debug(NULL, "nobody waits for our readiness");
+	ssize_t n;
+	do
+		n = write(o->ready_fd, text, strlen(text));
+	while (n < 0 && errno == EINTR);
+	if (n < 0 && errno != EPIPE)
+		log_warn(NULL, "who started us cannot be told: %s", strerror(errno));
 	close(o->ready_fd);
 }
 
@@ -491,7 +496,7 @@ static int daemon_start(struct daemon *d, struct err *err)
 	int listen_fd;
 	struct control_config control = { .state_dir = d->paths.state_dir,
 					  .socket = d->paths.control_socket,
-					  .wait_ms = d->options.is_auto ? DAEMON_LOCK_MS : 0,
+					  .wait_ms = d->options.is_auto ? DAEMON_LOCK_MS : DAEMON_LOCK_SOON_MS,
 					  .lock_fd = d->options.lock_fd };
 	if (control_open(&control, &d->control, &listen_fd, err) < 0)
 		return -1;

@@ -111,8 +111,8 @@ static int takeover_all(struct takeover *t, struct err *err)
 static int takeover_lost(struct takeover *t, struct err *err)
 {
 	struct instance *inst = t->inst;
-	if (inst->state == INST_BACKOFF || inst->state == INST_BOOTING)
-		return -1;
+	if (inst->state == INST_BACKOFF || inst->state == INST_BOOTING || inst->mark[0] == '\0')
+		return -1; /* without files a boot that was only beginning never ran */
 	err_set(err, ERR_NOT_FOUND, "what is needed to reach the emulator was removed from \"%s\"; it is ended", t->run_path);
 	log_error(&inst->scope, "%s", err->msg);
 	instance_tell(inst, PWEMU__V1__EVENT_KIND__EVENT_KIND_WARNING, NULL, NULL, err->msg);

@@ -246,6 +246,8 @@ static void proc_take_packet(struct proc *proc, const char *packet, size_t len)
 	if (proc_is_waiting_for_news(proc))
 		return; /* unreadable: as if it had said nothing, the deadline runs */
 	timer_disarm(proc->timer);
+	if (proc->is_unsaid)
+		timer_arm(proc->timer, PROC_SAY_AGAIN_MS);
 	proc_find_shim(proc);
 }
 

@@ -1,0 +1,155 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Many instances at once: what each costs, and how long the world stands still when the daemon is killed. `make bench` prints it."""
+import argparse
+import fcntl
+import os
+import shutil
+import struct
+import sys
+import tempfile
+import termios
+import threading
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../python"))
+
+import grpc  # noqa: E402
+from pwemu_fixture import (  # noqa: E402
+    BOARD, FAKE_EMULATOR, PATH, Daemon, common_pb2, daemon_pb2, daemon_pb2_grpc, firmware, instances_pb2, instances_pb2_grpc, read_proc,
+    targets_pb2, targets_pb2_grpc, wait_for,
+)  # fmt: skip
+
+PATIENCE_S = 120
+
+
+def row(name, value, note=""):
+    print(f"{name:44} {value:34} {note}", flush=True)
+
+
+def private_kib(pid):
+    lines = read_proc(pid, "smaps_rollup").decode().splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Private_"))
+
+
+def children(pid):
+    return [int(child) for child in read_proc(pid, f"task/{pid}/children").split()]
+
+
+class Bench:
+    """A daemon in a directory of its own."""
+
+    def __init__(self):
+        self.dir = tempfile.mkdtemp(prefix="pwemu-many-")
+        self.start_daemon()
+
+    def start_daemon(self):
+        """Milliseconds from its exec to its "ok"."""
+        begin = time.perf_counter()
+        self.daemon = Daemon(self.dir)
+        took = (time.perf_counter() - begin) * 1e3
+        channel = self.daemon.channel()
+        grpc.channel_ready_future(channel).result(PATIENCE_S)
+        self.instances = instances_pb2_grpc.InstancesStub(channel)
+        self.target = targets_pb2_grpc.TargetsStub(channel).Get(targets_pb2.GetTargetRequest(name=BOARD), timeout=PATIENCE_S)
+        self.control = daemon_pb2_grpc.DaemonStub(channel)
+        return took
+
+    def start(self, name, image=None, fake=None, pause=False):
+        variables = [f"PATH={PATH}", f"PWEMU_TEST_DIR={self.dir}"]
+        if fake is not None:
+            self.target.qemu.executable = FAKE_EMULATOR
+            del self.target.channels[1:]
+            variables.append(f"FAKE_EMULATOR={fake}")
+        request = instances_pb2.StartRequest(name=name, target_config=self.target, pause=pause)
+        request.environment.CopyFrom(instances_pb2.Environment(variables=variables, umask=0o22))
+        if image is not None:
+            request.images.append(instances_pb2.Image(path=firmware(image)))
+        return self.instances.Start(request, timeout=PATIENCE_S)
+
+    def get(self, name):
+        return self.instances.Get(instances_pb2.GetRequest(instance=common_pb2.InstanceRef(name=name)), timeout=PATIENCE_S)
+
+    def close(self):
+        self.control.Shutdown(daemon_pb2.ShutdownRequest(with_instances=True), timeout=PATIENCE_S)
+        self.daemon.close_channels()
+        self.daemon.wait(PATIENCE_S)
+        shutil.rmtree(self.dir)
+
+
+class Stall(threading.Thread):
+    """The longest time in which a guest that prints without pause did not print: neither its log nor its FIFO grew."""
+
+    def __init__(self, bench, instance):
+        super().__init__(daemon=True)
+        self.log = next(channel.log for channel in instance.channels if channel.name == "serial0")
+        self.fifo = os.open(os.path.join(bench.daemon.state_dir, "run", instance.id, "serial0.out"), os.O_RDWR | os.O_NONBLOCK)
+        self.longest_s, self.is_over = 0.0, False
+        self.start()
+
+    def printed(self):
+        waiting = struct.unpack("i", fcntl.ioctl(self.fifo, termios.FIONREAD, bytes(4)))[0]
+        return os.stat(self.log).st_size + waiting
+
+    def run(self):
+        last, since = -1, time.perf_counter()
+        while not self.is_over:
+            now, printed = time.perf_counter(), self.printed()
+            if printed != last:
+                self.longest_s = max(self.longest_s, now - since) if last >= 0 else 0.0
+                last, since = printed, now
+            time.sleep(0.0005)
+
+    def finish(self):
+        self.is_over = True
+        self.join()
+        os.close(self.fifo)
+        return self.longest_s * 1e3
+
+
+def bench_adoption(count):
+    bench = Bench()
+    sequence = bench.start("seq", "seq.elf")
+    for number in range(count):
+        bench.start(f"idle{number}", fake="")
+    wait_for(lambda: bench.get("seq").channels[0].offset > 1000000, "a guest at full speed", PATIENCE_S)
+    took, quiet = [], Stall(bench, sequence)
+    time.sleep(2)
+    usual_ms, stall = quiet.finish(), Stall(bench, sequence)
+    for _ in range(5):
+        bench.daemon.kill()
+        took.append(bench.start_daemon())
+    stall_ms = stall.finish()
+    row(f"re-adoption of {count} instances, exec to ok [ms]", f"{sorted(took)[2]:9.1f}  ({min(took):.1f} .. {max(took):.1f})")
+    row("longest stall of a guest at full speed [ms]", f"{stall_ms:9.1f}", f"(without a kill: {usual_ms:.1f})")
+    bench.close()
+
+
+def bench_memory(count, what, **how):
+    bench = Bench()
+    bench.start("first", **how)  # what is made once
+    before, shims_before = bench.daemon.rss_kib(), set(children(bench.daemon.pid))
+    begin = time.perf_counter()
+    for number in range(count):
+        bench.start(f"m{number}", **how)
+    took = (time.perf_counter() - begin) / count * 1e3
+    shims = set(children(bench.daemon.pid)) - shims_before
+    daemon_kib, shim_kib = (bench.daemon.rss_kib() - before) / count, sum(map(private_kib, shims)) / max(1, len(shims))
+    row(f"one of {count} {what}, daemon + shim [KiB]", f"{daemon_kib + shim_kib:9.1f}", f"{daemon_kib:.1f} + {shim_kib:.1f}  (goal 64)")
+    row(f"start of one of {count} {what} [ms]", f"{took:9.1f}")
+    bench.close()
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--adopted", type=int, default=100)
+    parser.add_argument("--fakes", type=int, default=1000)
+    parser.add_argument("--emulators", type=int, default=100)
+    options = parser.parse_args()
+    bench_adoption(options.adopted)
+    bench_memory(options.fakes, "fake emulators", fake="")
+    bench_memory(options.emulators, "paused QEMUs", image="hello.elf", pause=True)
+
+
+if __name__ == "__main__":
+    main()
