@@ -52,6 +52,11 @@ struct plan_socket *plan_add_socket(struct plan *plan, const char *name, enum ch
 	return sock;
 }
 
+bool plan_socket_is_channel(const struct plan_socket *socket)
+{
+	return socket->kind == CHANNEL_GDB;
+}
+
 const struct driver_ops *driver_find(const char *name, struct err *err)
 {
 	char known[128] = "";

@@ -54,6 +54,8 @@ struct plan {
 
 void plan_init(struct plan *plan);
 void plan_fini(struct plan *plan);
+/* Whether users see it as a channel; QMP is the daemon's own. */
+bool plan_socket_is_channel(const struct plan_socket *socket);
 /* Both return the new row, or NULL when the plan is full. */
 struct plan_channel *plan_add_channel(struct plan *plan, const char *name, enum channel_kind kind, bool has_input);
 struct plan_socket *plan_add_socket(struct plan *plan, const char *name, enum channel_kind kind, int child_fd);

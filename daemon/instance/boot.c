@@ -26,6 +26,7 @@ extern char **environ;
 
 /* What a channel gets that had no endpoint before. */
 struct boot_endpoint {
+	char name[PLAN_NAME_MAX]; /* of the channel */
 	enum endpoint_kind kind;
 	uint16_t port;
 	char path[ENDPOINT_PATH_MAX];
@@ -37,7 +38,8 @@ struct boot {
 	struct instance *inst;
 	struct plan plan;
 	struct fifo_ends ends[PLAN_CHANNELS_MAX]; /* of plan.channels */
-	struct boot_endpoint endpoints[PLAN_CHANNELS_MAX];
+	struct boot_endpoint endpoints[PLAN_CHANNELS_MAX + PLAN_SOCKETS_MAX];
+	size_t endpoint_count;
 	char *run_path;
 	int run_dir;
 	struct proc_fd fds[BOOT_FDS_MAX];
@@ -52,10 +54,8 @@ struct boot {
 static void boot_init(struct boot *b, struct instance *inst)
 {
 	*b = (struct boot){ .inst = inst, .run_dir = -1, .run_path = instance_run_path(inst) };
-	for (size_t i = 0; i < PLAN_CHANNELS_MAX; i++) {
+	for (size_t i = 0; i < PLAN_CHANNELS_MAX; i++)
 		b->ends[i] = (struct fifo_ends)FIFO_ENDS_NONE;
-		b->endpoints[i].fds = (struct endpoint_fds)ENDPOINT_FDS_NONE;
-	}
 	plan_init(&b->plan);
 }
 
@@ -63,10 +63,10 @@ static void boot_fini(struct boot *b)
 {
 	for (size_t i = 0; i < b->owned_count; i++)
 		close(b->owned[i]);
-	for (size_t i = 0; i < PLAN_CHANNELS_MAX; i++) {
+	for (size_t i = 0; i < PLAN_CHANNELS_MAX; i++)
 		fifo_close_ends(&b->ends[i]);
+	for (size_t i = 0; i < b->endpoint_count; i++)
 		endpoint_fds_close(&b->endpoints[i].fds);
-	}
 	if (b->run_dir >= 0)
 		close(b->run_dir);
 	plan_fini(&b->plan);
@@ -126,7 +126,7 @@ static void boot_hold_endpoint(struct boot *b, const char *name, const struct en
 }
 
 /* A port or PTY is made once and then handed from boot to boot. */
-static int boot_make_endpoint(struct boot *b, const char *name, struct boot_endpoint *row, struct err *err)
+static int boot_make_endpoint(struct boot *b, const char *name, bool is_socket, struct err *err)
 {
 	const struct instance *inst = b->inst;
 	const struct instance_channel *before = channels_find(inst, name);
@@ -134,25 +134,28 @@ static int boot_make_endpoint(struct boot *b, const char *name, struct boot_endp
 		boot_hold_endpoint(b, name, &before->endpoint_fds);
 		return 0;
 	}
-	if (endpoints_want(inst, name, &row->kind, &row->port, err) < 0 ||
+	struct boot_endpoint *row = &b->endpoints[b->endpoint_count++];
+	row->fds = (struct endpoint_fds)ENDPOINT_FDS_NONE;
+	snprintf(row->name, sizeof(row->name), "%s", name);
+	if (endpoints_want(inst, name, is_socket, &row->kind, &row->port, err) < 0 ||
 	    endpoints_make(inst, name, row->kind, row->port, &row->fds, &row->port, row->path, err) < 0)
 		return -1;
 	boot_hold_endpoint(b, name, &row->fds);
 	return 0;
 }
 
-/* The channel has them from now on. */
-static void boot_hand_over_endpoint(struct boot *b, size_t index)
+/* The channels have them from now on. */
+static void boot_hand_over_endpoints(struct boot *b)
 {
-	struct boot_endpoint *row = &b->endpoints[index];
-	struct instance_channel *channel = channels_find(b->inst, b->plan.channels[index].name);
-	if (endpoints_has_fds(channel))
-		return;
-	channel->endpoint_kind = row->kind;
-	channel->endpoint_fds = row->fds;
-	row->fds = (struct endpoint_fds)ENDPOINT_FDS_NONE;
-	channel->port = row->port;
-	snprintf(channel->pty_path, sizeof(channel->pty_path), "%s", row->path);
+	for (size_t i = 0; i < b->endpoint_count; i++) {
+		struct boot_endpoint *row = &b->endpoints[i];
+		struct instance_channel *channel = channels_find(b->inst, row->name);
+		channel->endpoint_kind = row->kind;
+		channel->endpoint_fds = row->fds;
+		row->fds = (struct endpoint_fds)ENDPOINT_FDS_NONE;
+		channel->port = row->port;
+		snprintf(channel->pty_path, sizeof(channel->pty_path), "%s", row->path);
+	}
 }
 
 static int boot_make_channel(struct boot *b, const struct plan_channel *row, struct fifo_ends *ends, struct err *err)
@@ -182,10 +185,11 @@ static int boot_make_files(struct boot *b, struct err *err)
 {
 	for (size_t i = 0; i < b->plan.channel_count; i++)
 		if (boot_make_channel(b, &b->plan.channels[i], &b->ends[i], err) < 0 ||
-		    boot_make_endpoint(b, b->plan.channels[i].name, &b->endpoints[i], err) < 0)
+		    boot_make_endpoint(b, b->plan.channels[i].name, false, err) < 0)
 			return -1;
 	for (size_t i = 0; i < b->plan.socket_count; i++)
-		if (boot_make_socket(b, &b->plan.sockets[i], err) < 0)
+		if (boot_make_socket(b, &b->plan.sockets[i], err) < 0 ||
+		    (plan_socket_is_channel(&b->plan.sockets[i]) && boot_make_endpoint(b, b->plan.sockets[i].name, true, err) < 0))
 			return -1;
 	return 0;
 }
@@ -337,8 +341,8 @@ static int boot_open_logs(struct boot *b, struct err *err)
 		    hub_begin_boot(channel->hub, inst->boot, !inst->is_restart, ends->out, ends->in, err) < 0)
 			return -1;
 		*ends = (struct fifo_ends)FIFO_ENDS_NONE; /* they are the hub's now */
-		endpoints_serve(channel, false);
 	}
+	endpoints_serve_all(inst, false);
 	return 0;
 }
 
@@ -418,8 +422,7 @@ static void boot_set_channels(struct boot *b)
 	channels_set(b->inst, &b->plan);
 	for (size_t i = 0; i < b->inst->channel_count; i++)
 		b->inst->channels[i]->had_party = false;
-	for (size_t i = 0; i < b->plan.channel_count; i++)
-		boot_hand_over_endpoint(b, i);
+	boot_hand_over_endpoints(b);
 }
 
 /* A new name for each boot: the shim of the one before keeps its own until this one has what it holds. */

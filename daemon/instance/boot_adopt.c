@@ -54,24 +54,13 @@ static void takeover_channels(struct takeover *t)
 	}
 }
 
-/* Those of a boot that has ended have hubs without FIFOs. */
-static void takeover_serve(struct instance *inst)
-{
-	for (size_t i = 0; i < inst->channel_count; i++) {
-		struct instance_channel *channel = inst->channels[i];
-		struct err err = ERR_INIT;
-		if (endpoints_has_fds(channel) && channels_open(inst, channel, &err) == 0)
-			endpoints_serve(channel, true);
-	}
-}
-
 static int takeover_proc(struct takeover *t, const char *name, struct err *err)
 {
 	struct instance *inst = t->inst;
 	if (proc_adopt(inst->env->base, t->run_dir, name, &boot_proc_ops, inst, &inst->proc, err) < 0)
 		return -1;
 	endpoints_fetch(inst, inst->proc);
-	takeover_serve(inst);
+	endpoints_serve_all(inst, true);
 	return 0;
 }
 

@@ -139,8 +139,8 @@ void channels_set(struct instance *inst, const struct plan *plan)
 		fresh[total++]->has_input = row->has_input;
 	}
 	for (size_t i = 0; i < plan->socket_count; i++) {
-		if (plan->sockets[i].kind != CHANNEL_GDB)
-			continue; /* QMP is the daemon's own */
+		if (!plan_socket_is_channel(&plan->sockets[i]))
+			continue;
 		fresh[total] = channels_take(inst, plan->sockets[i].name);
 		fresh[total]->kind = plan->sockets[i].kind;
 		fresh[total++]->is_socket = true;

@@ -38,13 +38,23 @@ static int endpoints_bad_type(const char *channel, const char *type, struct err 
 	return err_reason(err, "invalid-channel-type");
 }
 
-int endpoints_want(const struct instance *inst, const char *channel, enum endpoint_kind *kind, uint16_t *port, struct err *err)
+/* Of a protocol of questions and answers a terminal shows nothing. */
+static int endpoints_no_pty(const char *channel, struct err *err)
+{
+	err_set(err, ERR_INVALID_ARGUMENT, "%s is a socket and cannot be a PTY: use --tcp %s", channel, channel);
+	return err_reason(err, "invalid-channel-type");
+}
+
+int endpoints_want(const struct instance *inst, const char *channel, bool is_socket, enum endpoint_kind *kind, uint16_t *port,
+		   struct err *err)
 {
 	const Pwemu__V1__Endpoint *asked = endpoints_asked(inst, channel);
 	const char *type = asked != NULL ? asked->type : endpoints_of_target(inst, channel);
 	const struct instance_channel *before = channels_find(inst, channel);
 	if (!endpoint_kind_parse(type, kind))
 		return endpoints_bad_type(channel, type, err);
+	if (is_socket && *kind == ENDPOINT_PTY)
+		return endpoints_no_pty(channel, err);
 	if (asked != NULL && asked->port > UINT16_MAX)
 		return err_set(err, ERR_INVALID_ARGUMENT, "channel \"%s\": port %u is not 1 to 65535", channel, asked->port);
 	*port = asked != NULL ? (uint16_t)asked->port : 0;
@@ -53,19 +63,36 @@ int endpoints_want(const struct instance *inst, const char *channel, enum endpoi
 	return 0;
 }
 
+static void endpoints_add_name(char *known, size_t size, const char *name)
+{
+	size_t used = strlen(known);
+	snprintf(known + used, size - used, "%s%s", used > 0 ? ", " : "", name);
+}
+
+/* Names of all that can have an endpoint, "a, b, c"; whether `wanted` is one of them. */
+static bool endpoints_is_known(const struct plan *plan, const char *wanted, char *known, size_t size)
+{
+	bool is_known = false;
+	known[0] = '\0';
+	for (size_t i = 0; i < plan->channel_count; i++) {
+		endpoints_add_name(known, size, plan->channels[i].name);
+		is_known = is_known || strcmp(plan->channels[i].name, wanted) == 0;
+	}
+	for (size_t i = 0; i < plan->socket_count; i++) {
+		if (!plan_socket_is_channel(&plan->sockets[i]))
+			continue;
+		endpoints_add_name(known, size, plan->sockets[i].name);
+		is_known = is_known || strcmp(plan->sockets[i].name, wanted) == 0;
+	}
+	return is_known;
+}
+
 int endpoints_check(const struct instance *inst, const struct plan *plan, struct err *err)
 {
-	char known[512] = "";
-	for (size_t i = 0; i < plan->channel_count; i++) {
-		size_t used = strlen(known);
-		snprintf(known + used, sizeof(known) - used, "%s%s", used > 0 ? ", " : "", plan->channels[i].name);
-	}
+	char known[512];
 	for (size_t i = 0; i < inst->request->n_endpoints; i++) {
 		const char *name = inst->request->endpoints[i]->channel;
-		bool is_there = false;
-		for (size_t k = 0; k < plan->channel_count; k++)
-			is_there = is_there || strcmp(plan->channels[k].name, name) == 0;
-		if (is_there)
+		if (endpoints_is_known(plan, name, known, sizeof(known)))
 			continue;
 		err_set(err, ERR_INVALID_ARGUMENT, "target \"%s\" has no channel \"%.64s\" for an endpoint; there is: %s",
 			inst->target->name, name, known);
@@ -122,15 +149,13 @@ static void endpoints_on_trouble(void *ctx, const struct err *err)
 	instance_tell(channel->inst, PWEMU__V1__EVENT_KIND__EVENT_KIND_WARNING, channel->name, NULL, err->msg);
 }
 
-void endpoints_serve(struct instance_channel *channel, bool adopted)
+static void endpoints_serve_log(struct instance_channel *channel, bool adopted)
 {
 	struct err err = ERR_INIT;
 	if (channel->endpoint != NULL) {
 		endpoint_begin_boot(channel->endpoint);
 		return;
 	}
-	if (!endpoints_has_fds(channel))
-		return;
 	struct endpoint_config config = {
 		.base = channel->inst->env->base,
 		.hub = channel->hub,
@@ -145,6 +170,42 @@ void endpoints_serve(struct instance_channel *channel, bool adopted)
 	};
 	if (endpoint_open(&config, adopted, &channel->endpoint, &err) < 0)
 		endpoints_on_trouble(channel, &err);
+}
+
+static void endpoints_serve_socket(struct instance_channel *channel)
+{
+	if (channel->bridge != NULL)
+		return;
+	char *run = instance_run_path(channel->inst), *path = xasprintf("%s/%s.sock", run, channel->name);
+	struct bridge_config config = {
+		.base = channel->inst->env->base,
+		.listener = channel->endpoint_fds.listener,
+		.owner = channel->inst->uid,
+		.path = path,
+		.on_party = endpoints_on_party,
+		.on_trouble = endpoints_on_trouble,
+		.ctx = channel,
+	};
+	channel->bridge = bridge_new(&config);
+	free(path);
+	free(run);
+}
+
+/* A channel of a boot that has ended has a hub without FIFOs. */
+void endpoints_serve_all(struct instance *inst, bool adopted)
+{
+	for (size_t i = 0; i < inst->channel_count; i++) {
+		struct instance_channel *channel = inst->channels[i];
+		struct err err = ERR_INIT;
+		if (!endpoints_has_fds(channel))
+			continue;
+		if (channel->is_socket)
+			endpoints_serve_socket(channel);
+		else if (channels_open(inst, channel, &err) == 0)
+			endpoints_serve_log(channel, adopted);
+		else
+			endpoints_on_trouble(channel, &err);
+	}
 }
 
 /* ---------------------------------------------------------------- links */
@@ -216,6 +277,8 @@ void endpoints_close(struct instance_channel *channel)
 {
 	endpoint_free(channel->endpoint);
 	channel->endpoint = NULL;
+	bridge_free(channel->bridge);
+	channel->bridge = NULL;
 	channel->is_ending = false;
 	endpoint_fds_close(&channel->endpoint_fds);
 	channel->pty_path[0] = '\0';

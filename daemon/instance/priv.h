@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base/log.h"
+#include "channel/bridge.h"
 #include "channel/endpoint.h"
 #include "instance/ends.h"
 #include "instance/hang.h"
@@ -31,6 +32,7 @@ struct instance_channel {
 	char pty_path[ENDPOINT_PATH_MAX];
 	struct endpoint_fds endpoint_fds;
 	struct endpoint *endpoint; /* NULL: not served yet */
+	struct bridge *bridge;     /* the same for a socket of the emulator's */
 	bool is_ending;            /* it serves what is left; its instance is over */
 	bool had_party;            /* somebody came to it in the latest boot */
 };
@@ -134,15 +136,15 @@ enum inst_event boot_refused(struct instance *inst, const struct err *err, char 
 #define ENDPOINT_CURSOR   ".cur"
 bool endpoints_has_fds(const struct instance_channel *channel);
 /* What the start wants for the channel: the request's word beats the target's. */
-int endpoints_want(const struct instance *inst, const char *channel, enum endpoint_kind *kind, uint16_t *port, struct err *err)
-	__attribute__((warn_unused_result));
+int endpoints_want(const struct instance *inst, const char *channel, bool is_socket, enum endpoint_kind *kind, uint16_t *port,
+		   struct err *err) __attribute__((warn_unused_result));
 /* port: wanted, 0 for any. */
 int endpoints_make(const struct instance *inst, const char *channel, enum endpoint_kind kind, uint16_t port, struct endpoint_fds *fds,
 		   uint16_t *got_port, char path[ENDPOINT_PATH_MAX], struct err *err) __attribute__((warn_unused_result));
 /* Every channel that the request names must be there. */
 int endpoints_check(const struct instance *inst, const struct plan *plan, struct err *err) __attribute__((warn_unused_result));
-/* Serves the channel's endpoint, if it has one; its boot has begun (adopted: goes on). */
-void endpoints_serve(struct instance_channel *channel, bool adopted);
+/* Serves those that there are; a boot has begun (adopted: is gone on with, or has ended and another will come). */
+void endpoints_serve_all(struct instance *inst, bool adopted);
 /* Takes the descriptors from the shim. */
 void endpoints_fetch(struct instance *inst, struct proc *proc);
 void endpoints_make_links(struct instance *inst); /* to PTYs, in the working directory */
