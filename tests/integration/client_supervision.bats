@@ -241,7 +241,7 @@ of_another_version() {
 boot_of() { pwemu status -i "$1" -o json | json 'j["boot"]'; }
 
 @test "restart: as it was started, running or not" {
-	FROM_A=test pwemu -q start "$BOARD" -f "$FW/slow.elf" -i a --args "-name x"
+	FROM_A=me pwemu -q start "$BOARD" -f "$FW/slow.elf" -i a --args "-name x"
 	emulator=$(pwemu status -i a -o json | json 'j["pid"]')
 	limited pwemu restart -i a
 	[ "$status" = 0 ]
@@ -255,7 +255,7 @@ boot_of() { pwemu status -i "$1" -o json | json 'j["boot"]'; }
 	pwemu status -i a -o json >"$T/status"
 	contains "$(json 'j["argv"]' <"$T/status")" "'-name', 'x'"
 	contains "$(json 'j["images"]' <"$T/status")" "slow.elf"
-	tr '\0' '\n' <"/proc/$(json 'j["pid"]' <"$T/status")/environ" | grep -qx "FROM_A=test"
+	tr '\0' '\n' <"/proc/$(json 'j["pid"]' <"$T/status")/environ" | grep -qx "FROM_A=me"
 	contains "$(pwemu logs -i a)" "tick 0"
 }
 
