@@ -320,10 +320,12 @@ static bool tcp_has_ended(const struct endpoint *endpoint)
 static void tcp_fini(struct endpoint *endpoint)
 {
 	struct endpoint_tcp *tcp = (struct endpoint_tcp *)endpoint;
-	struct conn *conn;
+	struct conn *conn, *next;
 	gate_fini(&tcp->gate);
-	while ((conn = LIST_FIRST(&tcp->conns)) != NULL)
+	for (conn = LIST_FIRST(&tcp->conns); conn != NULL; conn = next) {
+		next = LIST_NEXT(conn, link);
 		conn_free(conn);
+	}
 }
 
 const struct endpoint_ops endpoint_tcp_ops = {

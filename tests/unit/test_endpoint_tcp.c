@@ -97,6 +97,12 @@ static void test_first_party_from_the_boot_others_from_now(void **state)
 	guest_print_logged(b->f, "?");
 	ASSERT_COMES(b, &first, "?");
 	close(first.fd);
+	LOOP_UNTIL(b->f, endpoint_party_count(b->endpoint) == 0);
+	bench_boot(b, 4);
+	guest_print_logged(b->f, "four");
+	inbox_init(&first, client_attach(b), 0);
+	ASSERT_COMES(b, &first, "four");
+	close(first.fd);
 }
 
 static void test_had_party(void **state)
