@@ -339,6 +339,14 @@ static void on_signals(struct shim *shim)
 	reap(shim);
 }
 
+static void on_deadline(struct shim *shim)
+{
+	if (shim->phase == PHASE_KILL)
+		reap(shim); /* the news of a death may have been lost */
+	if (shim->phase != PHASE_END && now_ms() >= shim->deadline)
+		kill_round(shim);
+}
+
 static bool run_dir_is_gone(void)
 {
 	struct stat st;
@@ -362,7 +370,7 @@ static void loop_once(struct shim *shim)
 	if (fds[0].revents != 0)
 		on_signals(shim);
 	if ((shim->phase == PHASE_TERM || shim->phase == PHASE_KILL) && now_ms() >= shim->deadline)
-		kill_round(shim);
+		on_deadline(shim);
 	/* Its directory was removed: no daemon can find it any more. */
 	if (shim->phase == PHASE_END && shim->peer_count == 0 && run_dir_is_gone())
 		_exit(0);

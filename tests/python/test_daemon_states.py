@@ -41,6 +41,7 @@ class States(Restarts):
             self.starting = self.instances.Start.future(self.request("hello.elf", no_wait=True, restart=policy(ON_FAILURE)))
             helper = self.freeze_helper()
             rows = self.list()
+            self.helper = helper
             if helper is not None and rows and rows[0].state == STATE.STATE_STARTING and rows[0].pid == 0 and is_alive(helper):
                 return rows[0]
             if helper is not None and is_alive(helper):
@@ -64,7 +65,7 @@ class States(Restarts):
     def reach_stopping(self):
         instance = self.start_stubborn()
         request = instances_pb2.StopRequest(instance=self.ref(), grace_ms=600000)
-        self.instances.Stop.future(request, timeout=CALL_DEADLINE)
+        self.stopping = self.instances.Stop.future(request, timeout=CALL_DEADLINE)
         wait_for(lambda: self.get().state == STATE.STATE_STOPPING, "the stop to begin")
         return instance
 
@@ -114,7 +115,10 @@ class States(Restarts):
         return not rows or rows[0].state in (STATE.STATE_RUNNING, STATE.STATE_PAUSED, STATE.STATE_BACKOFF, *OVER)
 
     def end_what_waits(self, state):
-        """What is neither going on nor ending by itself: a user ends it."""
+        """What is neither going on nor ending by itself: a user ends it. A helper that was frozen before it asked to die with its daemon
+        sees that it is gone."""
+        if state == "preparing" and is_alive(self.helper):
+            os.kill(self.helper, signal.SIGCONT)
         rows = self.list()
         if state in ("preparing", "booting", "stopping") and rows and rows[0].state not in OVER:
             try:
