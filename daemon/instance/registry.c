@@ -428,6 +428,11 @@ size_t registry_running(const struct registry *registry)
 	return running;
 }
 
+void registry_settings_changed(struct registry *registry)
+{
+	retention_look(registry->retention);
+}
+
 void registry_connection_lost(struct registry *registry, uint64_t connection)
 {
 	for (size_t i = 0; i < registry->count; i++)

@@ -54,5 +54,8 @@ size_t registry_count(const struct registry *registry);
 struct instance *registry_row(const struct registry *registry, size_t i);
 size_t registry_running(const struct registry *registry);
 
+/* The settings have changed. */
+void registry_settings_changed(struct registry *registry);
+
 /* Stops what lives only as long as this connection. */
 void registry_connection_lost(struct registry *registry, uint64_t connection);

@@ -71,5 +71,6 @@ int service_reload_settings(struct services *services, const char *who, struct e
 	if (settings_load(services->settings_path, services->settings_are_required, services->settings, err) < 0)
 		return err_prefix(err, "the settings stay as they were");
 	log_info(NULL, "settings read, asked by %s", who);
+	registry_settings_changed(services->registry);
 	return 0;
 }

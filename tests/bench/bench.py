@@ -144,6 +144,49 @@ def bench_time(options, directory):
     row("warm unary call [us]", spread([float(line) for line in calls.stdout.split()]), "(goal 40)")
 
 
+class Restarted:
+    """An instance that is killed again and again, and a reader of its console."""
+
+    def __init__(self):
+        policy = "always,delay=0ms,jitter=0%,stable=1ms,deaths=100"
+        command = [PWEMU, "-q", "-i", "again", "start", "qemu-lm3s6965evb", "-f", str(FIRMWARE / "hello.elf"), "--restart", policy]
+        subprocess.run(command, check=True)
+        self.reader = subprocess.Popen([PWEMU, "-q", "-i", "again", "logs", "-f", "--from", "0"], stdout=subprocess.PIPE)
+        first_byte(self.reader.stdout.fileno(), 0)
+
+    def pid(self):
+        deadline = time.monotonic() + 20
+        while True:
+            status = pwemu_json("-i", "again", "status")
+            if status["state"] == "running":
+                return status["pid"]
+            if time.monotonic() > deadline:
+                raise SystemExit("bench: the emulator did not come back")
+
+    def kill(self):
+        """From the emulator's SIGKILL to the first byte of the next boot."""
+        pid = self.pid()
+        while select.select([self.reader.stdout], [], [], 0.3)[0]:  # the rest of what this boot says
+            os.read(self.reader.stdout.fileno(), 4096)
+        start = time.perf_counter()
+        os.kill(pid, signal.SIGKILL)
+        return first_byte(self.reader.stdout.fileno(), start)
+
+    def close(self):
+        self.reader.kill()
+        self.reader.wait()
+        self.reader.stdout.close()
+        for words in (["stop"], ["rm"]):
+            subprocess.run([PWEMU, "-q", "-i", "again", *words], check=True)
+
+
+def bench_restart(options, directory):
+    with contextlib.closing(Restarted()) as restarted:
+        raw, ours = zip(*[(run_raw(directory), restarted.kill()) for _ in range(options.count)])
+    row("raw QEMU, start to the first byte [ms]", spread(raw))
+    row("SIGKILL to the next boot's first byte [ms]", spread(ours), f"x {statistics.median(ours) / statistics.median(raw):.2f}  (goal 1.2)")
+
+
 def bench_throughput(options, directory, daemon):
     raw, ours, shares = [], [], []
     for _ in range(options.rounds):
@@ -217,6 +260,7 @@ def main():
             bench_memory(options, daemon)
             bench_libraries(daemon)
             bench_time(options, directory)
+            bench_restart(options, directory)
             bench_throughput(options, directory, daemon)
         finally:
             subprocess.run([PWEMU, "-q", "daemon", "stop", "--with-instances"], check=False)
