@@ -126,19 +126,21 @@ demo: deps-demo
 DEST = $(DESTDIR)$(PREFIX)
 MAN := share/man/man1/pwemu.1
 MAN_DAEMON := share/man/man8/pwemud.8
+UNIT := lib/systemd/user/pwemud.service
 COMPLETION := share/bash-completion/completions/pwemu
 
 install: all
-	install -d $(DEST)/bin $(DEST)/libexec/pwemu $(DEST)/share/pwemu/targets $(addprefix $(DEST)/,$(dir $(MAN) $(MAN_DAEMON) $(COMPLETION)))
+	install -d $(DEST)/bin $(DEST)/libexec/pwemu $(DEST)/share/pwemu/targets $(addprefix $(DEST)/,$(dir $(MAN) $(MAN_DAEMON) $(COMPLETION) $(UNIT)))
 	install -m 755 $(B)/bin/pwemu $(B)/bin/pwemud $(DEST)/bin/
 	install -m 755 $(B)/libexec/pwemu/pwemu-shim $(DEST)/libexec/pwemu/
 	install -m 644 config/targets/*.json $(DEST)/share/pwemu/targets/
 	install -m 644 packaging/man/pwemu.1 $(DEST)/$(MAN)
 	install -m 644 packaging/man/pwemud.8 $(DEST)/$(MAN_DAEMON)
 	install -m 644 packaging/completion/pwemu.bash $(DEST)/$(COMPLETION)
+	sed 's|@BINDIR@|$(PREFIX)/bin|' packaging/systemd/user/pwemud.service.in > $(DEST)/$(UNIT)
 
 uninstall:
-	rm -f $(DEST)/bin/pwemu $(DEST)/bin/pwemud $(DEST)/$(MAN) $(DEST)/$(MAN_DAEMON) $(DEST)/$(COMPLETION)
+	rm -f $(DEST)/bin/pwemu $(DEST)/bin/pwemud $(addprefix $(DEST)/,$(MAN) $(MAN_DAEMON) $(COMPLETION) $(UNIT))
 	rm -rf $(DEST)/libexec/pwemu $(DEST)/share/pwemu
 
 clean:

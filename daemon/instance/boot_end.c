@@ -6,6 +6,7 @@
 #include <sys/random.h>
 
 #include "instance/priv.h"
+#include "wire/utf8.h"
 
 /* ---------------------------------------------------------------- why */
 
@@ -43,6 +44,8 @@ static void end_note(struct instance *inst)
 	static struct driver_verdict verdict; /* large */
 	memset(&verdict, 0, sizeof(verdict));
 	end_classify(inst, &verdict);
+	utf8_repair(verdict.message); /* it may be the emulator's words, cut */
+	utf8_repair(verdict.details);
 	Pwemu__V1__End end = PWEMU__V1__END__INIT;
 	end.cause = verdict.cause;
 	end.code = inst->proc_end.code;

@@ -8,6 +8,7 @@
 #include "base/pb.h"
 #include "instance/priv.h"
 #include "wire/mem.h"
+#include "wire/utf8.h"
 
 #define INSTANCE_GRACE_MS     5000
 #define INSTANCE_STOP_MORE_MS 10000 /* beyond the grace of a stop, which ends in a SIGKILL */
@@ -338,6 +339,7 @@ static void instance_enter(struct instance *inst, enum inst_state state, const c
 	inst->state = state;
 	inst->state_since_ns = clock_wall_ns();
 	snprintf(inst->reason, sizeof(inst->reason), "%s", reason);
+	utf8_repair(inst->reason);
 	log_info(&inst->scope, "%s%s%s", row->name, reason[0] != '\0' ? ": " : "", reason);
 	timer_disarm(inst->timer);
 	if (row->is_over)
