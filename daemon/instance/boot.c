@@ -355,7 +355,8 @@ static void boot_on_started(void *ctx, pid_t pid)
 	boot_release(&inst->old_proc); /* what it held is held by the new one */
 	if (inst->layout != NULL && (boot_connect(inst->layout, &err) < 0 || boot_open_logs(inst->layout, &err) < 0)) {
 		inst->start_error = err;
-		instance_stop(inst, 0, err.msg);
+		snprintf(inst->ending, sizeof(inst->ending), "%.190s", err.msg);
+		instance_event(inst, INST_EV_USELESS, err.msg);
 	}
 	boot_discard_layout(inst);
 	endpoints_make_links(inst);

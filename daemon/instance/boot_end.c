@@ -10,13 +10,13 @@
 
 /* ---------------------------------------------------------------- why */
 
-/* An end that the daemon brought about, because it did not answer, is no fault of whoever is named by the exit status. */
+/* An end that the daemon brought about is no fault of whoever is named by the exit status. */
 static void end_override(const struct instance *inst, struct driver_verdict *verdict)
 {
 	if (inst->ending[0] == '\0' || inst->stop_requested || verdict->cause == PWEMU__V1__END_CAUSE__END_CAUSE_GUEST_FAULT)
 		return;
 	verdict->cause = PWEMU__V1__END_CAUSE__END_CAUSE_HUNG;
-	snprintf(verdict->message, sizeof(verdict->message), "it hung and was ended: %.200s", inst->ending);
+	snprintf(verdict->message, sizeof(verdict->message), "ended by the daemon: %.200s", inst->ending);
 }
 
 static void end_classify(struct instance *inst, struct driver_verdict *verdict)

@@ -466,6 +466,7 @@ void instance_start(struct instance *inst, const struct driver_ops *driver, cons
 	inst->driver = driver;
 	inst->restarts = 0;
 	inst->deaths.count = 0;
+	inst->has_end = false; /* what ended was another start's */
 	instance_choose_restart(inst);
 	instance_event(inst, INST_EV_START, "looking at images and emulator");
 }
@@ -488,7 +489,7 @@ void instance_hung(struct instance *inst, Pwemu__V1__HangAction action, const ch
 	snprintf(inst->ending, sizeof(inst->ending), "%s", reason);
 	inst->restart_wanted = action == PWEMU__V1__HANG_ACTION__HANG_ACTION_RESTART;
 	inst->no_restart = !inst->restart_wanted;
-	instance_event(inst, INST_EV_HUNG, reason);
+	instance_event(inst, INST_EV_USELESS, reason);
 }
 
 int instance_act(struct instance *inst, enum driver_action action, driver_done_fn done, void *ctx, struct err *err)

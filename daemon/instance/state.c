@@ -53,19 +53,20 @@ static const struct cell cells[INST_STATE_COUNT][INST_EVENT_COUNT] = {
 		[INST_EV_RUNS] = GO(RUNNING),
 		[INST_EV_RESTS] = GO(PAUSED),
 		[INST_EV_STOP] = DO(STOP, STOPPING),
+		[INST_EV_USELESS] = DO(KILL, STOPPING),
 		[INST_EV_EXITED] = GO(DRAINING),
 		[INST_EV_TIMEOUT] = DO(TIME_OUT, STOPPING),
 	},
 	[INST_RUNNING] = {
 		[INST_EV_RESTS] = GO(PAUSED),
 		[INST_EV_STOP] = DO(STOP, STOPPING),
-		[INST_EV_HUNG] = DO(KILL, STOPPING),
+		[INST_EV_USELESS] = DO(KILL, STOPPING),
 		[INST_EV_EXITED] = GO(DRAINING),
 	},
 	[INST_PAUSED] = {
 		[INST_EV_RUNS] = GO(RUNNING),
 		[INST_EV_STOP] = DO(STOP, STOPPING),
-		[INST_EV_HUNG] = DO(KILL, STOPPING),
+		[INST_EV_USELESS] = DO(KILL, STOPPING),
 		[INST_EV_EXITED] = GO(DRAINING),
 	},
 	[INST_STOPPING] = {
@@ -91,7 +92,7 @@ static const struct cell cells[INST_STATE_COUNT][INST_EVENT_COUNT] = {
 
 static const char *const event_names[] = {
 	[INST_EV_START] = "start",     [INST_EV_PREPARED] = "prepared", [INST_EV_REFUSED] = "refused", [INST_EV_RUNS] = "runs",
-	[INST_EV_RESTS] = "rests",     [INST_EV_STOP] = "stop",         [INST_EV_HUNG] = "hung",       [INST_EV_EXITED] = "exited",
+	[INST_EV_RESTS] = "rests",     [INST_EV_STOP] = "stop",         [INST_EV_USELESS] = "useless", [INST_EV_EXITED] = "exited",
 	[INST_EV_DRAINED] = "drained", [INST_EV_SPOILED] = "spoiled",   [INST_EV_RETRY] = "retry",     [INST_EV_EXHAUSTED] = "exhausted",
 	[INST_EV_TIMEOUT] = "timeout",
 };

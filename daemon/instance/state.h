@@ -30,7 +30,7 @@ enum inst_event {
 	INST_EV_RUNS,      /* the emulator says that the guest runs */
 	INST_EV_RESTS,     /* the emulator says that the guest does not run */
 	INST_EV_STOP,      /* somebody asks for a stop */
-	INST_EV_HUNG,      /* it hangs and is to be ended for it */
+	INST_EV_USELESS,   /* it hangs, or cannot be looked after, and is to be ended for it */
 	INST_EV_EXITED,    /* the process tree is dead */
 	INST_EV_DRAINED,   /* the logs are complete, the boot ended as boots end */
 	INST_EV_SPOILED,   /* … the emulator had refused its configuration */

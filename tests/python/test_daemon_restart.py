@@ -146,10 +146,12 @@ class Policies(Restarts):
         call = self.read(follow=True)
         seen = b""
         for _ in range(2):
-            while len(seen) < 300000:
+            wanted = len(seen) + 300000
+            while len(seen) < wanted:
                 seen += next(call).data.bytes
             self.kill(instance)
             instance = self.wait_boot(instance.boot + 1)
+        wait_for(lambda: self.offset() > len(seen) + 300000, "output of the third boot")
         self.stop()
         seen += b"".join(reply.data.bytes for reply in call)
         with open(self.log_path(self.get()), "rb") as log:

@@ -19,12 +19,12 @@ static const char *const cells[INST_STATE_COUNT][INST_EVENT_COUNT] = {
 	[INST_BOOTING] = {
 		[INST_EV_REFUSED] = ">failed", [INST_EV_RETRY] = ">backoff", [INST_EV_EXHAUSTED] = ">failed",
 		[INST_EV_RUNS] = ">running", [INST_EV_RESTS] = ">paused", [INST_EV_STOP] = "stop>stopping",
-		[INST_EV_EXITED] = ">draining", [INST_EV_TIMEOUT] = "time-out>stopping" },
+		[INST_EV_USELESS] = "kill>stopping", [INST_EV_EXITED] = ">draining", [INST_EV_TIMEOUT] = "time-out>stopping" },
 	[INST_RUNNING] = {
-		[INST_EV_RESTS] = ">paused", [INST_EV_STOP] = "stop>stopping", [INST_EV_HUNG] = "kill>stopping",
+		[INST_EV_RESTS] = ">paused", [INST_EV_STOP] = "stop>stopping", [INST_EV_USELESS] = "kill>stopping",
 		[INST_EV_EXITED] = ">draining" },
 	[INST_PAUSED] = {
-		[INST_EV_RUNS] = ">running", [INST_EV_STOP] = "stop>stopping", [INST_EV_HUNG] = "kill>stopping",
+		[INST_EV_RUNS] = ">running", [INST_EV_STOP] = "stop>stopping", [INST_EV_USELESS] = "kill>stopping",
 		[INST_EV_EXITED] = ">draining" },
 	[INST_STOPPING] = {
 		[INST_EV_STOP] = "stop>", [INST_EV_EXITED] = ">draining", [INST_EV_TIMEOUT] = "kill>stopping" },
