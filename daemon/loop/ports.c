@@ -78,7 +78,7 @@ int ports_listen(uint16_t wanted, uint32_t first, uint32_t last, int *fd, uint16
 	int listener = wanted != 0 ? ports_listen_on(wanted, err) : ports_search(first, last, err);
 	if (listener < 0)
 		return -1;
-	struct sockaddr_in addr;
+	struct sockaddr_in addr = { 0 };
 	socklen_t len = sizeof(addr);
 	if (getsockname(listener, (struct sockaddr *)&addr, &len) < 0) {
 		err_sys(err, errno, "ask for a listener's port");

@@ -112,8 +112,8 @@ static int sockdiag_read_row(const union sockdiag_answer *answer, ssize_t len, c
 
 int sockdiag_peer(int fd, struct sockdiag_peer *peer, struct err *err)
 {
-	struct sockaddr_in own, other;
-	union sockdiag_answer answer;
+	struct sockaddr_in own = { 0 }, other = { 0 };
+	union sockdiag_answer answer = { .header = { 0 } };
 	peer->name[0] = '\0';
 	if (sockdiag_addresses(fd, &own, &other, err) < 0)
 		return -1;
