@@ -70,7 +70,10 @@ class Bench:
     def get(self, name):
         return self.instances.Get(instances_pb2.GetRequest(instance=common_pb2.InstanceRef(name=name)), timeout=PATIENCE_S)
 
-    def close(self):
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
         self.control.Shutdown(daemon_pb2.ShutdownRequest(with_instances=True), timeout=PATIENCE_S)
         self.daemon.close_channels()
         self.daemon.wait(PATIENCE_S)
@@ -107,8 +110,7 @@ class Stall(threading.Thread):
         return self.longest_s * 1e3
 
 
-def bench_adoption(count):
-    bench = Bench()
+def bench_adoption(bench, count):
     sequence = bench.start("seq", "seq.elf")
     for number in range(count):
         bench.start(f"idle{number}", fake="")
@@ -122,11 +124,9 @@ def bench_adoption(count):
     stall_ms = stall.finish()
     row(f"re-adoption of {count} instances, exec to ok [ms]", f"{sorted(took)[2]:9.1f}  ({min(took):.1f} .. {max(took):.1f})")
     row("longest stall of a guest at full speed [ms]", f"{stall_ms:9.1f}", f"(without a kill: {usual_ms:.1f})")
-    bench.close()
 
 
-def bench_memory(count, what, **how):
-    bench = Bench()
+def bench_memory(bench, count, what, **how):
     bench.start("first", **how)  # what is made once
     before, shims_before = bench.daemon.rss_kib(), set(children(bench.daemon.pid))
     begin = time.perf_counter()
@@ -137,7 +137,6 @@ def bench_memory(count, what, **how):
     daemon_kib, shim_kib = (bench.daemon.rss_kib() - before) / count, sum(map(private_kib, shims)) / max(1, len(shims))
     row(f"one of {count} {what}, daemon + shim [KiB]", f"{daemon_kib + shim_kib:9.1f}", f"{daemon_kib:.1f} + {shim_kib:.1f}  (goal 64)")
     row(f"start of one of {count} {what} [ms]", f"{took:9.1f}")
-    bench.close()
 
 
 def main():
@@ -146,9 +145,12 @@ def main():
     parser.add_argument("--fakes", type=int, default=1000)
     parser.add_argument("--emulators", type=int, default=100)
     options = parser.parse_args()
-    bench_adoption(options.adopted)
-    bench_memory(options.fakes, "fake emulators", fake="")
-    bench_memory(options.emulators, "paused QEMUs", image="hello.elf", pause=True)
+    with Bench() as bench:
+        bench_adoption(bench, options.adopted)
+    with Bench() as bench:
+        bench_memory(bench, options.fakes, "fake emulators", fake="")
+    with Bench() as bench:
+        bench_memory(bench, options.emulators, "paused QEMUs", image="hello.elf", pause=True)
 
 
 if __name__ == "__main__":

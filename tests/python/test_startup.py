@@ -14,7 +14,7 @@ import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from pwemu_fixture import Case, Daemon, instances_pb2, is_alive, sequence, wait_for  # noqa: E402
+from pwemu_fixture import PATH, Case, Daemon, instances_pb2, is_alive, sequence, wait_for  # noqa: E402
 
 PLACES = os.environ.get("STARTUP", "12")
 OUTPUT = 50000
@@ -141,8 +141,9 @@ class Files(Damaged):
 
     def test_damaged_run_record(self):
         """The shim that lives has it in its memory."""
-        for what, content in cut_and_changed(read_file(self.run_path("emulator.run"))):
-            self.next_daemon(lambda content=content: write_file(self.run_path("emulator.run"), content))
+        name = next(name for name in os.listdir(self.run_path()) if name.endswith(".run"))
+        for what, content in cut_and_changed(read_file(self.run_path(name))):
+            self.next_daemon(lambda content=content: write_file(self.run_path(name), content))
             self.assert_healthy(what)
             wait_for(lambda: self.get("victim").pid == self.victim.pid, f"{what}: the process")
             self.assert_adopted(what)
@@ -249,6 +250,7 @@ class Unprivileged(Damaged):
     def start_daemon(self, **options):
         if os.geteuid() == 0:
             os.chown(self.dir, NOBODY, NOBODY)
+            options["environment"] = dict(os.environ, PWEMU_TEST_DIR=self.dir, PATH=PATH, HOME=self.dir)
             options["command"] = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
         self.daemon = Daemon(self.dir, **options)
         self.daemons.append(self.daemon)
