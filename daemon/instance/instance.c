@@ -332,6 +332,12 @@ static void (*const enter_actions[INST_STATE_COUNT])(struct instance *inst) = {
 	[INST_STOPPING] = enter_stopping,   [INST_BACKOFF] = enter_backoff,
 };
 
+/* A back-off that ends at once: the boot that follows writes the record, and who dies in between finds the boot that has ended. */
+static bool instance_is_due(const struct instance *inst)
+{
+	return inst->state == INST_BACKOFF && inst->restart_at_ns <= inst->state_since_ns;
+}
+
 /* The only place where the state changes. */
 static void instance_enter(struct instance *inst, enum inst_state state, const char *reason)
 {
@@ -344,7 +350,7 @@ static void instance_enter(struct instance *inst, enum inst_state state, const c
 	timer_disarm(inst->timer);
 	if (row->is_over)
 		inst->ended_ns = inst->state_since_ns;
-	if (row->is_saved)
+	if (row->is_saved && !instance_is_due(inst))
 		store_save(inst); /* before anything goes: whoever dies in between leaves too much, never too little */
 	instance_tell(inst, PWEMU__V1__EVENT_KIND__EVENT_KIND_STATE, NULL, NULL, reason);
 	instance_drop(inst, row->holds);
