@@ -121,8 +121,8 @@ static void record_end(struct shim *shim)
 	text_line_number(end, "system_us", microseconds(&usage.ru_stime));
 	text_line_number(end, "max_rss_kib", (uint64_t)usage.ru_maxrss);
 	text_add(end, "end\n");
-	control_send_all(shim, end); /* a daemon that is there need not wait for the disk */
 	shim->end_written = shim_record(shim, ".end", end);
+	control_send_all(shim, end);
 }
 
 _Noreturn void shim_release(struct shim *shim)
