@@ -67,13 +67,23 @@ def is_alive(pid):
     return bool(stat) and stat.rsplit(b")", 1)[1].split()[0] not in (b"Z", b"X")
 
 
+def shim_place(pid, command):
+    """Where a shim's run directory is, its descriptor 4: it has neither arguments nor an environment that tell."""
+    if not command.startswith(b"pwemu-shim\0"):
+        return b""
+    try:
+        return os.readlink(f"/proc/{pid}/fd/4").encode()
+    except OSError:
+        return b""
+
+
 def processes_with(text):
-    """Processes that have the text in their arguments or their environment, as {pid: arguments}."""
+    """Processes that have the text in their arguments, their environment or, shims, the path of their run directory, as {pid: arguments}."""
     found = {}
     for entry in os.listdir("/proc"):
         if entry.isdigit() and int(entry) != os.getpid() and is_alive(entry):
             command = read_proc(entry, "cmdline")
-            if text.encode() in command + read_proc(entry, "environ"):
+            if text.encode() in command + read_proc(entry, "environ") + shim_place(entry, command):
                 found[int(entry)] = command.replace(b"\0", b" ").decode(errors="replace")
     return found
 

@@ -6,7 +6,7 @@ Whatever call fails: nothing crashes, what was refused works when it is asked fo
 the error is told to who asked or is in the daemon's log, no instance is lost, nothing is left running, and a daemon without faults goes
 on in the same state directory.
 
-FAULTS: how many cases, spread over all, default 150; "all". FAULT_CASE=where:function:index:errno runs one and shows its log."""
+FAULTS: how many cases, spread over all, default 400; "all". FAULT_CASE=where:function:index:errno runs one and shows its log."""
 
 import concurrent.futures
 import errno
@@ -28,7 +28,7 @@ from pwemu_fixture import (  # noqa: E402
     instances_pb2_grpc, is_alive, processes_with, sequence, targets_pb2, targets_pb2_grpc, wait_for,
 )  # fmt: skip
 
-FAULTS = os.environ.get("FAULTS", "150")
+FAULTS = os.environ.get("FAULTS", "400")
 LIBRARY = os.path.join(BUILD, "tests/fault/libfault.so")
 SHIM = os.path.join(BUILD, "tests/fault/pwemu-shim")
 SOURCE = os.path.join(ROOT, "tests/fault/fault.c")

@@ -233,6 +233,17 @@ class Cycles(Orphans):
             "zombies": [pid for pid in os.listdir("/proc") if pid.isdigit() and state_of(pid) == b"Z" and parent_of(pid) == self.daemon.pid],
         }
 
+    def settled_count(self):
+        """When farewells are over: the same many times in a row."""
+        looks = []
+
+        def is_settled():
+            looks.append(self.count())
+            return len(looks) > 30 and all(look == looks[-1] for look in looks[-30:])
+
+        wait_for(is_settled, "the daemon to come to rest")
+        return looks[-1]
+
     def cycle(self, number):
         name = f"cycle-{number % 3}"
         self.start_fake("" if number % 5 else "helpers=1", name, pause=number % 4 == 3)
@@ -255,7 +266,7 @@ class Cycles(Orphans):
         for number in range(5):  # what is made once and stays
             self.cycle(number)
         self.remove_all()
-        before = self.count()
+        before = self.settled_count()
         rss = self.daemon.rss_kib()
         for number in range(CYCLES):
             self.cycle(number)
