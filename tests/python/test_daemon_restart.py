@@ -10,13 +10,25 @@ import unittest
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from pwemu_fixture import (  # noqa: E402
-    BOARD, CALL_DEADLINE, Case, common_pb2, instances_pb2, is_alive, targets_pb2, wait_for,
+    BOARD, CALL_DEADLINE, Case, common_pb2, instances_pb2, is_alive, read_proc, targets_pb2, wait_for,
 )  # fmt: skip
 from test_daemon_adopt import read_record, record_path, write_record  # noqa: E402
 
 CAUSE = instances_pb2.EndCause
 STATE = instances_pb2.State
 NO, ON_FAILURE, ALWAYS = targets_pb2.RESTART_MODE_NO, targets_pb2.RESTART_MODE_ON_FAILURE, targets_pb2.RESTART_MODE_ALWAYS
+
+
+def shims_below(directory):
+    """Shims whose run directory is there, by pid."""
+    found = []
+    for entry in os.listdir("/proc"):
+        try:
+            if entry.isdigit() and read_proc(entry, "comm") == b"pwemu-shim\n" and os.readlink(f"/proc/{entry}/fd/4").startswith(directory):
+                found.append(int(entry))
+        except OSError:
+            continue
+    return found
 
 
 def policy(mode, delay_ms=0, **fields):
@@ -229,17 +241,7 @@ class Backoff(Restarts):
         self.wait_boot(2)
 
     def shims(self):
-        from pwemu_fixture import processes_with, read_proc
-
-        candidates = [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]
-        del processes_with
-        return [pid for pid in candidates if read_proc(pid, "comm") == b"pwemu-shim\n" and self.is_ours(pid)]
-
-    def is_ours(self, pid):
-        try:
-            return os.readlink(f"/proc/{pid}/fd/4").startswith(self.dir)
-        except OSError:
-            return False
+        return shims_below(self.dir)
 
     def test_dies_without_a_daemon(self):
         """Killed while nobody looked: known afterwards, and started again."""
@@ -257,8 +259,10 @@ class Backoff(Restarts):
             self.start("hello.elf", name, restart=policy(mode))
         rows = {row.name: row for row in self.list()}
         self.daemon.kill()
+        for pid in self.shims():
+            os.kill(pid, signal.SIGKILL)
         for row in rows.values():
-            self.kill(row)
+            wait_for(lambda pid=row.pid: not is_alive(pid), "it to die with its shim")
             path = record_path(self, row)
             record = read_record(path)
             record.host_boot = "00000000-0000-0000-0000-000000000000"

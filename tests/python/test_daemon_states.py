@@ -11,7 +11,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import grpc  # noqa: E402
 from pwemu_fixture import CALL_DEADLINE, instances_pb2, is_alive, read_proc, wait_for  # noqa: E402
-from test_daemon_restart import ON_FAILURE, Restarts, policy  # noqa: E402
+from test_daemon_restart import ON_FAILURE, Restarts, policy, shims_below  # noqa: E402
 
 STATE = instances_pb2.State
 OVER = (STATE.STATE_ENDED, STATE.STATE_FAILED)
@@ -77,15 +77,7 @@ class States(Restarts):
     # ---------------------------------------------------------------- what is killed
 
     def shims(self):
-        found = []
-        for entry in os.listdir("/proc"):
-            try:
-                if entry.isdigit() and read_proc(entry, "comm") == b"pwemu-shim\n":
-                    if os.readlink(f"/proc/{entry}/fd/4").startswith(self.dir):
-                        found.append(int(entry))
-            except OSError:
-                continue
-        return found
+        return shims_below(self.dir)
 
     def kill_emulator(self, instance):
         if instance.pid > 0:
