@@ -28,7 +28,8 @@ restored() {
 	diff "$T/stty.before" "$T/stty.after"
 }
 
-start_echo() { pwemu -q start "$BOARD" -f "$FW/echo.elf" -i e; }
+start_echo() { pwemu -q start "$BOARD" -f "$FW/echo.elf" -i e "$@"; }
+kill_emulator() { kill -KILL "$(pwemu status -i e -o json | json 'j["pid"]')"; }
 
 @test "term: banner, typing, escape key, 0, restored" {
 	start_echo
@@ -110,11 +111,24 @@ start_echo() { pwemu -q start "$BOARD" -f "$FW/echo.elf" -i e; }
 	sees "got: ghi"
 }
 
-@test "term is restored when the emulator dies; it says what happened" {
+@test "term goes on when the emulator is started again" {
 	start_echo
 	type_line "clear; pwemu term -i e; echo code \$?"
+	sees "ready>"
+	kill_emulator
+	sees "ready> ready>"
+	type_line "abc"
+	sees "got: abc"
+	key 'C-]'
+	sees "code 0"
+	restored
+}
+
+@test "term is restored when the emulator dies; it says what happened" {
+	start_echo --restart no
+	type_line "clear; pwemu term -i e; echo code \$?"
 	sees "quit: Ctrl+]"
-	kill -KILL "$(pwemu status -i e -o json | json 'j["pid"]')"
+	kill_emulator
 	sees "code "
 	screen_has "--- e ended"
 	restored

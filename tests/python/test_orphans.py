@@ -23,7 +23,9 @@ State = instances_pb2
 
 
 def parent_of(pid):
-    return int(read_proc(pid, "stat").rsplit(b")", 1)[1].split()[1])
+    """0: it has gone meanwhile."""
+    stat = read_proc(pid, "stat")
+    return int(stat.rsplit(b")", 1)[1].split()[1]) if stat else 0
 
 
 def state_of(pid):
