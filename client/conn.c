@@ -91,6 +91,8 @@ static int connect_client(struct conn *conn, enum conn_mode mode, struct err *er
 		return err_set(err, ERR_INTERNAL, "no event loop can be made");
 	conn->client = rpc_client_new(conn->base, fd, NULL, NULL);
 	conn->opened_ms = now_ms();
+	if (conn->progress_ms == 0)
+		conn->progress_ms = conn->opened_ms;
 	return 0;
 }
 
@@ -152,6 +154,7 @@ static int open_next(struct conn *conn, struct err *err)
 void conn_progress(struct conn *conn)
 {
 	conn->fruitless = 0;
+	conn->progress_ms = now_ms();
 }
 
 int conn_reopen(struct conn *conn, struct err *err)
@@ -159,8 +162,9 @@ int conn_reopen(struct conn *conn, struct err *err)
 	conn_close(conn);
 	if (now_ms() - conn->opened_ms >= STABLE_MS)
 		conn_progress(conn);
-	if (++conn->fruitless > CONN_MAX_LOSSES)
-		return err_set(err, ERR_UNAVAILABLE, "the daemon has gone %d times in a row", CONN_MAX_LOSSES);
+	bool is_patient = now_ms() - conn->progress_ms < CONN_PATIENCE_MS;
+	if (++conn->fruitless > CONN_MAX_LOSSES && !is_patient)
+		return err_set(err, ERR_UNAVAILABLE, "the daemon has gone %u times in a row; see: pwemu daemon logs", conn->fruitless);
 	(conn->losses++ == 0 ? say_note : say_detail)("the daemon has gone; going on with the next one");
 	return open_next(conn, err);
 }

@@ -24,10 +24,10 @@ struct conn {
 	struct paths paths;
 	char socket[PATHS_MAX];
 	unsigned losses;
-	char version[32];   /* the daemon's; "" before it was asked */
-	unsigned fruitless; /* of these, those in a row in which nothing was achieved */
-	uint64_t opened_ms; /* monotonic */
-	bool is_private;    /* the user's own daemon: it may be started */
+	char version[32];                /* the daemon's; "" before it was asked */
+	unsigned fruitless;              /* of these, those in a row in which nothing was achieved */
+	uint64_t opened_ms, progress_ms; /* monotonic */
+	bool is_private;                 /* the user's own daemon: it may be started */
 };
 
 enum conn_mode {
@@ -45,9 +45,10 @@ void conn_close(struct conn *conn);
 bool conn_is_lost(const struct conn *conn, const struct err *status);
 /* Something was achieved: data or events came. */
 void conn_progress(struct conn *conn);
-/* Connects again after a loss, starting another daemon if need be; gives up after CONN_MAX_LOSSES in a row without progress, of
- * daemons that were there for less than a second. Not from a callback. */
-#define CONN_MAX_LOSSES 5
-#define CONN_MAX_DEATHS 100 /* of daemons that did not come as far as to answer, in a row */
+/* Connects again after a loss, starting another daemon if need be. Gives up after CONN_MAX_LOSSES in a row without progress, of daemons
+ * that were there for less than a second, and CONN_PATIENCE_MS after the last progress. Not from a callback. */
+#define CONN_MAX_LOSSES  5
+#define CONN_PATIENCE_MS 15000
+#define CONN_MAX_DEATHS  100 /* of daemons that did not come as far as to answer, in a row */
 int conn_reopen(struct conn *conn, struct err *err) __attribute__((warn_unused_result));
 void conn_fini(struct conn *conn);

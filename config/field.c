@@ -208,7 +208,7 @@ const struct field *field_find(const struct fields *fields, const char *key, siz
 
 int field_set(const struct field *field, void *object, const char *text, struct err *err)
 {
-	uint64_t value;
+	uint64_t value = 0;
 	if (field->kind == FIELD_NAME) {
 		if (check_name(field, text, err) < 0)
 			return -1;

@@ -76,7 +76,7 @@ int value_long_duration(const char *text, uint64_t *ms, struct err *err)
 
 int value_duration(const char *text, uint64_t *ms, struct err *err)
 {
-	uint64_t value;
+	uint64_t value = 0;
 	if (value_long_duration(text, &value, err) < 0)
 		return -1;
 	if (value > UINT32_MAX)

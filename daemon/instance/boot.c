@@ -440,8 +440,11 @@ int boot_begin(struct instance *inst, struct err *err)
 	inst->proc_name = xasprintf("boot-%u", inst->boot);
 	inst->old_proc = inst->proc;
 	inst->proc = NULL;
-	/* What a daemon that dies from here on leaves is found by its successor. */
-	if (store_put(inst, err) == 0 && boot_spawn(b, err) == 0) {
+	/* What a daemon that dies from here on leaves is found by its successor. In a restart the record is written while the shim begins: it
+	 * still has the boot before, whose shim is there, and the next daemon ends what it does not know. */
+	if ((inst->is_restart || store_put(inst, err) == 0) && boot_spawn(b, err) == 0) {
+		if (inst->is_restart)
+			store_save(inst);
 		free(old_name);
 		return 0;
 	}

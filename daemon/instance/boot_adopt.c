@@ -76,11 +76,10 @@ static void takeover_link(struct takeover *t)
 		log_warn(&inst->scope, "no control of the adopted emulator: %s", err.msg);
 }
 
-/* Shims of earlier boots whose successor was born while their daemon died. */
+/* Shims of earlier boots whose successor was born while their daemon died, or of one that was not on record yet. */
 static void takeover_release_others(struct takeover *t)
 {
-	if (t->inst->is_restart && t->inst->boot > 1)
-		leftover_release(t->inst->env->base, t->run_dir, t->inst->proc_name);
+	leftover_release(t->inst->env->base, t->run_dir, t->inst->proc_name);
 }
 
 static int takeover_all(struct takeover *t, struct err *err)
@@ -107,6 +106,7 @@ static int takeover_lost(struct takeover *t, struct err *err)
 	instance_tell(inst, PWEMU__V1__EVENT_KIND__EVENT_KIND_WARNING, NULL, NULL, err->msg);
 	if (t->run_dir < 0 && (dirs_make(t->run_path, err) < 0 || dirs_open(t->run_path, &t->run_dir, err) < 0))
 		return -1;
+	takeover_release_others(t);
 	return proc_adopt_lost(inst->env->base, t->run_dir, inst->proc_name, inst->mark, inst->uid, &boot_proc_ops, inst, &inst->proc, err);
 }
 

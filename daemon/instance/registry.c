@@ -536,11 +536,9 @@ static bool registry_adopt_one(struct registry *registry, const char *dir, const
 	free(path);
 	if (inst != NULL)
 		registry_add(registry, inst);
-	else if (err.code == ERR_DATA_LOSS)
-		registry_set_aside(registry, dir, id, &err);
 	else if (err.sys == ENOENT && record == NULL && !registry_is_alive(registry, id))
 		registry_remove_unborn(dir, id);
-	else if (err.sys == ENOENT || err.sys == ENOTDIR)
+	else if (err.code == ERR_DATA_LOSS || err.sys == ENOENT || err.sys == ENOTDIR)
 		registry_set_aside(registry, dir, id, &err);
 	else
 		registry_report(registry, "%s", err.msg);
