@@ -123,7 +123,7 @@ static void bridge_on_client(void *ctx, int fd, const struct sockdiag_peer *peer
 {
 	struct bridge *bridge = ctx;
 	struct err err;
-	if (addr_connect_unix(bridge->config.path, &bridge->server, &err) < 0) {
+	if (addr_connect_unix_now(bridge->config.path, &bridge->server, &err) < 0) {
 		close(fd);
 		err_prefix(&err, "tcp client of uid %u (%s) was sent away", (unsigned)peer->uid, peer->name);
 		if (gate_limit_pass(&bridge->unreachable, 0))

@@ -332,6 +332,7 @@ static void pty_end(struct endpoint *endpoint)
 {
 	struct endpoint_pty *pty = (struct endpoint_pty *)endpoint;
 	event_del(&pty->readable);
+	event_del(&pty->notified);
 	pty_end_writer(pty);
 }
 

@@ -270,7 +270,7 @@ int hub_begin_boot(struct hub *hub, uint32_t boot, bool explicit_start, int out_
 	return 0;
 }
 
-int hub_resume_boot(struct hub *hub, uint32_t boot, int out_fd, int in_fd, struct err *err)
+int hub_resume_boot(struct hub *hub, uint32_t boot, bool explicit_start, int out_fd, int in_fd, struct err *err)
 {
 	if (hub_check_idle(hub, boot, err) < 0)
 		return -1;
@@ -278,7 +278,7 @@ int hub_resume_boot(struct hub *hub, uint32_t boot, int out_fd, int in_fd, struc
 		/* The emulator runs and its bytes come first: that its mark is lost is told, no more. */
 		struct err lost = ERR_INIT;
 		uint64_t end = hub->log.end;
-		if (hub_mark_boot(hub, boot, false, &lost) == 0)
+		if (hub_mark_boot(hub, boot, explicit_start, &lost) == 0)
 			err_set(&lost, ERR_DATA_LOSS, "the mark of boot %" PRIu32 " was lost: it now begins at offset %" PRIu64, boot, end);
 		hub_tell_later(hub, &lost);
 	}

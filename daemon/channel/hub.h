@@ -55,8 +55,9 @@ void hub_free(struct hub *hub); /* takes NULL */
  * as long as that boot has printed nothing. */
 int hub_begin_boot(struct hub *hub, uint32_t boot, bool explicit_start, int out_fd, int in_fd, struct err *err)
 	__attribute__((warn_unused_result));
-/* A new daemon takes over a running boot: as begin_boot, no mark. */
-int hub_resume_boot(struct hub *hub, uint32_t boot, int out_fd, int in_fd, struct err *err) __attribute__((warn_unused_result));
+/* A new daemon takes over a running boot: as begin_boot, without a mark, unless that was lost. */
+int hub_resume_boot(struct hub *hub, uint32_t boot, bool explicit_start, int out_fd, int in_fd, struct err *err)
+	__attribute__((warn_unused_result));
 /* The emulator's process tree is dead: moves what is left in the FIFO, then closes both and calls on_done. Unread input dies. Until the
  * next begin_boot, which may come from on_done, the channel has no input. While the log cannot be written on_done waits. */
 void hub_end_boot(struct hub *hub, void (*on_done)(void *ctx), void *ctx);

@@ -114,7 +114,7 @@ static int qemu_connect(struct event_base *base, int run_dir, const char *run_pa
 	(void)run_dir;
 	int fd;
 	char *path = xasprintf("%s/qmp.sock", run_path);
-	int rc = addr_connect_unix(path, &fd, err);
+	int rc = addr_connect_unix_now(path, &fd, err);
 	free(path);
 	if (rc < 0)
 		return err_prefix(err, "QMP");

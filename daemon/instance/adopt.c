@@ -13,7 +13,7 @@
 #include "instance/priv.h"
 
 #define ADOPT_KEEPER_MS 10000 /* for a client to come back after the daemon was replaced */
-#define ADOPT_GRACE_MS  5000
+#define ADOPT_ANSWER_MS 10000 /* nobody has asked it while there was no daemon */
 
 /* ---------------------------------------------------------------- the client that keeps it */
 
@@ -55,19 +55,33 @@ static void adopt_after_reboot(struct instance *inst)
 		instance_tell(inst, PWEMU__V1__EVENT_KIND__EVENT_KIND_END, NULL, NULL, end.message);
 	}
 	inst->state = INST_DRAINING;
-	bool again = inst->restart.mode == PWEMU__V1__RESTART_MODE__RESTART_MODE_ALWAYS && !inst->stop_requested;
+	bool again = inst->restart.mode == PWEMU__V1__RESTART_MODE__RESTART_MODE_ALWAYS && !inst->stop_requested &&
+		     !inst->request->stop_on_disconnect; /* its client is gone with the host */
 	inst->restart_at_ns = again ? clock_wall_ns() : 0;
 	instance_event(inst, again ? INST_EV_RETRY : INST_EV_DRAINED, again ? "the host was rebooted; it is started again" : end.message);
 }
 
 /* ---------------------------------------------------------------- states */
 
+static uint64_t adopt_gone_ms(const struct instance *inst)
+{
+	uint64_t now = clock_wall_ns();
+	return now > inst->state_since_ns ? (now - inst->state_since_ns) / 1000000 : 0;
+}
+
+static void adopt_stop(struct instance *inst)
+{
+	uint64_t gone_ms = adopt_gone_ms(inst);
+	proc_stop(inst->proc, inst->ending[0] != '\0' || gone_ms >= inst->grace_ms ? 0 : inst->grace_ms - (uint32_t)gone_ms);
+}
+
 static void adopt_rearm(struct instance *inst)
 {
-	uint32_t timeout_ms = inst_state_row(inst->state)->timeout_ms;
-	uint64_t now = clock_wall_ns(), gone_ms = now > inst->state_since_ns ? (now - inst->state_since_ns) / 1000000 : 0;
+	uint64_t gone_ms = adopt_gone_ms(inst), timeout_ms = inst_state_row(inst->state)->timeout_ms;
+	if (inst->state == INST_STOPPING && inst->stop_requested)
+		timeout_ms += inst->grace_ms;
 	if (timeout_ms > 0)
-		timer_arm(inst->timer, gone_ms < timeout_ms ? timeout_ms - gone_ms : 0);
+		timer_arm(inst->timer, gone_ms + ADOPT_ANSWER_MS < timeout_ms ? timeout_ms - gone_ms : ADOPT_ANSWER_MS);
 }
 
 static void adopt_told(struct instance *inst)
@@ -90,8 +104,9 @@ static int adopt_backoff(struct instance *inst, struct err *err)
 	if (boot_adopt(inst, err) < 0 && err->code != ERR_NOT_FOUND && err->code != ERR_DATA_LOSS)
 		return -1;
 	adopt_told(inst);
-	uint64_t now = clock_wall_ns();
-	timer_arm(inst->timer, inst->restart_at_ns > now ? (inst->restart_at_ns - now + 999999) / 1000000 : 0);
+	uint64_t now = clock_wall_ns(), left_ms = inst->restart_at_ns > now ? (inst->restart_at_ns - now + 999999) / 1000000 : 0;
+	uint64_t longest_ms = 2 * (uint64_t)inst->restart.max_delay_ms; /* more: somebody has set the clock back */
+	timer_arm(inst->timer, left_ms < longest_ms ? left_ms : longest_ms);
 	adopt_await_keeper(inst);
 	return 0;
 }
@@ -105,6 +120,7 @@ static int adopt_unborn_boot(struct instance *inst, struct err *err)
 		return -1;
 	inst->restart_at_ns = clock_wall_ns();
 	instance_event(inst, INST_EV_RETRY, "the daemon ended while it was starting it again");
+	adopt_await_keeper(inst);
 	return 0;
 }
 
@@ -114,7 +130,7 @@ static int adopt_boot(struct instance *inst, struct err *err)
 		adopt_told(inst);
 		adopt_rearm(inst);
 		if (inst->state == INST_STOPPING)
-			proc_stop(inst->proc, inst->ending[0] != '\0' ? 0 : ADOPT_GRACE_MS);
+			adopt_stop(inst);
 		adopt_await_keeper(inst);
 		return 0;
 	}

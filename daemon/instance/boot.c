@@ -351,7 +351,8 @@ static void boot_on_started(void *ctx, pid_t pid)
 	struct instance *inst = ctx;
 	struct err err = ERR_INIT;
 	log_debug(&inst->scope, "emulator is process %d", (int)pid);
-	inst->began_ns = clock_wall_ns();
+	if (inst->began_ns == 0) /* else it was adopted */
+		inst->began_ns = clock_wall_ns();
 	boot_release(&inst->old_proc); /* what it held is held by the new one */
 	if (inst->layout != NULL && (boot_connect(inst->layout, &err) < 0 || boot_open_logs(inst->layout, &err) < 0)) {
 		inst->start_error = err;
@@ -366,9 +367,8 @@ static void boot_on_started(void *ctx, pid_t pid)
 static void boot_on_ended(void *ctx, const struct proc_end *end)
 {
 	struct instance *inst = ctx;
-	if (inst->state == INST_BACKOFF)
-		return; /* known, and gone on from */
 	inst->proc_end = *end;
+	boot_discard_layout(inst); /* it was never started */
 	boot_release(&inst->old_proc);
 	if (inst->link != NULL)
 		inst->driver->drain(inst->link);
@@ -421,8 +421,10 @@ static int boot_choose_argv(struct boot *b, struct err *err)
 static void boot_set_channels(struct boot *b)
 {
 	channels_set(b->inst, &b->plan);
-	for (size_t i = 0; i < b->inst->channel_count; i++)
-		b->inst->channels[i]->had_party = false;
+	for (size_t i = 0; i < b->inst->channel_count; i++) {
+		struct instance_channel *channel = b->inst->channels[i];
+		channel->had_party = channel->endpoint != NULL && endpoint_party_count(channel->endpoint) > 0;
+	}
 	boot_hand_over_endpoints(b);
 }
 
@@ -440,8 +442,8 @@ int boot_begin(struct instance *inst, struct err *err)
 	inst->proc_name = xasprintf("boot-%u", inst->boot);
 	inst->old_proc = inst->proc;
 	inst->proc = NULL;
-	/* What a daemon that dies from here on leaves is found by its successor. In a restart the record is written while the shim begins: it
-	 * still has the boot before, whose shim is there, and the next daemon ends what it does not know. */
+	/* What a daemon that dies from here on leaves is found by its successor. In a restart the record is written while the shim begins:
+	 * it still has the boot before, whose shim is there, and the next daemon ends what it does not know. */
 	if ((inst->is_restart || store_put(inst, err) == 0) && boot_spawn(b, err) == 0) {
 		if (inst->is_restart)
 			store_save(inst);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A boot that an earlier daemon began: its FIFOs, its shim with what that holds, its emulator. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -9,6 +10,8 @@
 #include "instance/leftover.h"
 #include "instance/priv.h"
 #include "wire/mem.h"
+
+#define LINK_AGAIN_MS 1000
 
 struct takeover {
 	struct instance *inst;
@@ -35,7 +38,7 @@ static int takeover_channel(struct takeover *t, struct instance_channel *channel
 	struct fifo_ends ends;
 	if (channels_open(t->inst, channel, err) < 0 || fifo_open_ends(t->run_dir, channel->name, channel->has_input, &ends, err) < 0)
 		return -1;
-	if (hub_resume_boot(channel->hub, t->inst->boot, ends.out, ends.in, err) == 0)
+	if (hub_resume_boot(channel->hub, t->inst->boot, !t->inst->is_restart, ends.out, ends.in, err) == 0)
 		return 0;
 	fifo_close_ends(&ends);
 	return -1;
@@ -54,14 +57,23 @@ static void takeover_channels(struct takeover *t)
 	}
 }
 
-static int takeover_proc(struct takeover *t, const char *name, struct err *err)
+/* Of a boot that has ended nothing is news. */
+static void held_on_started(void *ctx, pid_t pid)
 {
-	struct instance *inst = t->inst;
-	if (proc_adopt(inst->env->base, t->run_dir, name, &boot_proc_ops, inst, &inst->proc, err) < 0)
-		return -1;
+	(void)ctx, (void)pid;
+}
+
+static void held_on_ended(void *ctx, const struct proc_end *end)
+{
+	(void)ctx, (void)end;
+}
+
+static const struct proc_ops held_ops = { .on_started = held_on_started, .on_ended = held_on_ended };
+
+static void takeover_endpoints(struct instance *inst)
+{
 	endpoints_fetch(inst, inst->proc);
 	endpoints_serve_all(inst, true);
-	return 0;
 }
 
 static void takeover_link(struct takeover *t)
@@ -72,6 +84,8 @@ static void takeover_link(struct takeover *t)
 		return;
 	if (inst->driver->connect(inst->env->base, t->run_dir, t->run_path, &boot_events, inst, &inst->link, &err) == 0)
 		inst->hang = hang_new(inst);
+	else if (err.sys == EAGAIN)
+		timer_arm(inst->link_again, LINK_AGAIN_MS);
 	else
 		log_warn(&inst->scope, "no control of the adopted emulator: %s", err.msg);
 }
@@ -85,10 +99,12 @@ static void takeover_release_others(struct takeover *t)
 static int takeover_all(struct takeover *t, struct err *err)
 {
 	bool is_up = t->inst->state != INST_BACKOFF;
+	const struct proc_ops *ops = is_up ? &boot_proc_ops : &held_ops;
+	if (proc_adopt(t->inst->env->base, t->run_dir, t->inst->proc_name, ops, t->inst, &t->inst->proc, err) < 0)
+		return -1;
 	if (is_up)
 		takeover_channels(t);
-	if (takeover_proc(t, t->inst->proc_name, err) < 0)
-		return -1;
+	takeover_endpoints(t->inst);
 	if (is_up)
 		takeover_link(t);
 	takeover_release_others(t);
@@ -101,7 +117,9 @@ static int takeover_lost(struct takeover *t, struct err *err)
 	struct instance *inst = t->inst;
 	if (inst->state == INST_BACKOFF || inst->state == INST_BOOTING || inst->mark[0] == '\0')
 		return -1; /* without files a boot that was only beginning never ran */
-	err_set(err, ERR_NOT_FOUND, "what is needed to reach the emulator was removed from \"%s\"; it is ended", t->run_path);
+	if (t->run_dir >= 0)
+		takeover_channels(t);
+	err_set(err, ERR_NOT_FOUND, "what is needed to reach the emulator is not in \"%s\" any more; it is ended", t->run_path);
 	log_error(&inst->scope, "%s", err->msg);
 	instance_tell(inst, PWEMU__V1__EVENT_KIND__EVENT_KIND_WARNING, NULL, NULL, err->msg);
 	if (t->run_dir < 0 && (dirs_make(t->run_path, err) < 0 || dirs_open(t->run_path, &t->run_dir, err) < 0))
@@ -116,15 +134,37 @@ int boot_adopt(struct instance *inst, struct err *err)
 	int rc = takeover_begin(&t, inst, err);
 	if (rc == 0)
 		rc = takeover_all(&t, err);
-	if (rc < 0 && err->code == ERR_NOT_FOUND)
+	if (rc < 0 && (err->code == ERR_NOT_FOUND || err->code == ERR_DATA_LOSS))
 		rc = takeover_lost(&t, err);
 	return takeover_end(&t, rc);
 }
 
+/* The latest that there is: several boots in a row may not have come to life. */
 int boot_adopt_before(struct instance *inst, struct err *err)
 {
 	struct takeover t;
-	free(inst->proc_name);
-	inst->proc_name = xasprintf("boot-%u", inst->boot - 1);
-	return takeover_end(&t, takeover_begin(&t, inst, err) == 0 ? takeover_proc(&t, inst->proc_name, err) : -1);
+	int rc = takeover_begin(&t, inst, err);
+	for (uint32_t boot = inst->boot; rc == 0 && inst->proc == NULL && --boot > 0;) {
+		free(inst->proc_name);
+		inst->proc_name = xasprintf("boot-%u", boot);
+		if (proc_adopt(inst->env->base, t.run_dir, inst->proc_name, &held_ops, inst, &inst->proc, err) < 0 &&
+		    err->code != ERR_NOT_FOUND)
+			rc = -1;
+	}
+	if (inst->proc != NULL) {
+		takeover_endpoints(inst);
+		takeover_release_others(&t);
+	}
+	return takeover_end(&t, inst->proc != NULL ? 0 : -1);
+}
+
+void boot_link_again(void *ctx)
+{
+	struct instance *inst = ctx;
+	struct takeover t;
+	struct err err = ERR_INIT;
+	if (inst->link == NULL && inst->proc != NULL && takeover_begin(&t, inst, &err) == 0) {
+		takeover_link(&t);
+		(void)takeover_end(&t, 0);
+	}
 }

@@ -20,7 +20,7 @@ struct hang {
 	bool is_silent, is_mute;   /* told */
 };
 
-const Pwemu__V1__HangPolicy *hang_policy(const struct instance *inst)
+static const Pwemu__V1__HangPolicy *hang_policy(const struct instance *inst)
 {
 	return inst->request->hang != NULL ? inst->request->hang : inst->target->hang;
 }
@@ -86,6 +86,10 @@ static void hang_on_silence(void *ctx)
 	uint64_t limit = hang->policy->silence_ms, now = clock_monotonic_ms(), since = hang->running_since_ms;
 	if (channel == NULL || channel->hub == NULL || since == 0)
 		return;
+	if (hub_is_in_trouble(channel->hub)) { /* it may say what it wants, we cannot hear it */
+		timer_arm(hang->silence, limit);
+		return;
+	}
 	uint64_t output = hub_last_output_ms(channel->hub);
 	since = output > since ? output : since;
 	if (now - since < limit) {

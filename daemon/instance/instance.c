@@ -167,6 +167,7 @@ struct instance *instance_new(const struct instance_env *env, const struct insta
 	inst->owner = xstrdup(identity->owner);
 	inst->uid = identity->uid;
 	inst->timer = timer_new(env->base, instance_on_timeout, inst);
+	inst->link_again = timer_new(env->base, boot_link_again, inst);
 	strv_init(&inst->argv);
 	instance_name_scope(inst);
 	return inst;
@@ -186,6 +187,7 @@ void instance_free(struct instance *inst)
 	channels_free(inst);
 	timer_free(inst->timer);
 	timer_free(inst->keeper_timer);
+	timer_free(inst->link_again);
 	if (inst->log_dir >= 0)
 		close(inst->log_dir);
 	PB_FREE(inst->target);
@@ -208,6 +210,7 @@ static void instance_disconnect(struct instance *inst)
 	if (inst->link != NULL)
 		inst->driver->disconnect(inst->link);
 	inst->link = NULL;
+	timer_disarm(inst->link_again);
 	hang_free(inst->hang);
 	inst->hang = NULL;
 }
@@ -252,6 +255,7 @@ static void instance_refuse(struct instance *inst, const struct err *err)
 {
 	char reason[sizeof(inst->reason)];
 	inst->start_error = *err;
+	boot_discard_layout(inst);
 	enum inst_event event = boot_refused(inst, err, reason, sizeof(reason));
 	instance_event(inst, event, reason);
 }
@@ -401,8 +405,9 @@ static void do_abort(struct instance *inst)
 
 static void do_give_up(struct instance *inst)
 {
-	log_error(&inst->scope, "%s for longer than %u s; what it printed last is given up", inst_state_row(inst->state)->name,
-		  inst_state_row(inst->state)->timeout_ms / 1000);
+	static const char words[] = "its logs could not be completed in time; what it printed last is given up";
+	log_error(&inst->scope, "%s", words);
+	instance_tell(inst, PWEMU__V1__EVENT_KIND__EVENT_KIND_WARNING, NULL, NULL, words);
 	boot_give_up(inst);
 }
 
@@ -485,7 +490,8 @@ void instance_stop(struct instance *inst, uint32_t grace_ms, const char *reason)
 	inst->grace_ms = grace_ms > 0 ? grace_ms : INSTANCE_GRACE_MS;
 	if (is_up)
 		inst->stop_requested = true; /* else it ends or has ended already, and not for this */
-	instance_event(inst, INST_EV_STOP, reason);
+	if (!instance_event(inst, INST_EV_STOP, reason) && !instance_is_over(inst))
+		store_save(inst); /* the next daemon must know */
 }
 
 void instance_hung(struct instance *inst, Pwemu__V1__HangAction action, const char *reason)

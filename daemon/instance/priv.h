@@ -81,6 +81,7 @@ struct instance {
 	struct proc *proc;        /* INST_HOLDS_PROC */
 	struct proc *old_proc;    /* that of the boot before, until its successor holds the descriptors */
 	struct driver_link *link; /* INST_HOLDS_LINK */
+	struct timer *link_again; /* its emulator did not take the connection of an adoption yet */
 	struct hang *hang;        /* as the link */
 	const struct driver_ops *driver;
 	int log_dir;              /* -1: not opened */
@@ -119,6 +120,9 @@ extern const struct driver_events boot_events;
 int boot_adopt(struct instance *inst, struct err *err) __attribute__((warn_unused_result));
 /* Takes over the descriptors that the shim of the boot before holds, when its successor never came to life. */
 int boot_adopt_before(struct instance *inst, struct err *err) __attribute__((warn_unused_result));
+
+/* Timer: the connection to an emulator that was too busy for it. */
+void boot_link_again(void *ctx);
 
 /* ---- boot_end.c */
 /* The process is dead: what the FIFOs hold goes to the logs; then how it ended, and whether it is started again. */

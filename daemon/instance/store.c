@@ -134,6 +134,9 @@ static void store_fill(struct instance *inst, Pwemu__V1__Record *record)
 	record->ends = inst->ends.rows;
 	record->n_ends = inst->ends.count;
 	record->stop_requested = inst->stop_requested;
+	record->no_restart = inst->no_restart;
+	record->restart_wanted = inst->restart_wanted;
+	record->grace_ms = inst->grace_ms;
 	record->ended_ns = inst->ended_ns;
 	record->began_ns = inst->began_ns;
 	record->state_since_ns = inst->state_since_ns;
@@ -303,9 +306,8 @@ static void store_apply_restart(struct instance *inst, const Pwemu__V1__Record *
 	inst->is_restart = record->is_restart;
 	for (size_t i = 0; i < record->n_quick_deaths_ns && i < RESTART_DEATHS_MAX; i++)
 		inst->deaths.times_ms[inst->deaths.count++] = record->quick_deaths_ns[i] / 1000000;
-	const Pwemu__V1__HangPolicy *hang = hang_policy(inst);
 	snprintf(inst->ending, sizeof(inst->ending), "%s", record->ending);
-	inst->restart_wanted = inst->ending[0] != '\0' && hang != NULL && hang->action == PWEMU__V1__HANG_ACTION__HANG_ACTION_RESTART;
+	inst->restart_wanted = record->restart_wanted;
 }
 
 void store_apply(struct instance *inst, const Pwemu__V1__Record *record)
@@ -322,8 +324,8 @@ void store_apply(struct instance *inst, const Pwemu__V1__Record *record)
 	inst->was_ready = inst->state == INST_RUNNING || inst->state == INST_PAUSED || record->started_ns != 0;
 	inst->ended_ns = record->ended_ns;
 	inst->stop_requested = record->stop_requested;
-	inst->no_restart = record->stop_requested;
-	inst->grace_ms = STORE_GRACE_MS;
+	inst->no_restart = record->no_restart || record->stop_requested;
+	inst->grace_ms = record->grace_ms > 0 ? record->grace_ms : STORE_GRACE_MS;
 	inst->began_ns = record->began_ns;
 	inst->state_since_ns = record->state_since_ns;
 	inst->proc_name = xstrdup(record->proc[0] != '\0' ? record->proc : "emulator"); /* the name in format 1 */

@@ -126,12 +126,12 @@ static int addr_connect(int fd, const struct addr_place *place)
 }
 
 /* Connecting blocks only while the listener's queue is full (non-blocking it would fail with EAGAIN and nothing to wait for). */
-int addr_connect_unix(const char *path, int *fd, struct err *err)
+static int addr_connect_with(int flags, const char *path, int *fd, struct err *err)
 {
 	struct addr_place place;
 	if (addr_place_init(&place, path, err) < 0)
 		return -1;
-	int sock = addr_socket(0, err);
+	int sock = addr_socket(flags, err);
 	int sys = sock < 0 ? 0 : addr_connect(sock, &place);
 	addr_place_fini(&place);
 	if (sock < 0)
@@ -144,6 +144,16 @@ int addr_connect_unix(const char *path, int *fd, struct err *err)
 	}
 	close(sock);
 	return err_sys(err, sys, "connect to \"%s\"", path);
+}
+
+int addr_connect_unix(const char *path, int *fd, struct err *err)
+{
+	return addr_connect_with(0, path, fd, err);
+}
+
+int addr_connect_unix_now(const char *path, int *fd, struct err *err)
+{
+	return addr_connect_with(SOCK_NONBLOCK, path, fd, err);
 }
 
 /* A listener whose queue is full is alive: the probe does not block. */

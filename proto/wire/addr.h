@@ -18,6 +18,8 @@ int addr_publish_unix(const char *path, mode_t mode, int *fd, struct err *err) _
 
 /* Connects. Nobody listening: UNAVAILABLE (ECONNREFUSED) or NOT_FOUND (no such file). A full queue of the listener: waits. */
 int addr_connect_unix(const char *path, int *fd, struct err *err) __attribute__((warn_unused_result));
+/* The same without ever blocking: EAGAIN while the listener's queue is full. */
+int addr_connect_unix_now(const char *path, int *fd, struct err *err) __attribute__((warn_unused_result));
 
 /* Removes a socket that nobody listens on. OK when there is none; ALREADY_EXISTS when somebody listens or it is no socket. */
 int addr_unlink_stale(const char *path, struct err *err) __attribute__((warn_unused_result));

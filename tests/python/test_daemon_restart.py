@@ -57,6 +57,7 @@ class Policies(Restarts):
         request.ClearField("restart")
         first = self.instances.Start(request, timeout=CALL_DEADLINE)
         self.assertEqual(first.restart.mode, ON_FAILURE)
+        self.read_until(b"ready> ")
         self.kill(first)
         second = self.wait_boot(2)
         self.assertNotEqual(second.pid, first.pid)

@@ -101,7 +101,7 @@ static void test_resume(void **state)
 	fixture_close(f);
 	guest_print(f, "meanwhile ");
 	fixture_open(f);
-	assert_int_equal(hub_resume_boot(f->hub, 1, openat(f->dir, "out", O_RDWR | O_NONBLOCK | O_CLOEXEC), -1, &err), 0);
+	assert_int_equal(hub_resume_boot(f->hub, 1, false, openat(f->dir, "out", O_RDWR | O_NONBLOCK | O_CLOEXEC), -1, &err), 0);
 	guest_print(f, "after");
 	LOOP_UNTIL(f, hub_end_offset(f->hub) == 22);
 	assert_log(f, "before meanwhile after");
@@ -122,7 +122,7 @@ static void test_resume_without_mark(void **state)
 	LOOP_UNTIL(f, f->troubles == 1);
 	assert_int_equal(f->trouble.code, ERR_DATA_LOSS);
 	assert_non_null(strstr(f->trouble.msg, "channel \"serial0\": \"serial0.idx\" was missing or cut short"));
-	assert_int_equal(hub_resume_boot(f->hub, 2, openat(f->dir, "out", O_RDWR | O_NONBLOCK | O_CLOEXEC), -1, &err), 0);
+	assert_int_equal(hub_resume_boot(f->hub, 2, false, openat(f->dir, "out", O_RDWR | O_NONBLOCK | O_CLOEXEC), -1, &err), 0);
 	LOOP_UNTIL(f, f->troubles == 2);
 	assert_non_null(strstr(f->trouble.msg, "the mark of boot 2 was lost: it now begins at offset 7"));
 	guest_print_logged(f, "after");

@@ -46,7 +46,7 @@ static void drainer(struct fixture *f, bool resume, int ready)
 	int out = openat(f->dir, "out", O_RDWR | O_NONBLOCK | O_CLOEXEC);
 	if (hub_open(&config, &hub, &err) != 0)
 		_exit(2);
-	if (resume ? hub_resume_boot(hub, 1, out, -1, &err) != 0 : hub_begin_boot(hub, 1, true, out, -1, &err) != 0)
+	if (resume ? hub_resume_boot(hub, 1, true, out, -1, &err) != 0 : hub_begin_boot(hub, 1, true, out, -1, &err) != 0)
 		_exit(3);
 	close(ready);
 	event_base_dispatch(config.base);
@@ -151,7 +151,7 @@ static unsigned kill_drainers(struct fixture *f)
 	/* The emulator is dead: the last daemon ends the boot. */
 	struct err err = ERR_INIT;
 	fixture_open(f);
-	assert_int_equal(hub_resume_boot(f->hub, 1, fifo, -1, &err), 0);
+	assert_int_equal(hub_resume_boot(f->hub, 1, true, fifo, -1, &err), 0);
 	fixture_end_boot(f);
 	assert_int_equal(fifo_unread(f->guest_out), 0);
 	print_message("%d kills, %u of them after bytes had moved, %llu bytes\n", KILLS, moved, (unsigned long long)log_size(f));

@@ -361,7 +361,7 @@ static void test_stuck_after_resume(void **state)
 	fixture_close(f);
 	fixture_open(f);
 	int out = openat(f->dir, "out", O_RDWR | O_NONBLOCK | O_CLOEXEC), in = openat(f->dir, "in", O_RDWR | O_NONBLOCK | O_CLOEXEC);
-	assert_int_equal(hub_resume_boot(f->hub, 1, out, in, &err), 0);
+	assert_int_equal(hub_resume_boot(f->hub, 1, true, out, in, &err), 0);
 	LOOP_UNTIL(f, f->stucks == 2);
 	assert_guest_reads(f, "abc");
 }

@@ -63,7 +63,7 @@ static _Noreturn void daemon_run(struct bench *b)
 	struct hub *hub;
 	config.base = event_base_new();
 	int out = openat(b->f->dir, "out", O_RDWR | O_NONBLOCK | O_CLOEXEC), in = openat(b->f->dir, "in", O_RDWR | O_NONBLOCK | O_CLOEXEC);
-	if (hub_open(&config, &hub, &err) != 0 || hub_resume_boot(hub, 1, out, in, &err) != 0)
+	if (hub_open(&config, &hub, &err) != 0 || hub_resume_boot(hub, 1, true, out, in, &err) != 0)
 		_exit(2);
 	b->config.base = config.base;
 	b->config.hub = hub;
