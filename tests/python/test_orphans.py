@@ -111,7 +111,7 @@ class Killed(Orphans):
 
     def in_stopping(self):
         self.start_tree()
-        self.instances.Stop.future(instances_pb2.StopRequest(instance=self.ref(), grace_ms=60000), timeout=CALL_DEADLINE)
+        self.stopping = self.instances.Stop.future(instances_pb2.StopRequest(instance=self.ref(), grace_ms=60000), timeout=CALL_DEADLINE)
         wait_for(lambda: self.get().state == State.STATE_STOPPING, "it to be stopping")
 
     def reach(self, reach):
