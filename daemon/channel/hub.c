@@ -278,7 +278,9 @@ int hub_resume_boot(struct hub *hub, uint32_t boot, bool explicit_start, int out
 		/* The emulator runs and its bytes come first: that its mark is lost is told, no more. */
 		struct err lost = ERR_INIT;
 		uint64_t end = hub->log.end;
-		if (hub_mark_boot(hub, boot, explicit_start, &lost) == 0)
+		/* Of a log whose index is lost nobody knows where the latest start is: it may lie before the end. */
+		bool is_known = hub->index.last.number != 0 || end == 0;
+		if (hub_mark_boot(hub, boot, explicit_start && is_known, &lost) == 0)
 			err_set(&lost, ERR_DATA_LOSS, "the mark of boot %" PRIu32 " was lost: it now begins at offset %" PRIu64, boot, end);
 		hub_tell_later(hub, &lost);
 	}

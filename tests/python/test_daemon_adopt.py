@@ -158,9 +158,9 @@ class Crashes(Case):
         wait_for(lambda: not is_alive(instance.pid), "the emulator to be ended")
 
     def test_crash_while_stopping(self):
-        """A stop that was under way is carried on."""
+        """A stop that was under way is carried on, with its grace."""
         instance = self.start_stubborn()
-        request = instances_pb2.StopRequest(instance=self.ref(), grace_ms=600000)
+        request = instances_pb2.StopRequest(instance=self.ref(), grace_ms=4000)
         call = self.instances.Stop.future(request, timeout=CALL_DEADLINE)
         wait_for(lambda: self.get().state == instances_pb2.STATE_STOPPING, "the stop to begin")
         self.restart_daemon()

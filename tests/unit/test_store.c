@@ -161,7 +161,8 @@ static void fill(struct instance *inst)
 	strv_add(&inst->argv, "-M");
 	inst->started_ns = 1700000000123456789u;
 	inst->ended_ns = 1700000001123456789u;
-	inst->stop_requested = true;
+	inst->stop_requested = inst->no_restart = true;
+	inst->grace_ms = 60000;
 	inst->prepared = xcalloc(1, sizeof(*inst->prepared));
 	for (uint32_t i = 0; i < PREPARE_CALLS_MAX; i++)
 		inst->prepared->calls[inst->prepared->call_count++] = 0x100 + 2 * i;
