@@ -210,7 +210,7 @@ int cmd_daemon_reload(struct cli *cli)
 	size_t errors = reply->n_errors;
 	for (size_t i = 0; i < errors; i++)
 		say_error("%s", reply->errors[i]);
-	say_note("%u targets", reply->targets);
+	say_note("settings and %u targets read", reply->targets);
 	protobuf_c_message_free_unpacked(message, NULL);
 	return errors > 0 ? EXIT_REFUSED : EXIT_DONE;
 }

@@ -159,7 +159,8 @@ static const char term_details[] =
 
 static const char wait_details[] =
 	"Waits until all that is asked for has happened. What has happened already counts: patterns are looked for from the first byte\n"
-	"of the latest start on, lines that are not finished (prompts) included. Nothing is written to stdout.\n"
+	"of the latest start on, lines that are not finished (prompts) included; `$` matches where a line has ended only.\n"
+	"Nothing is written to stdout.\n"
 	"\n"
 	"Exit code: 0 it has happened; 1 a --fail was seen, or it cannot happen any more since the instance has ended; 124 timeout.";
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "client/show.h"
 
+#include <string.h>
+
 #include <stdio.h>
 #include <time.h>
 
@@ -33,7 +35,7 @@ bool show_is_running(const Pwemu__V1__Instance *inst)
 
 const char *show_reason(const Pwemu__V1__Instance *inst)
 {
-	if (inst->reason[0] != '\0')
+	if (inst->reason[0] != '\0' && strcmp(inst->reason, show_state(inst)) != 0)
 		return inst->reason;
 	return inst->end != NULL ? inst->end->message : "";
 }

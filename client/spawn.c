@@ -161,9 +161,26 @@ static bool is_leaving(const struct err *err)
 	return strstr(err->msg, "already uses the state directory") != NULL;
 }
 
+/* Another session of the user's (ssh, cron) has another XDG_RUNTIME_DIR, but the same state directory, whose lock names the socket. */
+static bool connect_to_holder(const struct paths *paths, int *fd)
+{
+	char path[PATHS_MAX + 16], text[PATHS_MAX + 64];
+	snprintf(path, sizeof(path), "%s/daemon.lock", paths->state_dir);
+	int lock = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK);
+	ssize_t n = lock >= 0 ? read(lock, text, sizeof(text) - 1) : -1;
+	if (lock >= 0)
+		close(lock);
+	text[n > 0 ? n : 0] = '\0';
+	const char *socket = strstr(text, ", socket ");
+	struct err ignored = ERR_INIT;
+	return socket != NULL && addr_connect_unix(socket + strlen(", socket "), fd, &ignored) == 0;
+}
+
 static int start_and_connect(const struct paths *paths, int *fd, struct err *err)
 {
 	uint64_t deadline = clock_now_ms() + LEAVING_MS;
+	if (connect_to_holder(paths, fd))
+		return 0;
 	say_detail("starting %s", paths->daemon);
 	while (start_daemon(paths, err) < 0) {
 		if (!is_leaving(err) || clock_now_ms() >= deadline)

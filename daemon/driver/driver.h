@@ -105,6 +105,7 @@ struct driver_death {
 	bool is_restart;     /* an automatic one: its configuration was good before */
 	bool semihosting;
 	const Pwemu__V1__Target *target;
+	const struct strv *argv;           /* its command line */
 	const char *shutdown_reason;       /* last on_shutdown; "" if none */
 	const char *text;                  /* tail of the emulator's own messages */
 	const uint32_t *semihosting_calls; /* addresses of semihosting calls in the images */

@@ -55,10 +55,6 @@ static bool rule_crashed(const struct driver_death *d)
 {
 	return d->end->signal != 0;
 }
-static bool rule_reset(const struct driver_death *d)
-{
-	return strcmp(d->shutdown_reason, "guest-reset") == 0;
-}
 
 /* The line in which QEMU says what it does not like: "qemu-system-arm: …" that is no mere warning; "" if there is none. */
 static void error_line(const struct driver_death *death, char *out, size_t size)
@@ -79,6 +75,21 @@ static bool guest_has_exit(const struct driver_death *d)
 	if (d->semihosting || d->target == NULL || d->target->qemu == NULL)
 		return d->semihosting;
 	return strncmp(d->target->architecture, "riscv", 5) == 0 || strstr(d->target->qemu->executable, "riscv") != NULL;
+}
+
+static bool has_argument(const struct driver_death *d, const char *wanted)
+{
+	for (size_t i = 0; i < d->argv->count; i++)
+		if (strcmp(d->argv->items[i], wanted) == 0)
+			return true;
+	return false;
+}
+
+/* A guest that resets before QEMU has answered is not told of: but where it has no other way to end, it is what has happened. */
+static bool rule_reset(const struct driver_death *d)
+{
+	bool is_silent = d->shutdown_reason[0] == '\0' && d->end->code == 0 && !guest_has_exit(d);
+	return strcmp(d->shutdown_reason, "guest-reset") == 0 || (is_silent && has_argument(d, "-no-reboot"));
 }
 
 /* With a code and before QEMU ever answered. A guest that is quick may have ended by then, but QEMU does not refuse without a word. */

@@ -29,6 +29,7 @@ static void end_classify(struct instance *inst, struct driver_verdict *verdict)
 		.is_restart = inst->is_restart,
 		.semihosting = inst->request->semihosting || inst->request->n_firmware_args > 0,
 		.target = inst->target,
+		.argv = &inst->argv,
 		.shutdown_reason = inst->shutdown_reason,
 		.text = text,
 		.semihosting_calls = inst->prepared != NULL ? inst->prepared->calls : NULL,

@@ -72,14 +72,26 @@ int channels_open_dir(struct instance *inst, struct err *err)
 	return rc;
 }
 
+static void channels_bound(struct instance_channel *channel)
+{
+	struct hub_config bounds = { 0 };
+	channels_limit(channel->inst, &bounds);
+	hub_set_bounds(channel->hub, bounds.limit_bytes, bounds.drop_oldest);
+}
+
+void channels_set_bounds(struct instance *inst)
+{
+	for (size_t i = 0; i < inst->channel_count; i++)
+		if (inst->channels[i]->hub != NULL)
+			channels_bound(inst->channels[i]);
+}
+
 int channels_open(struct instance *inst, struct instance_channel *channel, struct err *err)
 {
 	if (channel->is_socket)
 		return 0;
 	if (channel->hub != NULL) { /* somebody reads it, perhaps since before a start with another target */
-		struct hub_config bounds = { 0 };
-		channels_limit(inst, &bounds);
-		hub_set_bounds(channel->hub, bounds.limit_bytes, bounds.drop_oldest);
+		channels_bound(channel);
 		return 0;
 	}
 	if (channels_open_dir(inst, err) < 0)

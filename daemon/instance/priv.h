@@ -165,6 +165,7 @@ void channels_free(struct instance *inst);
 int channels_open_dir(struct instance *inst, struct err *err) __attribute__((warn_unused_result));
 int channels_open(struct instance *inst, struct instance_channel *channel, struct err *err) __attribute__((warn_unused_result));
 void channels_set_final(struct instance *inst);
+void channels_set_bounds(struct instance *inst); /* the settings have changed */
 /* Tail of the emulator's own messages in this boot; to be freed. */
 char *channels_emulator_text(struct instance *inst);
 

@@ -430,6 +430,8 @@ size_t registry_running(const struct registry *registry)
 
 void registry_settings_changed(struct registry *registry)
 {
+	for (size_t i = 0; i < registry->count; i++)
+		channels_set_bounds(registry->rows[i]);
 	retention_look(registry->retention);
 }
 

@@ -17,11 +17,13 @@
 #include "instance/priv.h"
 #include "wire/mem.h"
 
-#define STORE_MAX        (8u << 20)
-#define STORE_FORMAT     2 /* of the message */
-#define STORE_HEADER     "pwemu-record 1 "
-#define STORE_HEADER_MAX 80
-#define STORE_GRACE_MS   5000 /* of a stop that an earlier daemon began; its shim has the real one */
+#define STORE_MAX         (8u << 20)
+#define STORE_FORMAT      2 /* of the message */
+#define STORE_HEADER      "pwemu-record 1 "
+#define STORE_HEADER_MAX  80
+#define STORE_SPARE       "record.spare"
+#define STORE_SPARE_BYTES 16384 /* more than most records have */
+#define STORE_GRACE_MS    5000  /* of a stop that an earlier daemon began; its shim has the real one */
 
 static uint64_t store_hash(const uint8_t *bytes, size_t len)
 {
@@ -51,19 +53,48 @@ static size_t store_header(char out[STORE_HEADER_MAX], const uint8_t *bytes, siz
 	return (size_t)snprintf(out, STORE_HEADER_MAX, STORE_HEADER "%zu %016" PRIx64 "\n", len, store_hash(bytes, len));
 }
 
-static int store_write(int dir, const uint8_t *bytes, size_t len, struct err *err)
+/* Writes it to a file and makes that the record. */
+static int store_write_as(int dir, const char *file, int flags, const uint8_t *bytes, size_t len, struct err *err)
 {
 	char header[STORE_HEADER_MAX];
 	size_t n = store_header(header, bytes, len);
-	int fd = openat(dir, "record.new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	int fd = openat(dir, file, O_WRONLY | O_NOFOLLOW | O_CLOEXEC | flags, 0600);
 	if (fd < 0)
-		return err_sys(err, errno, "make \"record.new\"");
-	int rc =
-		store_write_all(fd, header, n) < 0 || store_write_all(fd, bytes, len) < 0 ? err_sys(err, errno, "write \"record.new\"") : 0;
+		return err_sys(err, errno, "make \"%s\"", file);
+	bool is_written =
+		store_write_all(fd, header, n) == 0 && store_write_all(fd, bytes, len) == 0 && ftruncate(fd, (off_t)(n + len)) == 0;
+	int rc = is_written ? 0 : err_sys(err, errno, "write \"%s\"", file);
 	close(fd);
-	if (rc == 0 && renameat(dir, "record.new", dir, "record") < 0)
-		rc = err_sys(err, errno, "rename \"record.new\"");
+	if (rc == 0 && renameat(dir, file, dir, "record") < 0)
+		rc = err_sys(err, errno, "rename \"%s\"", file);
 	return rc;
+}
+
+/* Room for one more record when the disk is full: what a user was told to have ended must not run again for want of a block. */
+static void store_keep_spare(int dir)
+{
+	int fd = openat(dir, STORE_SPARE, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return; /* it is there */
+	if (fallocate(fd, 0, 0, STORE_SPARE_BYTES) < 0)
+		(void)unlinkat(dir, STORE_SPARE, 0);
+	close(fd);
+}
+
+static int store_write(int dir, const uint8_t *bytes, size_t len, struct err *err)
+{
+	if (store_write_as(dir, "record.new", O_CREAT | O_TRUNC, bytes, len, err) == 0)
+		return 0;
+	if (err->sys != ENOSPC && err->sys != EDQUOT)
+		return -1;
+	struct err full = *err;
+	(void)unlinkat(dir, "record.new", 0);
+	if (store_write_as(dir, STORE_SPARE, 0, bytes, len, err) < 0) {
+		*err = full;
+		return -1;
+	}
+	store_keep_spare(dir); /* of what the record before has left, before anybody else takes it */
+	return 0;
 }
 
 static Pwemu__V1__RecordChannel *store_channel(struct instance_channel *channel)
@@ -169,8 +200,14 @@ int store_put(struct instance *inst, struct err *err)
 void store_save(struct instance *inst)
 {
 	struct err err = ERR_INIT;
-	if (store_put(inst, &err) < 0)
-		log_error(&inst->scope, "a new daemon would go on from an older record: %s", err.msg);
+	if (store_put(inst, &err) == 0) {
+		if (inst->log_dir >= 0)
+			store_keep_spare(inst->log_dir);
+		return;
+	}
+	log_error(&inst->scope, "a new daemon would go on from an older record: %s", err.msg);
+	if (inst->env->journal != NULL)
+		instance_tell(inst, PWEMU__V1__EVENT_KIND__EVENT_KIND_WARNING, NULL, NULL, err.msg);
 }
 
 static int store_read_file(const char *path, char **out, size_t *out_len, struct err *err)

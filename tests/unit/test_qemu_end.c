@@ -126,8 +126,11 @@ static struct driver_verdict classify_as(const struct proc_end *end, const struc
 	target.qemu = &qemu;
 	qemu.executable = (char *)"qemu-system-x";
 	target.architecture = (char *)(uintptr_t)architecture;
+	static char *items[] = { (char *)"qemu-system-x", NULL };
+	struct strv argv = { items, 1 };
 	struct driver_death death = {
 		.end = end,
+		.argv = &argv,
 		.was_ready = row->was_ready,
 		.stop_requested = row->stop_requested,
 		.semihosting = row->semihosting,
@@ -249,6 +252,29 @@ static void test_long_lines(void **state)
 	assert_true(strlen(verdict.message) < sizeof(verdict.message));
 }
 
+/* No SHUTDOWN was seen: the guest was quicker than the first answer. */
+static void test_quick_reset(void **state)
+{
+	(void)state;
+	Pwemu__V1__QemuTarget qemu = PWEMU__V1__QEMU_TARGET__INIT;
+	Pwemu__V1__Target target = PWEMU__V1__TARGET__INIT;
+	struct driver_verdict verdict = { 0 };
+	struct proc_end end = { .code = 0 };
+	static char *items[] = { (char *)"qemu-system-x", (char *)"-no-reboot", NULL };
+	struct strv argv = { items, 2 };
+	target.qemu = &qemu;
+	struct driver_death death = { .end = &end, .argv = &argv, .target = &target, .shutdown_reason = "", .text = "" };
+	qemu_classify(&death, &verdict);
+	assert_int_equal(verdict.cause, CAUSE(GUEST_RESET));
+	death.semihosting = true; /* it may as well have ended itself */
+	qemu_classify(&death, &verdict);
+	assert_int_equal(verdict.cause, CAUSE(FINISHED));
+	argv.count = 1;
+	death.semihosting = false;
+	qemu_classify(&death, &verdict);
+	assert_int_equal(verdict.cause, CAUSE(FINISHED));
+}
+
 /* What is kept for people: the dump of a lockup from its first line on, of a crash the last words. */
 static void test_details(void **state)
 {
@@ -275,8 +301,9 @@ static void test_details(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_rows),      cmocka_unit_test(test_details),          cmocka_unit_test(test_not_executed),
-		cmocka_unit_test(test_shim_died), cmocka_unit_test(test_semihosting_hint), cmocka_unit_test(test_long_lines),
+		cmocka_unit_test(test_rows),         cmocka_unit_test(test_details),   cmocka_unit_test(test_quick_reset),
+		cmocka_unit_test(test_not_executed), cmocka_unit_test(test_shim_died), cmocka_unit_test(test_semihosting_hint),
+		cmocka_unit_test(test_long_lines),
 	};
 	return cmocka_run_group_tests_name("qemu: ends", tests, NULL, NULL);
 }
