@@ -403,18 +403,23 @@ static int boot_spawn(struct boot *b, struct err *err)
 	return rc;
 }
 
+static void boot_copy_argv(struct strv *to, const struct strv *from)
+{
+	strv_fini(to);
+	strv_init(to);
+	strv_add_all(to, from->items, from->count);
+}
+
 /* The command line of a restart is that of the boot before, whose images were checked. */
 static int boot_choose_argv(struct boot *b, struct err *err)
 {
-	struct instance *inst = b->inst;
-	if (!inst->is_restart && boot_make_plan(b, inst->prepared, err) < 0)
+	if (b->inst->is_restart) {
+		boot_copy_argv(&b->plan.argv, &b->inst->argv);
+		return 0;
+	}
+	if (boot_make_plan(b, b->inst->prepared, err) < 0)
 		return -1;
-	const struct strv *argv = inst->is_restart ? &inst->argv : &b->plan.argv;
-	struct strv copy;
-	strv_init(&copy);
-	strv_add_all(&copy, argv->items, argv->count);
-	strv_fini(inst->is_restart ? &b->plan.argv : &inst->argv);
-	*(inst->is_restart ? &b->plan.argv : &inst->argv) = copy;
+	boot_copy_argv(&b->inst->argv, &b->plan.argv);
 	return 0;
 }
 

@@ -111,7 +111,8 @@ class Daemon:
         ready, told = os.pipe()
         command = [*command, program, "--foreground", "--socket", self.socket, "--state-dir", self.state_dir, "--ready-fd", str(told)]
         if environment is None:
-            environment = dict(os.environ, PWEMU_TEST_DIR=directory, PATH=PATH)
+            # no settings of whoever runs the tests
+            environment = dict(os.environ, PWEMU_TEST_DIR=directory, PATH=PATH, XDG_CONFIG_HOME=os.path.join(directory, "config"))
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
                 command + list(arguments), stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, cwd=cwd, pass_fds=[told]
