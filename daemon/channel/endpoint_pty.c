@@ -175,14 +175,15 @@ static void pty_receive(struct endpoint_pty *pty)
 	event_del(&pty->readable);
 	if (!pty_ask_role(pty))
 		return;
-	if (writer_splice(pty->writer, master) < 0) {
+	bool is_left;
+	if (writer_splice(pty->writer, master, &is_left) < 0) {
 		struct err err;
 		err_sys(&err, errno, "read from the terminal; its input is given up until the next boot");
 		pty_end_writer(pty);
 		pty_tell_trouble(pty, &err);
 		return;
 	}
-	if (endpoint_unread(master) == 0)
+	if (!is_left)
 		pty_end_input(pty);
 }
 

@@ -133,8 +133,9 @@ const char *writer_holder(const struct hub *hub); /* name of who has the role; N
  * next boot if need be. Without the role: -1. */
 ssize_t writer_write(struct writer *writer, const void *buf, size_t len);
 /* As writer_write, with what lies unread in `from`, a PTY's master (non-blocking): the kernel moves it, nobody holds a byte meanwhile.
- * When some is left, on_writable follows. -1, and errno: EPERM without the role, else `from` or the FIFO is broken and nothing follows. */
-ssize_t writer_splice(struct writer *writer, int from);
+ * *is_left: on_writable follows; what comes after is the caller's to watch if not (more may lie there by the time this returns). -1, and
+ * errno: EPERM without the role, else `from` or the FIFO is broken and nothing follows. */
+ssize_t writer_splice(struct writer *writer, int from, bool *is_left);
 /* From now on it has the role only while it writes: 5 s after its last byte (or after the role came) it yields to who waits, and asks
  * again as the last. No timer runs while nobody waits. */
 void writer_set_yielding(struct writer *writer);

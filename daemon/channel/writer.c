@@ -225,7 +225,7 @@ ssize_t writer_write(struct writer *writer, const void *buf, size_t len)
 	return (ssize_t)taken;
 }
 
-ssize_t writer_splice(struct writer *writer, int from)
+ssize_t writer_splice(struct writer *writer, int from, bool *is_left)
 {
 	int left = 0;
 	ssize_t taken = writer_has_role(writer) ? input_splice(&writer->hub->input, from, WRITER_CHUNK) : -EPERM;
@@ -235,7 +235,8 @@ ssize_t writer_splice(struct writer *writer, int from)
 		errno = (int)-taken;
 		return -1;
 	}
-	writer_wrote(writer, (size_t)taken, left > 0);
+	*is_left = left > 0;
+	writer_wrote(writer, (size_t)taken, *is_left);
 	return taken;
 }
 
