@@ -224,8 +224,12 @@ class Cycles(Orphans):
         return found
 
     def count(self):
-        """Everything that could be left: descriptors by kind, files, terminals, processes."""
-        places = self.descriptors()
+        """Everything that could be left: descriptors by kind, files, terminals, processes. Not the journal: it has one file, and one
+        more when it has grown."""
+        journal, places = [], []
+        for place in self.descriptors():
+            (journal if "/events.log" in place else places).append(place)
+        self.assertLessEqual(len(journal), 2)
         files = [os.path.join(top, name) for top, dirs, names in os.walk(self.daemon.state_dir) for name in dirs + names]
         return {
             "descriptors": sorted(place.split(":")[0] for place in places),
