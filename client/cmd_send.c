@@ -224,9 +224,9 @@ static bool resume(struct send *s)
 	struct conn *conn = &s->cli->conn;
 	if (!s->has_ended || !conn_is_lost(conn, &s->status) || s->sent != s->taken || s->timed_out || has_failed(s) || is_done(s))
 		return false;
-	s->status = (struct err)ERR_INIT;
 	if (conn_reopen(conn, &s->status) < 0)
 		return false;
+	s->status = (struct err)ERR_INIT;
 	struct feed *old = s->feed;
 	struct feed_config config = feed_continuation(old);
 	s->has_ended = false;
