@@ -163,7 +163,7 @@ static void command_report(struct command *command, const struct proc_end *end, 
 {
 	struct instance *inst = command->inst;
 	char message[256];
-	snprintf(message, sizeof(message), "%.250s", err->msg);
+	snprintf(message, sizeof(message), "%.250s", command->is_unwanted ? "stopped with the instance" : err->msg);
 	utf8_repair(message);
 	command_note(command, end, message);
 	if (command->is_unwanted)
