@@ -35,6 +35,7 @@ static const struct {
 	[CALL_CHANNELS_ATTACH] = ROW("Channels", "Attach", attach_reply, 0),
 	[CALL_TARGETS_LIST] = ROW("Targets", "List", list_targets_reply, 10000),
 	[CALL_TARGETS_GET] = ROW("Targets", "Get", target, 10000),
+	[CALL_TARGETS_CHECK] = ROW("Targets", "Check", check_target_reply, 10000),
 	[CALL_DAEMON_INFO] = ROW("Daemon", "Info", info_reply, 10000),
 	[CALL_DAEMON_RELOAD] = ROW("Daemon", "Reload", reload_reply, 10000),
 	[CALL_DAEMON_SHUTDOWN] = ROW("Daemon", "Shutdown", shutdown_reply, 30000),
