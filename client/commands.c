@@ -85,6 +85,15 @@ static const struct opt_spec logs_options[] = {
 	OPT_END,
 };
 
+static const struct opt_spec send_options[] = {
+	OPT_ROW("channel", 'n', OPT_TEXT, "NAME", "the channel, if it is not a word; default: the first console"),
+	OPT_ROW("line", 'l', OPT_FLAG, NULL, "press Enter after it: what that sends is the target's eol"),
+	OPT_MANY("expect", '\0', OPT_TEXT, "PATTERN", "until every such pattern was seen in a line of what comes after (PCRE2)"),
+	OPT_MANY("fail", '\0', OPT_TEXT, "PATTERN", "end with 1 once it is seen in a line of what comes after"),
+	OPT_ROW("timeout", '\0', OPT_DURATION, "TIME", "end with 124 after this time; default: 10s in which no input is taken"),
+	OPT_END,
+};
+
 static const struct opt_spec ls_options[] = {
 	OPT_ROW("all", 'a', OPT_FLAG, NULL, "also ended instances"),
 	OPT_ROW("all-users", 0, OPT_FLAG, NULL, "those of all users that you may see, with their owners"),
@@ -179,6 +188,17 @@ static const char check_details[] =
 static const char explain_details[] =
 	"One line for each value: its name, what it is, and the file and line that set it, `preset NAME` or `default`. In JSON the target\n"
 	"is there as message Target of proto/pwemu/v1/targets.proto.";
+static const char send_details[] =
+	"TEXT is sent as it is, `-` stands for stdin (any size, any bytes). It is typed beside your own term, without taking its role, "
+	"and\n"
+	"in one piece: what others type comes before or after it. No more than 4 KiB are sent ahead of what the emulator takes; what it "
+	"has\n"
+	"not taken when the daemon dies is reported, and never sent twice.\n"
+	"stdout has one line: the offset of the channel's log before the text, where `wait --from OFFSET` begins. Patterns are looked for\n"
+	"in what comes from there on, an echo of the text included.\n"
+	"\n"
+	"Exit code: 0 all of it was handed to the emulator (a short text also while the guest is paused: it waits there) and every\n"
+	"--expect was seen; 1 a --fail was seen, or it was not taken; 124 timeout.";
 
 static const char events_details[] =
 	"What happened to instances and to the daemon: time, number, instance, kind, text. The numbers go on over restarts of the daemon;\n"
@@ -200,6 +220,7 @@ const struct command commands[] = {
 	{ "term", "terminal on a channel", "[CHANNEL]", 0, 1, false, false, term_options, cmd_term, term_details },
 	{ "logs", "what a channel has printed", "[CHANNEL]", 0, 1, false, false, logs_options, cmd_logs,
 	  "From the first byte of the first boot, unless told otherwise. The channel `emulator` has the emulator's own messages." },
+	{ "send", "type a text into a channel", "[CHANNEL] TEXT|-", 1, 2, false, false, send_options, cmd_send, send_details },
 	{ "wait", "wait for a state, an end or an output", "", 0, 0, false, false, wait_options, cmd_wait, wait_details },
 	{ "ls", "list instances", "", 0, 0, false, false, ls_options, cmd_ls, NULL },
 	{ "status", "show one instance", "", 0, 0, true, false, output_options, cmd_status, "Exit code 3: not running." },

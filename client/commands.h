@@ -44,6 +44,7 @@ int cmd_pause(struct cli *cli);
 int cmd_resume(struct cli *cli);
 int cmd_rm(struct cli *cli);
 int cmd_term(struct cli *cli);
+int cmd_send(struct cli *cli);
 int cmd_logs(struct cli *cli);
 int cmd_wait(struct cli *cli);
 int cmd_ls(struct cli *cli);
