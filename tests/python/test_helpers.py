@@ -511,12 +511,12 @@ class Expressions(Commands):
         policy = targets_pb2.RestartPolicy(mode=targets_pb2.RESTART_MODE_ALWAYS, delay_ms=0)
         instance = self.begin(
             channels={"serial0": "tcp"},
-            emulator_args=["-name", "at=$pw_emu_channel_port{serial0}"],
-            args=["-D", "$pw_emu_wdir{qemu-$pw_emu_channel_port{serial0}.txt".replace("{qemu-", "{}qemu-")],
+            emulator_args=["-name", "at-$pw_emu_channel_port{serial0}"],
+            args=["-D", "$pw_emu_wdir{}qemu-$pw_emu_channel_port{serial0}.txt"],
             restart=policy,
         )
         port = next(row.port for row in instance.channels if row.name == "serial0")
-        want = [f"at={port}", f"{self.wdir}/qemu-{port}.txt"]
+        want = [f"at-{port}", f"{self.wdir}/qemu-{port}.txt"]
         self.assertEqual(self.arguments(), want)
         self.kill_emulator(2)
         self.assertEqual(self.arguments(), want)
