@@ -550,17 +550,6 @@ void instance_hung(struct instance *inst, Pwemu__V1__HangAction action, const ch
 	instance_event(inst, INST_EV_USELESS, reason);
 }
 
-int instance_act(struct instance *inst, enum driver_action action, driver_done_fn done, void *ctx, struct err *err)
-{
-	bool is_up = inst->state == INST_RUNNING || inst->state == INST_PAUSED;
-	if (!is_up || inst->link == NULL) {
-		err_set(err, ERR_FAILED_PRECONDITION, "instance \"%s\" is not running (%s)", inst->name, inst_state_row(inst->state)->name);
-		return err_reason(err, "not-running");
-	}
-	inst->driver->act(inst->link, action, done, ctx);
-	return 0;
-}
-
 static void instance_remove_dir(struct instance *inst, char *path)
 {
 	struct err err = ERR_INIT;

@@ -97,6 +97,13 @@ void instance_stop(struct instance *inst, uint32_t grace_ms, const char *reason)
 /* FAILED_PRECONDITION at once when it does not run; else done comes later. */
 int instance_act(struct instance *inst, enum driver_action action, driver_done_fn done, void *ctx, struct err *err)
 	__attribute__((warn_unused_result));
+/* The same for the properties of its devices; see driver_ops. */
+int instance_list_properties(struct instance *inst, const char *path, driver_properties_fn done, void *ctx, struct err *err)
+	__attribute__((warn_unused_result));
+int instance_get_property(struct instance *inst, const char *path, const char *property, driver_value_fn done, void *ctx, struct err *err)
+	__attribute__((warn_unused_result));
+int instance_set_property(struct instance *inst, const char *path, const char *property, const char *value, bool is_json,
+			  driver_done_fn done, void *ctx, struct err *err) __attribute__((warn_unused_result));
 /* Deletes logs, record and run directory. It must be over. */
 void instance_erase(struct instance *inst);
 

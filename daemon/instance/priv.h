@@ -104,6 +104,8 @@ struct instance {
 /* Feeds an event to the table; true when it led to another state. */
 bool instance_event(struct instance *inst, enum inst_event event, const char *reason);
 void instance_changed(struct instance *inst);
+/* FAILED_PRECONDITION (not-running) unless its emulator can be asked. */
+int instance_check_up(const struct instance *inst, struct err *err) __attribute__((warn_unused_result));
 /* It hangs: what the policy wants. */
 void instance_hung(struct instance *inst, Pwemu__V1__HangAction action, const char *reason);
 /* How the latest boot ended; NULL while it lives. */
