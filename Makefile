@@ -130,10 +130,11 @@ UNIT := lib/systemd/user/pwemud.service
 COMPLETION := share/bash-completion/completions/pwemu
 
 install: all
-	install -d $(DEST)/bin $(DEST)/libexec/pwemu $(DEST)/share/pwemu/targets $(addprefix $(DEST)/,$(dir $(MAN) $(MAN_DAEMON) $(COMPLETION) $(UNIT)))
+	install -d $(DEST)/bin $(DEST)/libexec/pwemu $(DEST)/share/pwemu/targets $(DEST)/share/pwemu/schema $(addprefix $(DEST)/,$(dir $(MAN) $(MAN_DAEMON) $(COMPLETION) $(UNIT)))
 	install -m 755 $(B)/bin/pwemu $(B)/bin/pwemud $(DEST)/bin/
 	install -m 755 $(B)/libexec/pwemu/pwemu-shim $(DEST)/libexec/pwemu/
 	install -m 644 config/targets/*.json $(DEST)/share/pwemu/targets/
+	install -m 644 config/schema/*.json $(DEST)/share/pwemu/schema/
 	install -m 644 packaging/man/pwemu.1 $(DEST)/$(MAN)
 	install -m 644 packaging/man/pwemud.8 $(DEST)/$(MAN_DAEMON)
 	install -m 644 packaging/completion/pwemu.bash $(DEST)/$(COMPLETION)

@@ -105,7 +105,8 @@ static int check_memory(const Pwemu__V1__Target *target, struct err *err)
 	return 0;
 }
 
-/* "serial0" to "serial15", written as people do. Ids that merely begin so would be a serial port for pw_emu, of which number nobody knows. */
+/* "serial0" to "serial15", written as people do. Ids that merely begin so would be a serial port for pw_emu, of which number nobody knows.
+ */
 static bool is_serial(const char *id)
 {
 	const char *digits = id + strlen("serial");
@@ -242,7 +243,8 @@ static int check_defaults(const Pwemu__V1__TargetDefaults *defaults, struct err 
 	if (defaults == NULL)
 		return 0;
 	if (check_args("expect", defaults->expect, defaults->n_expect, err) < 0 ||
-	    check_args("fail", defaults->fail, defaults->n_fail, err) < 0 || check_args("file", defaults->files, defaults->n_files, err) < 0 ||
+	    check_args("fail", defaults->fail, defaults->n_fail, err) < 0 ||
+	    check_args("file", defaults->files, defaults->n_files, err) < 0 ||
 	    check_args("env", defaults->environment, defaults->n_environment, err) < 0)
 		return -1;
 	return check_text("from", defaults->from, NAME_MAX_BYTES, err);
@@ -297,8 +299,8 @@ int target_validate(const Pwemu__V1__Target *target, struct err *err)
 	    check_word("eol", target->eol, eols, COUNT(eols), err) < 0 || check_args("gdb", target->gdb, target->n_gdb, err) < 0 ||
 	    check_text("source", target->source, PATH_MAX_BYTES, err) < 0 || check_memory(target, err) < 0)
 		return -1;
-	if (check_channels(target, err) < 0 ||
-	    check_commands(target, err) < 0 || check_defaults(target->defaults, err) < 0 || check_policies(target, err) < 0)
+	if (check_channels(target, err) < 0 || check_commands(target, err) < 0 || check_defaults(target->defaults, err) < 0 ||
+	    check_policies(target, err) < 0)
 		return -1;
 	if (strcmp(target->emulator, "renode") == 0)
 		return check_renode(target->renode, err);
