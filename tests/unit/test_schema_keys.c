@@ -39,7 +39,8 @@ static void compare(const struct json_at *definitions, const struct target_table
 
 static void check_schema(const char *path)
 {
-	static const struct target_table *const lists[] = { project_tables, target_json_tables, target_emulator_tables, target_type_tables };
+	static const struct target_table *const lists[] = { project_tables, target_json_tables, target_emulator_tables,
+							    target_type_tables };
 	struct json_file file;
 	struct json_at definitions;
 	struct err err = ERR_INIT;
