@@ -301,7 +301,7 @@ static void enter_booting(struct instance *inst)
 	inst->boot++;
 	inst->was_ready = inst->stop_requested = inst->no_restart = inst->restart_wanted = false;
 	inst->shutdown_reason[0] = inst->ending[0] = '\0';
-	inst->has_end = false;
+	inst->has_end = inst->is_debugged = false;
 	inst->began_ns = inst->started_ns = inst->ended_ns = 0;
 	memset(&inst->proc_end, 0, sizeof(inst->proc_end));
 	inst->proc_end.code = -1;
@@ -511,7 +511,8 @@ int instance_act(struct instance *inst, enum driver_action action, driver_done_f
 		err_set(err, ERR_FAILED_PRECONDITION, "instance \"%s\" is not running (%s)", inst->name, inst_state_row(inst->state)->name);
 		return err_reason(err, "not-running");
 	}
-	inst->driver->act(inst->link, action, done, ctx);
+	if (!debug_acts(inst, action, done, ctx))
+		inst->driver->act(inst->link, action, done, ctx);
 	return 0;
 }
 
