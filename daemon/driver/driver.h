@@ -16,6 +16,7 @@
 #include "wire/err.h"
 
 struct event_base;
+struct gdb_dialect;
 
 /* ---------------------------------------------------------------- plan */
 
@@ -23,7 +24,16 @@ struct event_base;
 #define PLAN_CHANNELS_MAX 32
 #define PLAN_SOCKETS_MAX  8
 
-enum channel_kind { CHANNEL_SERIAL, CHANNEL_SEMIHOSTING, CHANNEL_EMULATOR, CHANNEL_GDB, CHANNEL_QMP, CHANNEL_KIND_COUNT };
+enum channel_kind {
+	CHANNEL_SERIAL,
+	CHANNEL_SEMIHOSTING,
+	CHANNEL_EMULATOR,
+	CHANNEL_GDB,
+	CHANNEL_MONITOR,
+	CHANNEL_QMP,
+	CHANNEL_CONTROL, /* the daemon's own */
+	CHANNEL_KIND_COUNT
+};
 
 /* Word for people and clients: "serial". */
 const char *channel_kind_name(enum channel_kind kind);
@@ -54,7 +64,7 @@ struct plan {
 
 void plan_init(struct plan *plan);
 void plan_fini(struct plan *plan);
-/* Whether users see it as a channel; QMP is the daemon's own. */
+/* Whether users see it as a channel; else it is the daemon's own. */
 bool plan_socket_is_channel(const struct plan_socket *socket);
 /* Both return the new row, or NULL when the plan is full. */
 struct plan_channel *plan_add_channel(struct plan *plan, const char *name, enum channel_kind kind, bool has_input);
@@ -134,6 +144,8 @@ struct driver_verdict {
 
 struct driver_ops {
 	const char *name; /* "qemu" */
+	/* How its gdb stub is spoken to; channels of the kind CHANNEL_GDB. */
+	const struct gdb_dialect *gdb;
 	/* Program to look up in the user's PATH; NULL with err when the target names none. */
 	const char *(*executable)(const Pwemu__V1__Target *target, struct err *err);
 	int (*plan)(const struct driver_start *start, struct plan *plan, struct err *err);

@@ -14,7 +14,8 @@ int instance_act(struct instance *inst, enum driver_action action, driver_done_f
 {
 	if (instance_check_up(inst, err) < 0)
 		return -1;
-	inst->driver->act(inst->link, action, done, ctx);
+	if (!debug_acts(inst, action, done, ctx))
+		inst->driver->act(inst->link, action, done, ctx);
 	return 0;
 }
 

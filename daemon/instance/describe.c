@@ -40,8 +40,11 @@ static Pwemu__V1__Channel *describe_channel(const struct instance *inst, struct 
 	out->offset = channel->hub != NULL ? hub_end_offset(channel->hub) : channel->offset;
 	out->first_offset = channel->hub != NULL ? hub_first_offset(channel->hub) : channel->first_offset;
 	out->writable = channel->is_socket ? inst->proc != NULL : channel->hub != NULL && hub_is_writable(channel->hub);
-	out->has_writer = channel->hub != NULL && hub_has_writer(channel->hub);
-	out->writer = (char *)(uintptr_t)(out->has_writer ? writer_holder(channel->hub) : "");
+	const char *holder = channel->bridge != NULL ? bridge_holder(channel->bridge) : NULL;
+	if (channel->hub != NULL && hub_has_writer(channel->hub))
+		holder = writer_holder(channel->hub);
+	out->has_writer = holder != NULL;
+	out->writer = (char *)(uintptr_t)(holder != NULL ? holder : "");
 	out->readers = channel->hub != NULL ? hub_cursor_count(channel->hub) : 0;
 	return out;
 }

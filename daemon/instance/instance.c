@@ -324,7 +324,7 @@ static void enter_booting(struct instance *inst)
 	inst->boot++;
 	inst->was_ready = inst->stop_requested = inst->no_restart = inst->restart_wanted = false;
 	inst->shutdown_reason[0] = inst->ending[0] = '\0';
-	inst->has_end = false;
+	inst->has_end = inst->is_debugged = false;
 	inst->began_ns = inst->started_ns = inst->ended_ns = 0;
 	memset(&inst->proc_end, 0, sizeof(inst->proc_end));
 	inst->proc_end.code = -1;

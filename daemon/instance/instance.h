@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "channel/bridge.h"
 #include "channel/hub.h"
 #include "driver/driver.h"
 #include "instance/state.h"
@@ -116,6 +117,10 @@ int instance_hub(struct instance *inst, const char *name, struct hub **out, cons
 	__attribute__((warn_unused_result));
 const char *instance_eol(const struct instance *inst);
 bool instance_channel_takes_input(const struct instance *inst, const char *name);
+/* Whether it is a socket of the emulator's, which has no log. */
+bool instance_channel_is_socket(const struct instance *inst, const char *name);
+/* The bridge of such a channel; NULL: there is none, the emulator does not run. */
+struct bridge *instance_bridge(const struct instance *inst, const char *name);
 bool instance_channel_needs_control(const struct instance *inst, const char *name);
 /* Somebody reads one of its logs. */
 bool instance_is_read(const struct instance *inst);

@@ -16,6 +16,7 @@
 
 struct command;
 struct files;
+struct debug;
 
 struct instance_channel {
 	char name[PLAN_NAME_MAX];
@@ -35,7 +36,7 @@ struct instance_channel {
 	char pty_path[ENDPOINT_PATH_MAX];
 	struct endpoint_fds endpoint_fds;
 	struct endpoint *endpoint; /* NULL: not served yet */
-	struct bridge *bridge;     /* the same for a socket of the emulator's */
+	struct bridge *bridge;     /* of a socket of the emulator's; NULL: there is no boot */
 	bool is_ending;            /* it serves what is left; its instance is over */
 	bool had_party;            /* somebody came to it in the latest boot */
 };
@@ -91,6 +92,9 @@ struct instance {
 	struct timer *link_again; /* its emulator did not take the connection of an adoption yet, or the link was lost */
 	struct hang *hang;        /* as the link */
 	const struct driver_ops *driver;
+	struct debug *debug;      /* of the channel's bridge; NULL: there is no such channel */
+	bool is_debugged;         /* a debugger is attached, or was to an earlier daemon … */
+	bool debug_was_running;   /* … and the guest ran before, or is wanted to run after */
 	int log_dir;              /* -1: not opened */
 	uint64_t disk_bytes;      /* of data directory and logs … */
 	uint32_t disk_bytes_boot; /* … after this boot; 0: not measured */
@@ -161,11 +165,12 @@ enum inst_event boot_refused(struct instance *inst, const struct err *err, char 
 #define ENDPOINT_CURSOR   ".cur"
 bool endpoints_has_fds(const struct instance_channel *channel);
 /* What the start wants for the channel: the request's word beats the target's. */
-int endpoints_want(const struct instance *inst, const char *channel, bool is_socket, enum endpoint_kind *kind, uint16_t *port,
-		   struct err *err) __attribute__((warn_unused_result));
+int endpoints_want(const struct instance *inst, const char *channel, enum endpoint_kind *kind, uint16_t *port, struct err *err)
+	__attribute__((warn_unused_result));
 /* port: wanted, 0 for any. */
-int endpoints_make(const struct instance *inst, const char *channel, enum endpoint_kind kind, uint16_t port, struct endpoint_fds *fds,
-		   uint16_t *got_port, char path[ENDPOINT_PATH_MAX], struct err *err) __attribute__((warn_unused_result));
+int endpoints_make(const struct instance *inst, const char *channel, bool is_socket, enum endpoint_kind kind, uint16_t port,
+		   struct endpoint_fds *fds, uint16_t *got_port, char path[ENDPOINT_PATH_MAX], struct err *err)
+	__attribute__((warn_unused_result));
 /* Every channel that the request names must be there. */
 int endpoints_check(const struct instance *inst, const struct plan *plan, struct err *err) __attribute__((warn_unused_result));
 /* Serves those that there are; a boot has begun (adopted: is gone on with, or has ended and another will come). */
@@ -175,6 +180,16 @@ void endpoints_fetch(struct instance *inst, struct proc *proc);
 void endpoints_close(struct instance_channel *channel);
 void endpoints_close_all(struct instance *inst); /* at once, also those that are ending */
 void endpoints_end_all(struct instance *inst);   /* who is there gets what is left */
+
+/* ---- debug.c */
+/* Makes the bridge of the gdb channel; config lacks the filter alone. */
+void debug_serve(struct instance *inst, struct bridge_config *config, struct bridge **out);
+void debug_free(struct debug *debug); /* after its bridge; takes NULL */
+/* The link of an adopted boot is ready: what the debugger of an earlier daemon has left goes. */
+void debug_clean_adopted(struct instance *inst);
+/* A user pauses or resumes while there is a debugger. True: it is done here, and `done` will be called. */
+bool debug_acts(struct instance *inst, enum driver_action action, driver_done_fn done, void *ctx);
+void debug_guest_resumed(struct instance *inst);
 
 /* ---- channels.c */
 struct instance_channel *channels_default(const struct instance *inst);
