@@ -15,7 +15,7 @@ import socket
 import stat
 import subprocess
 import threading
-from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, List, NamedTuple, Optional, Sequence
 
 import grpc
 
@@ -166,15 +166,15 @@ def ensure_daemon(address: Address) -> str:
 
 
 _lock = threading.Lock()
-_channels: Dict[Tuple[int, str], Tuple[str, grpc.Channel]] = {}
+_channels: Dict[str, grpc.Channel] = {}
 _abandoned: List[grpc.Channel] = []
 
 
 def _after_fork() -> None:
-    """A child has no use for its parent's connections, and may not close them either."""
+    """gRPC's threads are not in a forked child: it would wait for them for ever, even to close what its parent has open."""
     global _lock  # pylint: disable=global-statement
     _lock = threading.Lock()
-    _abandoned.extend(channel for _, channel in _channels.values())
+    _abandoned.extend(_channels.values())
     _channels.clear()
 
 
@@ -190,22 +190,20 @@ def shared_channel(address: Address) -> grpc.Channel:
     """This process's connection to the daemon there, made when it is first asked for.
 
     Raises:
-        As `ensure_daemon`.
+        Error: this process was forked from one that has a connection.
+        As `ensure_daemon` otherwise.
     """
-    key = (os.getpid(), address.path)
+    if _abandoned:
+        raise Error("a forked process cannot use its parent's gRPC; let multiprocessing start its processes by \"spawn\"")
     with _lock:
-        if key not in _channels:
-            path = ensure_daemon(address)
-            _channels[key] = (path, open_channel(path))
-        return _channels[key][1]
+        if address.path not in _channels:
+            _channels[address.path] = open_channel(ensure_daemon(address))
+        return _channels[address.path]
 
 
 def renew_channel(address: Address, old: grpc.Channel) -> grpc.Channel:
-    """After the daemon went away: the connection to the next one, started if need be."""
-    key = (os.getpid(), address.path)
+    """After the daemon went away: the connection to the next one, started if need be. The old one is left to those who use it still."""
     with _lock:
-        current = _channels.get(key)
-        if current is not None and current[1] is old:
-            del _channels[key]
-            old.close()
+        if _channels.get(address.path) is old:
+            del _channels[address.path]
     return shared_channel(address)

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -42,23 +41,25 @@ class Emulator(Identity):
     def __init__(self, wdir: StrPath, config_path: Optional[StrPath] = None) -> None:
         super().__init__(wdir, config_path)
         self._address = connection.find_address()
-        self._own_channel: Optional[grpc.Channel] = None  # of a foreground start
         self._stubs: Optional[Stubs] = None
-        self._stubs_pid = 0
+        self._own_stubs: Optional[Stubs] = None  # of a foreground start
         self._is_known = False  # it was seen running by this object
         self._streamed: Dict[str, int] = {}  # channel -> boot in which this object has opened it
 
     # ---------------------------------------------------------------- calls
 
     def _connect(self) -> Stubs:
-        if self._stubs is None or self._stubs_pid != os.getpid():
-            self._stubs = Stubs(connection.shared_channel(self._address))
-            self._stubs_pid = os.getpid()
+        if self._own_stubs is not None:
+            return self._own_stubs
+        channel = connection.shared_channel(self._address)
+        if self._stubs is None or self._stubs.channel is not channel:
+            self._stubs = Stubs(channel)
         return self._stubs
 
     def _reconnect(self, old: Stubs) -> Stubs:
-        self._stubs = Stubs(connection.renew_channel(self._address, old.channel))
-        return self._stubs
+        if self._own_stubs is None:
+            connection.renew_channel(self._address, old.channel)
+        return self._connect()
 
     def _call(self, call: Call) -> Any:
         """Makes it, once more where the daemon went away and that can do no harm."""
@@ -179,7 +180,7 @@ class Emulator(Identity):
     def _start_foreground(self, call: Call) -> None:
         """On a connection of its own, since the instance ends with it."""
         channel = connection.open_channel(connection.ensure_daemon(self._address))
-        shared, self._stubs, self._stubs_pid = self._stubs, Stubs(channel), os.getpid()
+        self._own_stubs = Stubs(channel)
         try:
             self._start(call)
             for piece in self.follow("emulator"):
@@ -189,7 +190,7 @@ class Emulator(Identity):
             self.stop()
             raise
         finally:
-            self._stubs = shared
+            self._own_stubs = None
             channel.close()
 
     def stop(self, grace: float = calls.STOP_GRACE_S) -> None:
