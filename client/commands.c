@@ -85,6 +85,15 @@ static const struct opt_spec logs_options[] = {
 	OPT_END,
 };
 
+static const struct opt_spec send_options[] = {
+	OPT_ROW("channel", 'n', OPT_TEXT, "NAME", "the channel, if it is not a word; default: the first console"),
+	OPT_ROW("line", 'l', OPT_FLAG, NULL, "press Enter after it: what that sends is the target's eol"),
+	OPT_MANY("expect", '\0', OPT_TEXT, "PATTERN", "until every such pattern was seen in a line of what comes after (PCRE2)"),
+	OPT_MANY("fail", '\0', OPT_TEXT, "PATTERN", "end with 1 once it is seen in a line of what comes after"),
+	OPT_ROW("timeout", '\0', OPT_DURATION, "TIME", "end with 124 after this time; default: 10s in which no input is taken"),
+	OPT_END,
+};
+
 static const struct opt_spec ls_options[] = {
 	OPT_ROW("all", 'a', OPT_FLAG, NULL, "also ended instances"),
 	OPT_ROW("all-users", 0, OPT_FLAG, NULL, "those of all users that you may see, with their owners"),
@@ -153,6 +162,15 @@ static const char start_details[] = "Returns when the emulator is ready. Name th
 				    "\n" RESTART_DETAILS "\n"
 				    "A TCP port or pseudo-terminal stays the same for the life of the instance, whatever is restarted.";
 
+static const char prop_ls_details[] =
+	"PATH is one of the emulator: /machine, /machine/unattached/device[2], or the end of one that names one device only (unattached).\n"
+	"On a terminal the output is a table, otherwise JSON, unless -o says which.";
+
+static const char prop_set_details[] =
+	"VALUE is read by the property's own type: on, off, true, false, 1 or 0 for a bool; 12, 0x1f, 64K, 1M "
+	"for a number;\n"
+	"text as it is; anything else as JSON where it is that.";
+
 static const char term_details[] =
 	"Keys go to the guest, Ctrl-C too. Ctrl+] quits, doubled it is sent; Ctrl+T opens a menu. Several terms may look at a\n"
 	"channel at once, one of them writes. Without a terminal, stdin goes to the guest and the output is unchanged.";
@@ -163,6 +181,18 @@ static const char wait_details[] =
 	"Nothing is written to stdout.\n"
 	"\n"
 	"Exit code: 0 it has happened; 1 a --fail was seen, or it cannot happen any more since the instance has ended; 124 timeout.";
+
+static const char send_details[] =
+	"TEXT is sent as it is, `-` stands for stdin (any size, any bytes). It is typed beside your own term, without taking its role, "
+	"and\n"
+	"in one piece: what others type comes before or after it. No more than 4 KiB are sent ahead of what the emulator takes; what it "
+	"has\n"
+	"not taken when the daemon dies is reported, and never sent twice.\n"
+	"stdout has one line: the offset of the channel's log before the text, where `wait --from OFFSET` begins. Patterns are looked for\n"
+	"in what comes from there on, an echo of the text included.\n"
+	"\n"
+	"Exit code: 0 all of it was handed to the emulator (a short text also while the guest is paused: it waits there) and every\n"
+	"--expect was seen; 1 a --fail was seen, or it was not taken; 124 timeout.";
 
 static const char events_details[] =
 	"What happened to instances and to the daemon: time, number, instance, kind, text. The numbers go on over restarts of the daemon;\n"
@@ -181,9 +211,15 @@ const struct command commands[] = {
 	{ "pause", "stop the guest, not the emulator", "", 0, 0, true, false, NULL, cmd_pause, NULL },
 	{ "resume", "let a paused guest run on", "", 0, 0, true, false, NULL, cmd_resume, NULL },
 	{ "rm", "forget ended instances and delete their logs", "", 0, 0, true, false, rm_options, cmd_rm, NULL },
+	{ "prop-ls", "list the properties of a device", "PATH", 1, 1, false, false, output_options, cmd_prop_ls, prop_ls_details },
+	{ "prop-get", "show a property of a device", "PATH PROPERTY", 2, 2, false, false, output_options, cmd_prop_get,
+	  "Text is printed as it is, a bool as true or false, everything else as JSON; with -o json everything." },
+	{ "prop-set", "change a property of a device", "PATH PROPERTY VALUE", 3, 3, false, false, output_options, cmd_prop_set,
+	  prop_set_details },
 	{ "term", "terminal on a channel", "[CHANNEL]", 0, 1, false, false, term_options, cmd_term, term_details },
 	{ "logs", "what a channel has printed", "[CHANNEL]", 0, 1, false, false, logs_options, cmd_logs,
 	  "From the first byte of the first boot, unless told otherwise. The channel `emulator` has the emulator's own messages." },
+	{ "send", "type a text into a channel", "[CHANNEL] TEXT|-", 1, 2, false, false, send_options, cmd_send, send_details },
 	{ "wait", "wait for a state, an end or an output", "", 0, 0, false, false, wait_options, cmd_wait, wait_details },
 	{ "ls", "list instances", "", 0, 0, false, false, ls_options, cmd_ls, NULL },
 	{ "status", "show one instance", "", 0, 0, true, false, output_options, cmd_status, "Exit code 3: not running." },
