@@ -18,6 +18,7 @@ from pwemu.calls import Call, Identity, StrPath, Stubs
 from pwemu.emulator import WAIT_TIMEOUT_S
 from pwemu.errors import Error, InvalidChannelName, NotRunning, RunError, Subject, from_rpc
 from pwemu.matching import Matcher, Patterns
+from pwemu.streams import INPUT_PIECE
 from pwemu.v1 import channels_pb2, instances_pb2
 from pwemu.values import End, Event, Position, state_word
 
@@ -112,11 +113,13 @@ class AsyncStream:
         if not self._is_writer or self._is_over:
             reason = self._opened.reason if self._opened is not None else ""
             raise self._error or Error(f"{self.channel}: cannot be written: {reason or 'the instance has ended'}")
-        self._sent += len(data)
-        await self._call.write(channels_pb2.AttachRequest(input=data))
-        await self._until(lambda: self._taken >= self._sent or not self._is_writer)
-        if self._taken < self._sent:
-            raise self._error or Error(f"{self.channel}: the input was not taken")
+        for at in range(0, len(data), INPUT_PIECE):
+            piece = data[at : at + INPUT_PIECE]
+            self._sent += len(piece)
+            await self._call.write(channels_pb2.AttachRequest(input=piece, more=at + INPUT_PIECE < len(data)))
+            await self._until(lambda: self._taken >= self._sent or not self._is_writer)
+            if self._taken < self._sent:
+                raise self._error or Error(f"{self.channel}: the input was not taken")
         return len(data)
 
     async def close(self) -> None:
@@ -352,7 +355,7 @@ class AsyncEmulator(Identity):
     ) -> Any:
         """See `Emulator.run_gdb_cmds`."""
         instance = await self._running_instance()
-        return await asyncio.to_thread(gdb.run, instance, commands, executable, pause, timeout)
+        return await asyncio.to_thread(gdb.run, instance, self._address.path, commands, executable, pause, timeout)
 
     async def list_properties(self, path: str) -> List[Dict[str, str]]:
         """See `Emulator.list_properties`."""
@@ -396,10 +399,10 @@ class AsyncEmulator(Identity):
         start = calls.stream_start(self._streamed, instance, name, start)
         return await self._attach(name, start)
 
-    async def _attach(self, channel: Optional[str], start: Optional[Position], beside: bool = False) -> AsyncStream:
+    async def _attach(self, channel: Optional[str], start: Optional[Position]) -> AsyncStream:
         call = (await self._connect()).method("Channels.Attach")()
         stream = AsyncStream(call, channel or "", self._subject(channel=channel or ""))
-        await call.write(channels_pb2.AttachRequest(open=self._attach_open(channel, start, beside)))
+        await call.write(channels_pb2.AttachRequest(open=self._attach_open(channel, start)))
         return await stream._open()  # pylint: disable=protected-access
 
     async def logs(self, channel: Optional[str] = None, start: Optional[Position] = None, *, boot: Optional[int] = None) -> bytes:
@@ -431,7 +434,7 @@ class AsyncEmulator(Identity):
         def left() -> Optional[float]:
             return None if end is None else max(0.0, end - time.monotonic())
 
-        async with await self._attach(channel, "now", beside=True) as stream:
+        async with await self._attach(channel, "now") as stream:
             offset = stream.offset
             await asyncio.wait_for(stream.write(text.encode() if isinstance(text, str) else text), left())
             if expect is None:

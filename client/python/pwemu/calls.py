@@ -235,8 +235,9 @@ class Identity:
         getattr(request, "from").CopyFrom(position(start))
         return request
 
-    def _attach_open(self, channel: Optional[str], start: Optional[Position], beside: bool = False) -> channels_pb2.AttachOpen:
-        request = channels_pb2.AttachOpen(instance=self._ref(), channel=channel or "", write=True, beside=beside)
+    def _attach_open(self, channel: Optional[str], start: Optional[Position]) -> channels_pb2.AttachOpen:
+        """Beside the writer: neither a terminal of the same user's nor another stream is in the way."""
+        request = channels_pb2.AttachOpen(instance=self._ref(), channel=channel or "", beside=True)
         getattr(request, "from").CopyFrom(position(start))
         return request
 

@@ -68,8 +68,8 @@ def resolve_target(config_path: Optional[pathlib.Path], target: str, runner: str
         raise _refusal(path, target, runner, said)
     for line in said.splitlines():
         warnings.warn(line, stacklevel=4)
-    resolved = json.loads(result.stdout).get("target")
-    return json_format.ParseDict(resolved, targets_pb2.Target(), ignore_unknown_fields=True) if resolved else None
+    resolved = json_format.ParseDict(json.loads(result.stdout)["target"], targets_pb2.Target(), ignore_unknown_fields=True)
+    return None if resolved.source else resolved  # a preset is the daemon's to look up
 
 
 def _refusal(path: pathlib.Path, target: str, runner: str, said: str) -> ConfigError:

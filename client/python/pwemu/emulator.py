@@ -350,7 +350,7 @@ class Emulator(Identity):
 
         Args:
             commands: gdb's commands, one after the other.
-            executable: ELF file whose symbols some commands need.
+            executable: ELF file whose symbols some commands need; by default the one the instance was started with.
             pause: leave the guest paused.
             timeout: in seconds; None: none.
 
@@ -361,7 +361,7 @@ class Emulator(Identity):
             ConfigError: the target has no gdb.
             RunError: gdb is not there, with the package that has it, or took too long.
         """
-        return gdb.run(self._running_instance(), commands, executable, pause, timeout)
+        return gdb.run(self._running_instance(), self._address.path, commands, executable, pause, timeout)
 
     # ---------------------------------------------------------------- properties
 
@@ -449,14 +449,14 @@ class Emulator(Identity):
         calls.find_channel(instance, name)
         return self._attach(name, calls.stream_start(self._streamed, instance, name, start), timeout)
 
-    def _attach(self, channel: Optional[str], start: Optional[Position], timeout: Optional[float], beside: bool = False) -> ChannelStream:
+    def _attach(self, channel: Optional[str], start: Optional[Position], timeout: Optional[float]) -> ChannelStream:
         subject = self._subject(channel=channel or "")
 
         def explain(error: grpc.RpcError) -> Exception:
             return self._explain(error, subject, "Channels.Attach")
 
         stubs = self._connect()
-        opening = self._attach_open(channel, start, beside)
+        opening = self._attach_open(channel, start)
         return ChannelStream(stubs.method("Channels.Attach"), opening, timeout, explain)
 
     def _read(self, request: channels_pb2.ReadRequest, timeout: Optional[float]) -> Iterator[channels_pb2.ReadReply]:
@@ -505,7 +505,7 @@ class Emulator(Identity):
             UnexpectedOutput, TimeoutError: as in `wait`.
         """
         end = None if timeout is None else time.monotonic() + timeout
-        with self._attach(channel, "now", timeout, beside=True) as stream:
+        with self._attach(channel, "now", timeout) as stream:
             offset = stream.offset
             stream.write(text.encode() if isinstance(text, str) else text)
             if expect is None:

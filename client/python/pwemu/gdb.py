@@ -21,13 +21,13 @@ TIMEOUT_S = 120.0
 _STAND_INS = {"arm-none-eabi-gdb": "gdb-multiarch", "riscv64-unknown-elf-gdb": "gdb-multiarch"}
 
 
-def remote(channel: instances_pb2.Channel, instance_id: str) -> str:
+def remote(channel: instances_pb2.Channel, instance_id: str, socket: str) -> str:
     """What `target remote` is given: the address where there is one, else a pipe to the control socket."""
     if channel.type == "tcp":
         return f"{channel.host}:{channel.port}"
     if channel.type == "pty":
         return channel.path
-    return f"| {shlex.join([connection.find_program(), '-i', instance_id, 'pipe', channel.name])}"
+    return f"| {shlex.join([connection.find_program(), '-q', '-H', 'unix:' + socket, '-i', instance_id, 'pipe', channel.name])}"
 
 
 def _program(command: Sequence[str]) -> List[str]:
@@ -39,8 +39,21 @@ def _program(command: Sequence[str]) -> List[str]:
     raise RunError(command[0], f"not found; install {other or 'gdb-multiarch'}, or name another one in the target's key `gdb`")
 
 
+def _image(instance: instances_pb2.Instance) -> Optional[str]:
+    """The ELF file that it was started with."""
+    for path in instance.images:
+        try:
+            with open(path, "rb") as file:
+                if file.read(4) == b"\x7fELF":
+                    return path
+        except OSError:
+            continue
+    return None
+
+
 def run(
     instance: instances_pb2.Instance,
+    socket: str,
     commands: Sequence[str],
     executable: "None | str | os.PathLike[str]",
     pause: bool,
@@ -49,13 +62,15 @@ def run(
     """gdb on a running instance; with `pause` the guest is left paused. See `Emulator.run_gdb_cmds`."""
     if not instance.gdb:
         raise ConfigError(pathlib.Path(instance.config) if instance.config else None, "gdb not configured")
-    argv = [*_program(instance.gdb), "-batch-silent", "-ex", f"target remote {remote(find_channel(instance, 'gdb'), instance.id)}"]
+    address = remote(find_channel(instance, "gdb"), instance.id, socket)
+    argv = [*_program(instance.gdb), "-batch-silent", "-ex", f"target remote {address}"]
     for word in commands:
         argv += ["-ex", word]
     if pause:
         argv += ["-ex", "disconnect"]
-    if executable is not None:
-        argv.append(os.fspath(executable))
+    image = executable if executable is not None else _image(instance)
+    if image is not None:
+        argv.append(os.fspath(image))
     try:
         return subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout, check=False)
     except OSError as error:

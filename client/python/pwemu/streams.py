@@ -23,7 +23,7 @@ from pwemu.v1 import channels_pb2
 
 OPEN_DEADLINE_S = 10.0
 CLOSE_DEADLINE_S = 1.0
-INPUT_PIECE = 16384
+INPUT_PIECE = 4096
 
 Attach = Callable[[Iterator[channels_pb2.AttachRequest]], grpc.Call]
 
@@ -81,9 +81,10 @@ class _Link:
         with self.changed:
             return self.changed.wait_for(lambda: condition() or self.is_over, timeout)
 
-    def put(self, data: bytes) -> None:
+    def put(self, data: bytes, more: bool) -> None:
+        """With `more` nobody else's input comes between this and the next."""
         self.sent += len(data)
-        self._outgoing.put(channels_pb2.AttachRequest(input=data))
+        self._outgoing.put(channels_pb2.AttachRequest(input=data, more=more))
 
     def end_input(self) -> None:
         self._outgoing.put(None)
@@ -109,11 +110,11 @@ class ChannelStream(io.RawIOBase):
     | seconds | TimeoutError after that time; the stream stays usable | b"" |
 
     `readline`, `readall` and `read(-1)` lose nothing to a timeout either: what they had read is what the next read returns first.
-    Writing returns when the emulator has taken the bytes; with a timeout of seconds TimeoutError when it has not by then (they are
+    Writing returns when the emulator has taken the bytes, which it does at the guest's pace, at most 4 KiB ahead of it; with a timeout of seconds TimeoutError when it has not by then (they are
     still on their way), with 0 at once, or None when earlier bytes are still on their way.
 
     Raises from all of these:
-        Error: the daemon has gone, or another user has the writer role.
+        Error: the daemon has gone, or the channel takes no input.
         TimeoutError: see above.
     """
 
@@ -168,7 +169,7 @@ class ChannelStream(io.RawIOBase):
         return True
 
     def writable(self) -> bool:
-        """True; whether the writer role is to be had is seen when writing."""
+        """True; whether the channel takes input is seen when writing."""
         return True
 
     def fileno(self) -> int:
@@ -253,7 +254,7 @@ class ChannelStream(io.RawIOBase):
         deadline = time.monotonic() + self._timeout if self._timeout else None
         for at in range(0, len(content), INPUT_PIECE):
             self._check_writer()
-            link.put(content[at : at + INPUT_PIECE])
+            link.put(content[at : at + INPUT_PIECE], at + INPUT_PIECE < len(content))
             if self._timeout != 0:
                 self._await_taken(deadline)
         return len(content)
@@ -265,7 +266,7 @@ class ChannelStream(io.RawIOBase):
         if link.is_over:
             raise Error(f"{self.channel}: the instance has ended")
         if not link.is_writer:
-            raise Error(f"{self.channel}: cannot be written: {link.reason or 'another has the writer role'}")
+            raise Error(f"{self.channel}: cannot be written: {link.reason or 'it takes no input'}")
 
     def _await_taken(self, deadline: Optional[float]) -> None:
         link = self._open_link

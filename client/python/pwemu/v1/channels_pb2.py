@@ -15,7 +15,7 @@ from pwemu.v1 import common_pb2 as pwemu_dot_v1_dot_common__pb2
 from pwemu.v1 import instances_pb2 as pwemu_dot_v1_dot_instances__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17pwemu/v1/channels.proto\x12\x08pwemu.v1\x1a\x15pwemu/v1/common.proto\x1a\x18pwemu/v1/instances.proto\"\x9a\x01\n\x0bReadRequest\x12\'\n\x08instance\x18\x01 \x01(\x0b\x32\x15.pwemu.v1.InstanceRef\x12\x0f\n\x07\x63hannel\x18\x02 \x01(\t\x12 \n\x04\x66rom\x18\x03 \x01(\x0b\x32\x12.pwemu.v1.Position\x12\x0e\n\x06\x66ollow\x18\x04 \x01(\x08\x12\r\n\x05times\x18\x05 \x01(\x08\x12\x10\n\x08one_boot\x18\x06 \x01(\x08\")\n\tReadReply\x12\x1c\n\x04\x64\x61ta\x18\x01 \x01(\x0b\x32\x0e.pwemu.v1.Data\"N\n\rAttachRequest\x12$\n\x04open\x18\x01 \x01(\x0b\x32\x14.pwemu.v1.AttachOpenH\x00\x12\x0f\n\x05input\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04kind\"\x96\x01\n\nAttachOpen\x12\'\n\x08instance\x18\x01 \x01(\x0b\x32\x15.pwemu.v1.InstanceRef\x12\x0f\n\x07\x63hannel\x18\x02 \x01(\t\x12 \n\x04\x66rom\x18\x03 \x01(\x0b\x32\x12.pwemu.v1.Position\x12\r\n\x05write\x18\x04 \x01(\x08\x12\r\n\x05steal\x18\x05 \x01(\x08\x12\x0e\n\x06\x62\x65side\x18\x06 \x01(\x08\"\xa0\x01\n\x0b\x41ttachReply\x12(\n\x06opened\x18\x01 \x01(\x0b\x32\x16.pwemu.v1.AttachOpenedH\x00\x12\x1e\n\x04\x64\x61ta\x18\x02 \x01(\x0b\x32\x0e.pwemu.v1.DataH\x00\x12(\n\x06writer\x18\x03 \x01(\x0b\x32\x16.pwemu.v1.WriterChangeH\x00\x12\x15\n\x0binput_taken\x18\x04 \x01(\x04H\x00\x42\x06\n\x04kind\"\x90\x01\n\x0c\x41ttachOpened\x12\x10\n\x08instance\x18\x01 \x01(\t\x12\x13\n\x0binstance_id\x18\x02 \x01(\t\x12\x0f\n\x07\x63hannel\x18\x03 \x01(\t\x12\x0e\n\x06offset\x18\x04 \x01(\x04\x12\x0b\n\x03\x65nd\x18\x05 \x01(\x04\x12\x0e\n\x06writer\x18\x06 \x01(\x08\x12\x0e\n\x06reason\x18\x07 \x01(\t\x12\x0b\n\x03\x65ol\x18\x08 \x01(\t\".\n\x0cWriterChange\x12\x0e\n\x06writer\x18\x01 \x01(\x08\x12\x0e\n\x06reason\x18\x02 \x01(\t\">\n\x13ListChannelsRequest\x12\'\n\x08instance\x18\x01 \x01(\x0b\x32\x15.pwemu.v1.InstanceRef\"8\n\x11ListChannelsReply\x12#\n\x08\x63hannels\x18\x01 \x03(\x0b\x32\x11.pwemu.v1.Channel\"e\n\rExposeRequest\x12\'\n\x08instance\x18\x01 \x01(\x0b\x32\x15.pwemu.v1.InstanceRef\x12\x0f\n\x07\x63hannel\x18\x02 \x01(\t\x12\x0c\n\x04type\x18\x03 \x01(\t\x12\x0c\n\x04port\x18\x04 \x01(\r2\xf8\x01\n\x08\x43hannels\x12\x42\n\x04List\x12\x1d.pwemu.v1.ListChannelsRequest\x1a\x1b.pwemu.v1.ListChannelsReply\x12\x34\n\x06\x45xpose\x12\x17.pwemu.v1.ExposeRequest\x1a\x11.pwemu.v1.Channel\x12\x34\n\x04Read\x12\x15.pwemu.v1.ReadRequest\x1a\x13.pwemu.v1.ReadReply0\x01\x12<\n\x06\x41ttach\x12\x17.pwemu.v1.AttachRequest\x1a\x15.pwemu.v1.AttachReply(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17pwemu/v1/channels.proto\x12\x08pwemu.v1\x1a\x15pwemu/v1/common.proto\x1a\x18pwemu/v1/instances.proto\"\x9a\x01\n\x0bReadRequest\x12\'\n\x08instance\x18\x01 \x01(\x0b\x32\x15.pwemu.v1.InstanceRef\x12\x0f\n\x07\x63hannel\x18\x02 \x01(\t\x12 \n\x04\x66rom\x18\x03 \x01(\x0b\x32\x12.pwemu.v1.Position\x12\x0e\n\x06\x66ollow\x18\x04 \x01(\x08\x12\r\n\x05times\x18\x05 \x01(\x08\x12\x10\n\x08one_boot\x18\x06 \x01(\x08\")\n\tReadReply\x12\x1c\n\x04\x64\x61ta\x18\x01 \x01(\x0b\x32\x0e.pwemu.v1.Data\"\\\n\rAttachRequest\x12$\n\x04open\x18\x01 \x01(\x0b\x32\x14.pwemu.v1.AttachOpenH\x00\x12\x0f\n\x05input\x18\x02 \x01(\x0cH\x00\x12\x0c\n\x04more\x18\x03 \x01(\x08\x42\x06\n\x04kind\"\x96\x01\n\nAttachOpen\x12\'\n\x08instance\x18\x01 \x01(\x0b\x32\x15.pwemu.v1.InstanceRef\x12\x0f\n\x07\x63hannel\x18\x02 \x01(\t\x12 \n\x04\x66rom\x18\x03 \x01(\x0b\x32\x12.pwemu.v1.Position\x12\r\n\x05write\x18\x04 \x01(\x08\x12\r\n\x05steal\x18\x05 \x01(\x08\x12\x0e\n\x06\x62\x65side\x18\x06 \x01(\x08\"\xa0\x01\n\x0b\x41ttachReply\x12(\n\x06opened\x18\x01 \x01(\x0b\x32\x16.pwemu.v1.AttachOpenedH\x00\x12\x1e\n\x04\x64\x61ta\x18\x02 \x01(\x0b\x32\x0e.pwemu.v1.DataH\x00\x12(\n\x06writer\x18\x03 \x01(\x0b\x32\x16.pwemu.v1.WriterChangeH\x00\x12\x15\n\x0binput_taken\x18\x04 \x01(\x04H\x00\x42\x06\n\x04kind\"\x90\x01\n\x0c\x41ttachOpened\x12\x10\n\x08instance\x18\x01 \x01(\t\x12\x13\n\x0binstance_id\x18\x02 \x01(\t\x12\x0f\n\x07\x63hannel\x18\x03 \x01(\t\x12\x0e\n\x06offset\x18\x04 \x01(\x04\x12\x0b\n\x03\x65nd\x18\x05 \x01(\x04\x12\x0e\n\x06writer\x18\x06 \x01(\x08\x12\x0e\n\x06reason\x18\x07 \x01(\t\x12\x0b\n\x03\x65ol\x18\x08 \x01(\t\".\n\x0cWriterChange\x12\x0e\n\x06writer\x18\x01 \x01(\x08\x12\x0e\n\x06reason\x18\x02 \x01(\t\">\n\x13ListChannelsRequest\x12\'\n\x08instance\x18\x01 \x01(\x0b\x32\x15.pwemu.v1.InstanceRef\"8\n\x11ListChannelsReply\x12#\n\x08\x63hannels\x18\x01 \x03(\x0b\x32\x11.pwemu.v1.Channel\"e\n\rExposeRequest\x12\'\n\x08instance\x18\x01 \x01(\x0b\x32\x15.pwemu.v1.InstanceRef\x12\x0f\n\x07\x63hannel\x18\x02 \x01(\t\x12\x0c\n\x04type\x18\x03 \x01(\t\x12\x0c\n\x04port\x18\x04 \x01(\r2\xf8\x01\n\x08\x43hannels\x12\x42\n\x04List\x12\x1d.pwemu.v1.ListChannelsRequest\x1a\x1b.pwemu.v1.ListChannelsReply\x12\x34\n\x06\x45xpose\x12\x17.pwemu.v1.ExposeRequest\x1a\x11.pwemu.v1.Channel\x12\x34\n\x04Read\x12\x15.pwemu.v1.ReadRequest\x1a\x13.pwemu.v1.ReadReply0\x01\x12<\n\x06\x41ttach\x12\x17.pwemu.v1.AttachRequest\x1a\x15.pwemu.v1.AttachReply(\x01\x30\x01\x62\x06proto3')
 
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, globals())
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'pwemu.v1.channels_pb2', globals())
@@ -27,21 +27,21 @@ if _descriptor._USE_C_DESCRIPTORS == False:
   _READREPLY._serialized_start=243
   _READREPLY._serialized_end=284
   _ATTACHREQUEST._serialized_start=286
-  _ATTACHREQUEST._serialized_end=364
-  _ATTACHOPEN._serialized_start=367
-  _ATTACHOPEN._serialized_end=517
-  _ATTACHREPLY._serialized_start=520
-  _ATTACHREPLY._serialized_end=680
-  _ATTACHOPENED._serialized_start=683
-  _ATTACHOPENED._serialized_end=827
-  _WRITERCHANGE._serialized_start=829
-  _WRITERCHANGE._serialized_end=875
-  _LISTCHANNELSREQUEST._serialized_start=877
-  _LISTCHANNELSREQUEST._serialized_end=939
-  _LISTCHANNELSREPLY._serialized_start=941
-  _LISTCHANNELSREPLY._serialized_end=997
-  _EXPOSEREQUEST._serialized_start=999
-  _EXPOSEREQUEST._serialized_end=1100
-  _CHANNELS._serialized_start=1103
-  _CHANNELS._serialized_end=1351
+  _ATTACHREQUEST._serialized_end=378
+  _ATTACHOPEN._serialized_start=381
+  _ATTACHOPEN._serialized_end=531
+  _ATTACHREPLY._serialized_start=534
+  _ATTACHREPLY._serialized_end=694
+  _ATTACHOPENED._serialized_start=697
+  _ATTACHOPENED._serialized_end=841
+  _WRITERCHANGE._serialized_start=843
+  _WRITERCHANGE._serialized_end=889
+  _LISTCHANNELSREQUEST._serialized_start=891
+  _LISTCHANNELSREQUEST._serialized_end=953
+  _LISTCHANNELSREPLY._serialized_start=955
+  _LISTCHANNELSREPLY._serialized_end=1011
+  _EXPOSEREQUEST._serialized_start=1013
+  _EXPOSEREQUEST._serialized_end=1114
+  _CHANNELS._serialized_start=1117
+  _CHANNELS._serialized_end=1365
 # @@protoc_insertion_point(module_scope)
