@@ -264,7 +264,12 @@ class AsyncEmulator(Identity):
 
     async def cont(self) -> None:
         """See `Emulator.cont`."""
-        await self._call(self._act_call("Resume"))
+        begin = time.time()
+        try:
+            await self._call(self._act_call("Resume"))
+        except NotRunning:
+            if not calls.has_ended_since(await self.info(), begin):
+                raise
 
     async def pause(self) -> None:
         """See `Emulator.pause`."""

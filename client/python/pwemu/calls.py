@@ -268,6 +268,11 @@ def not_running(wdir: pathlib.Path, instance: instances_pb2.Instance) -> NotRunn
     return error
 
 
+def has_ended_since(instance: instances_pb2.Instance, begin: float) -> bool:
+    """The latest boot ended after that time (`time.time`): of what it was just told to do."""
+    return instance.HasField("end") and instance.end.time_ns / 1e9 >= begin
+
+
 def end_of(instance: instances_pb2.Instance) -> Optional[End]:
     """How its latest boot ended; None while it runs."""
     return End.from_message(instance.end) if instance.HasField("end") else None
@@ -287,8 +292,8 @@ def is_live(state: int) -> bool:
 
 
 def went_well(instance: instances_pb2.Instance) -> bool:
-    """What Start replied: it runs, or its firmware was done at once."""
-    done = (instances_pb2.END_CAUSE_FINISHED, instances_pb2.END_CAUSE_GUEST_RESET)
+    """What Start replied: it runs, or its guest was done at once, be it by a fault: the same as if that came a moment later."""
+    done = (instances_pb2.END_CAUSE_FINISHED, instances_pb2.END_CAUSE_GUEST_RESET, instances_pb2.END_CAUSE_GUEST_FAULT)
     return is_live(instance.state) or (instance.HasField("end") and instance.end.cause in done)
 
 

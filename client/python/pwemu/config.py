@@ -17,7 +17,9 @@ from pwemu.connection import run_program, without_prefix
 from pwemu.errors import ConfigError, InvalidTarget
 from pwemu.v1 import targets_pb2
 
-FILE_NAMES = ("pigweed.json", "pwemu.json")
+FILE_NAMES = ("pwemu.json", "pigweed.json")
+
+_WARNING = "warning: "
 
 
 def find_project() -> str:
@@ -63,13 +65,14 @@ def resolve_target(config_path: Optional[pathlib.Path], target: str, runner: str
     arguments: List[str] = ["-c", str(config_path)] if config_path is not None else []
     arguments += ["config", "explain", "-o", "json"] + (["-r", runner] if runner else []) + ["--", target]
     result = run_program(arguments)
-    said = without_prefix(result.stderr)
+    said = without_prefix(result.stderr).splitlines()
+    for line in said:
+        if line.startswith(_WARNING):
+            warnings.warn(line[len(_WARNING) :], stacklevel=5)
     if result.returncode != 0:
-        raise _refusal(path, target, runner, said)
-    for line in said.splitlines():
-        warnings.warn(line, stacklevel=4)
+        raise _refusal(path, target, runner, "\n".join(line for line in said if not line.startswith(_WARNING)))
     resolved = json_format.ParseDict(json.loads(result.stdout)["target"], targets_pb2.Target(), ignore_unknown_fields=True)
-    return None if resolved.source else resolved  # a preset is the daemon's to look up
+    return resolved if resolved.config else None  # a preset is the daemon's to look up
 
 
 def _refusal(path: pathlib.Path, target: str, runner: str, said: str) -> ConfigError:

@@ -128,7 +128,8 @@ class Emulator(Identity):
         restart: Optional[str] = None,
         environment: Optional[Mapping[str, str]] = None,
     ) -> None:
-        """Starts the emulator; returns when it is ready (SEED-0108, `Emulator.start`). A firmware that is done at once is no error.
+        """Starts the emulator; returns when it is ready (SEED-0108, `Emulator.start`). A guest that is done at once is no error; `wait` and `end`
+        say how it ended.
 
         Args:
             target: a target of the configuration, or a preset (`pwemu targets`).
@@ -223,8 +224,13 @@ class Emulator(Identity):
         self._call(self._act_call("Reset"))
 
     def cont(self) -> None:
-        """Lets the guest run on; no error where it runs."""
-        self._call(self._act_call("Resume"))
+        """Lets the guest run on; no error where it runs, or where it was done before this returned."""
+        begin = time.time()
+        try:
+            self._call(self._act_call("Resume"))
+        except NotRunning:
+            if not calls.has_ended_since(self._instance(), begin):
+                raise
 
     def pause(self) -> None:
         """Stops the guest, not the emulator; no error where it is paused."""

@@ -24,6 +24,11 @@ class TargetsStub(object):
                 request_serializer=pwemu_dot_v1_dot_targets__pb2.GetTargetRequest.SerializeToString,
                 response_deserializer=pwemu_dot_v1_dot_targets__pb2.Target.FromString,
                 )
+        self.Check = channel.unary_unary(
+                '/pwemu.v1.Targets/Check',
+                request_serializer=pwemu_dot_v1_dot_targets__pb2.CheckTargetRequest.SerializeToString,
+                response_deserializer=pwemu_dot_v1_dot_targets__pb2.CheckTargetReply.FromString,
+                )
 
 
 class TargetsServicer(object):
@@ -43,6 +48,13 @@ class TargetsServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Check(self, request, context):
+        """Whether a target could be started, and with which command line. Nothing is started.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_TargetsServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -55,6 +67,11 @@ def add_TargetsServicer_to_server(servicer, server):
                     servicer.Get,
                     request_deserializer=pwemu_dot_v1_dot_targets__pb2.GetTargetRequest.FromString,
                     response_serializer=pwemu_dot_v1_dot_targets__pb2.Target.SerializeToString,
+            ),
+            'Check': grpc.unary_unary_rpc_method_handler(
+                    servicer.Check,
+                    request_deserializer=pwemu_dot_v1_dot_targets__pb2.CheckTargetRequest.FromString,
+                    response_serializer=pwemu_dot_v1_dot_targets__pb2.CheckTargetReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -97,5 +114,22 @@ class Targets(object):
         return grpc.experimental.unary_unary(request, target, '/pwemu.v1.Targets/Get',
             pwemu_dot_v1_dot_targets__pb2.GetTargetRequest.SerializeToString,
             pwemu_dot_v1_dot_targets__pb2.Target.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def Check(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/pwemu.v1.Targets/Check',
+            pwemu_dot_v1_dot_targets__pb2.CheckTargetRequest.SerializeToString,
+            pwemu_dot_v1_dot_targets__pb2.CheckTargetReply.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
