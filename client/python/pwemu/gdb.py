@@ -7,6 +7,7 @@ import os
 import pathlib
 import shlex
 import shutil
+import signal
 import subprocess
 from typing import List, Optional, Sequence
 
@@ -71,9 +72,23 @@ def run(
     image = executable if executable is not None else _image(instance)
     if image is not None:
         argv.append(os.fspath(image))
+    return _run_batch(argv, timeout)
+
+
+def _run_batch(argv: List[str], timeout: Optional[float]) -> "subprocess.CompletedProcess[bytes]":
+    """In a session of its own, so that what it has started ends with it when it takes too long."""
     try:
-        return subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout, check=False)
+        process = subprocess.Popen(
+            argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+        )
     except OSError as error:
         raise RunError(argv[0], str(error)) from error
-    except subprocess.TimeoutExpired:
-        raise RunError(argv[0], f"not done within {timeout} s") from None
+    with process:
+        try:
+            output, errors = process.communicate(timeout=timeout)
+        except BaseException as error:
+            os.killpg(process.pid, signal.SIGKILL)
+            if isinstance(error, subprocess.TimeoutExpired):
+                raise RunError(argv[0], f"not done within {timeout} s") from None
+            raise
+    return subprocess.CompletedProcess(argv, process.returncode, output, errors)
