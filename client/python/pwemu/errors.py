@@ -188,13 +188,14 @@ _BY_REASON: Dict[str, Callable[[Subject, str], Error]] = {
     "no-instance": lambda s, text: NotRunning(s.wdir),
     "invalid-target": lambda s, text: InvalidTarget(s.config, s.emulator or None, s.target),
     "invalid-emulator": lambda s, text: InvalidEmulator(s.emulator),
-    "wrong-emulator": lambda s, text: WrongEmulator(s.emulator, ""),
     "invalid-channel": lambda s, text: InvalidChannelName(s.channel, s.target, s.channels),
     "invalid-channel-type": lambda s, text: InvalidChannelType(s.channel),
     "invalid-property-path": lambda s, text: InvalidPropertyPath(s.path),
     "invalid-property": lambda s, text: InvalidProperty(s.path, s.prop),
-    "invalid-config": lambda s, text: ConfigError(s.config, "invalid configuration"),
     "emulator-refused": lambda s, text: RunError(s.emulator or "emulator", "it could not be started"),
+    "emulator-not-found": lambda s, text: RunError(s.emulator or "emulator", "it could not be started"),
+    "emulator-not-executable": lambda s, text: RunError(s.emulator or "emulator", "it could not be started"),
+    "command-failed": lambda s, text: RunError("command", "it failed the start"),
 }
 
 
