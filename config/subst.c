@@ -6,8 +6,7 @@
 
 #include "wire/mem.h"
 
-/* The length of an expression "$pw_NAME{ARGUMENT}" at its beginning, and where its argument is; 0: there is none. */
-static size_t subst_match(const char *text, size_t *argument)
+size_t subst_match(const char *text, size_t *argument)
 {
 	static const char letters[] = "abcdefghijklmnopqrstuvwxyz_";
 	if (strncmp(text, "$pw_", 4) != 0)

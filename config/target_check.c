@@ -2,6 +2,7 @@
 /* What a target may contain, whoever wrote it. Names end up in file names and in the emulator's arguments, so their form is strict. */
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "config/nearest.h"
@@ -16,6 +17,7 @@
 #define MEMORY_MAX     64
 #define CHANNELS_MAX   32
 #define SERIALS        16
+#define COMMANDS_MAX   64 /* pre-start and post-start together */
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -140,6 +142,43 @@ static int check_channel(const Pwemu__V1__Target *target, size_t index, struct e
 	return 0;
 }
 
+/* The n-th of the pre-start and post-start commands, counted through. */
+static const Pwemu__V1__HelperCommand *command_at(const Pwemu__V1__Target *target, size_t index)
+{
+	return index < target->n_pre_start ? target->pre_start[index] : target->post_start[index - target->n_pre_start];
+}
+
+/* Of a name are made NAME.log and NAME.pid beside those of the emulator. */
+static int check_command(const Pwemu__V1__Target *target, size_t index, struct err *err)
+{
+	const Pwemu__V1__HelperCommand *command = command_at(target, index);
+	char what[NAME_MAX_BYTES + 32];
+
+	if (check_name("name of a pre-start or post-start command", command->name, err) < 0)
+		return -1;
+	if (strcmp(command->name, target->emulator) == 0)
+		return invalid(err, "a command cannot be named \"%s\" as the emulator is", command->name);
+	for (size_t i = 0; i < index; i++)
+		if (strcmp(command_at(target, i)->name, command->name) == 0)
+			return invalid(err, "two pre-start or post-start commands are named \"%s\"", command->name);
+	if (command->n_argv == 0 || command->argv[0][0] == '\0')
+		return invalid(err, "command \"%s\" has no program", command->name);
+	snprintf(what, sizeof(what), "command \"%s\"", command->name);
+	return check_args(what, command->argv, command->n_argv, err);
+}
+
+static int check_commands(const Pwemu__V1__Target *target, struct err *err)
+{
+	size_t count = target->n_pre_start + target->n_post_start;
+
+	if (target->n_pre_start > COMMANDS_MAX || target->n_post_start > COMMANDS_MAX || count > COMMANDS_MAX)
+		return invalid(err, "more than %d pre-start and post-start commands", COMMANDS_MAX);
+	for (size_t i = 0; i < count; i++)
+		if (check_command(target, i, err) < 0)
+			return -1;
+	return check_text("config", target->config, PATH_MAX_BYTES, err);
+}
+
 static int check_qemu(const Pwemu__V1__QemuTarget *qemu, struct err *err)
 {
 	if (qemu->executable[0] == '\0' || qemu->machine[0] == '\0')
@@ -184,7 +223,7 @@ int target_validate(const Pwemu__V1__Target *target, struct err *err)
 	for (size_t i = 0; i < target->n_channels; i++)
 		if (check_channel(target, i, err) < 0)
 			return -1;
-	if (check_policies(target, err) < 0)
+	if (check_policies(target, err) < 0 || check_commands(target, err) < 0)
 		return -1;
 	if (strcmp(target->emulator, "qemu") != 0)
 		return invalid(err, "emulator \"%.40s\" is unknown; there is \"qemu\"", target->emulator);

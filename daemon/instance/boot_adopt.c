@@ -3,9 +3,11 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/dirs.h"
+#include "instance/commands.h"
 #include "instance/fifo.h"
 #include "instance/leftover.h"
 #include "instance/priv.h"
@@ -90,10 +92,16 @@ static void takeover_link(struct takeover *t)
 		log_warn(&inst->scope, "no control of the adopted emulator: %s", err.msg);
 }
 
+static bool takeover_keeps(const void *ctx, const char *name)
+{
+	const struct instance *inst = ctx;
+	return strcmp(name, inst->proc_name) == 0 || commands_own(inst, name);
+}
+
 /* Shims of earlier boots whose successor was born while their daemon died, or of one that was not on record yet. */
 static void takeover_release_others(struct takeover *t)
 {
-	leftover_release(t->inst->env->base, t->run_dir, t->inst->proc_name);
+	leftover_release(t->inst->env->base, t->run_dir, takeover_keeps, t->inst);
 }
 
 static int takeover_all(struct takeover *t, struct err *err)
