@@ -110,6 +110,7 @@ $(G)/descriptors.o: $(G)/pwemu.protoset
 		'.global wire_descriptors_end' 'wire_descriptors_end:' '.section .note.GNU-stack,"",%progbits' > $(@:.o=.s)
 	$(Q)$(CC) -c -o $@ $(@:.o=.s)
 
+include client/python/rules.mk
 include tests/rules.mk
 
 # ---------------------------------------------------------------- demo
@@ -129,7 +130,7 @@ MAN_DAEMON := share/man/man8/pwemud.8
 UNIT := lib/systemd/user/pwemud.service
 COMPLETION := share/bash-completion/completions/pwemu
 
-install: all
+install: all install-python
 	install -d $(DEST)/bin $(DEST)/libexec/pwemu $(DEST)/share/pwemu/targets $(addprefix $(DEST)/,$(dir $(MAN) $(MAN_DAEMON) $(COMPLETION) $(UNIT)))
 	install -m 755 $(B)/bin/pwemu $(B)/bin/pwemud $(DEST)/bin/
 	install -m 755 $(B)/libexec/pwemu/pwemu-shim $(DEST)/libexec/pwemu/
@@ -141,7 +142,7 @@ install: all
 
 uninstall:
 	rm -f $(DEST)/bin/pwemu $(DEST)/bin/pwemud $(addprefix $(DEST)/,$(MAN) $(MAN_DAEMON) $(COMPLETION) $(UNIT))
-	rm -rf $(DEST)/libexec/pwemu $(DEST)/share/pwemu
+	rm -rf $(DEST)/libexec/pwemu $(DEST)/share/pwemu $(DEST)/$(PYTHON_DEST)/pwemu
 
 clean:
 	rm -rf build

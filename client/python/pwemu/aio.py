@@ -1,0 +1,447 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The same for asyncio: every method of `Emulator` as a coroutine (or an asynchronous iterator), with its arguments, results and
+exceptions; see there. A foreground start is the one thing that is not here: `start`, then `follow("emulator")`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from types import TracebackType
+from typing import Any, AsyncIterator, Dict, List, Mapping, Optional, Sequence, Tuple, Type, Union
+
+import grpc
+import grpc.aio
+
+from pwemu import calls, connection, gdb
+from pwemu.calls import Call, Identity, StrPath, Stubs
+from pwemu.emulator import WAIT_TIMEOUT_S
+from pwemu.errors import Error, InvalidChannelName, NotRunning, RunError, Subject, from_rpc
+from pwemu.matching import Matcher, Patterns
+from pwemu.v1 import channels_pb2, instances_pb2
+from pwemu.values import End, Event, Position, state_word
+
+
+class AsyncStream:
+    """A channel of a running instance; what `AsyncEmulator.get_channel_stream` returns. For `async with`."""
+
+    def __init__(self, call: Any, channel: str, subject: Subject) -> None:
+        self._call = call
+        self._subject = subject
+        self._pieces = call.__aiter__()
+        self._held = b""
+        self._sent = self._taken = 0
+        self._opened: Optional[channels_pb2.AttachOpened] = None
+        self._is_writer = False
+        self._changed = asyncio.Event()
+        self._queue: "asyncio.Queue[bytes]" = asyncio.Queue(64)
+        self._error: Optional[Exception] = None
+        self._is_over = False
+        self._task = asyncio.ensure_future(self._collect())
+        self.channel = channel
+        self.offset = 0
+
+    async def _open(self) -> "AsyncStream":
+        await self._until(lambda: self._opened is not None)
+        if self._opened is None:
+            await self.close()
+            raise self._error or Error(f"{self.channel}: the channel ended before it was open")
+        self.offset = self._opened.offset
+        return self
+
+    async def _until(self, condition: Any) -> None:
+        while not condition() and not self._is_over:
+            self._changed.clear()
+            await self._changed.wait()
+
+    async def _collect(self) -> None:
+        try:
+            async for reply in self._pieces:
+                kind = reply.WhichOneof("kind")
+                if kind == "data":
+                    await self._queue.put(reply.data.bytes)
+                elif kind == "opened":
+                    self._opened, self._is_writer = reply.opened, reply.opened.writer
+                elif kind == "writer":
+                    self._is_writer = reply.writer.writer
+                elif kind == "input_taken":
+                    self._taken = reply.input_taken
+                self._changed.set()
+        except grpc.RpcError as error:
+            self._error = from_rpc(error, self._subject, "Channels.Attach")
+        finally:
+            self._is_over = True
+            self._changed.set()
+            if not self._task.cancelled() and self._queue.full() is False:
+                self._queue.put_nowait(b"")
+
+    async def read(self, size: int = 65536) -> bytes:
+        """At least one byte, at most `size`; b"": the instance has ended. For a timeout: `asyncio.wait_for`."""
+        while not self._held:
+            if self._is_over and self._queue.empty():
+                if self._error is not None:
+                    raise self._error
+                return b""
+            self._held = await self._queue.get()
+        data, self._held = self._held[:size], self._held[size:]
+        self.offset += len(data)
+        return data
+
+    async def readline(self) -> bytes:
+        """A line with its LF; the rest at the end of the stream."""
+        line = b""
+        try:
+            while not line.endswith(b"\n"):
+                piece = await self.read()
+                if not piece:
+                    break
+                end = piece.find(b"\n") + 1 or len(piece)
+                line += piece[:end]
+                self._give_back(piece[end:])
+        except BaseException:
+            self._give_back(line)  # a timeout loses nothing
+            raise
+        return line
+
+    def _give_back(self, data: bytes) -> None:
+        self._held = data + self._held
+        self.offset -= len(data)
+
+    async def write(self, data: bytes) -> int:
+        """Returns when the emulator has taken all of it."""
+        if not self._is_writer or self._is_over:
+            reason = self._opened.reason if self._opened is not None else ""
+            raise self._error or Error(f"{self.channel}: cannot be written: {reason or 'the instance has ended'}")
+        self._sent += len(data)
+        await self._call.write(channels_pb2.AttachRequest(input=data))
+        await self._until(lambda: self._taken >= self._sent or not self._is_writer)
+        if self._taken < self._sent:
+            raise self._error or Error(f"{self.channel}: the input was not taken")
+        return len(data)
+
+    async def close(self) -> None:
+        """Leaves the channel."""
+        self._call.cancel()
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    async def __aenter__(self) -> "AsyncStream":
+        return self
+
+    async def __aexit__(
+        self, kind: Optional[Type[BaseException]], error: Optional[BaseException], traceback: Optional[TracebackType]
+    ) -> None:
+        await self.close()
+
+
+class AsyncEmulator(Identity):
+    """`Emulator` for asyncio. It belongs to the loop in which it is first used; `close` (or `async with`) ends its connection, not the
+    instance."""
+
+    def __init__(self, wdir: StrPath, config_path: Optional[StrPath] = None) -> None:
+        super().__init__(wdir, config_path)
+        self._address = connection.find_address()
+        self._stubs: Optional[Stubs] = None
+        self._is_known = False
+        self._streamed: Dict[str, int] = {}
+
+    async def close(self) -> None:
+        """Ends the connection; the next call makes another one."""
+        stubs, self._stubs = self._stubs, None
+        if stubs is not None:
+            await stubs.channel.close()
+
+    async def __aenter__(self) -> "AsyncEmulator":
+        return self
+
+    async def __aexit__(
+        self, kind: Optional[Type[BaseException]], error: Optional[BaseException], traceback: Optional[TracebackType]
+    ) -> None:
+        await self.close()
+
+    # ---------------------------------------------------------------- calls
+
+    async def _connect(self) -> Stubs:
+        if self._stubs is None:
+            path = await asyncio.to_thread(connection.ensure_daemon, self._address)
+            options = [*connection.CHANNEL_OPTIONS, ("grpc.use_local_subchannel_pool", 1)]
+            self._stubs = Stubs(grpc.aio.insecure_channel("unix:" + path, options=options))
+        return self._stubs
+
+    async def _call(self, call: Call) -> Any:
+        try:
+            try:
+                return await (await self._connect()).method(call.method)(call.request, timeout=call.deadline_s)
+            except grpc.RpcError as error:
+                if not (calls.was_not_sent(error) or (call.is_repeatable and calls.is_lost(error))):
+                    raise
+                await self.close()
+                return await (await self._connect()).method(call.method)(call.request, timeout=call.deadline_s)
+        except grpc.RpcError as error:
+            raise await self._explain(error, call.subject, call.method) from None
+
+    async def _explain(self, error: grpc.RpcError, subject: Subject, what: str) -> Exception:
+        result = from_rpc(error, subject, what)
+        if isinstance(result, InvalidChannelName):
+            instance = await self.info()
+            return result.about(instance.target, [channel.name for channel in instance.channels])
+        return result
+
+    async def _stream(self, method: str, request: Any, subject: Subject, timeout: Optional[float] = None) -> AsyncIterator[Any]:
+        call = (await self._connect()).method(method)(request, timeout=timeout)
+        try:
+            async for reply in call:
+                yield reply
+        except grpc.RpcError as error:
+            raise await self._explain(error, subject, method) from None
+        finally:
+            call.cancel()
+
+    async def _running_instance(self) -> instances_pb2.Instance:
+        instance = await self.info()
+        if not calls.is_live(instance.state):
+            raise calls.not_running(self._wdir, instance)
+        self._is_known = True
+        return instance
+
+    # ---------------------------------------------------------------- life
+
+    async def start(
+        self,
+        target: str,
+        file: Union[None, StrPath, Sequence[StrPath]] = None,
+        pause: bool = False,
+        debug: bool = False,
+        args: Union[None, str, Sequence[str]] = None,
+        *,
+        semihosting: bool = False,
+        restart: Optional[str] = None,
+        environment: Optional[Mapping[str, str]] = None,
+    ) -> None:
+        """See `Emulator.start`."""
+        flags = {"pause": pause, "debug": debug, "foreground": False, "semihosting": semihosting}
+        call = await asyncio.to_thread(self._start_call, target, file, args, environment, restart, **flags)
+        self._wdir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            instance = await self._call(call)
+        except RunError as error:
+            if error.reason != "emulator-refused":
+                raise
+            raise calls.failed_start(error.proc, error.details, await self._last_words()) from None
+        self._is_known = True
+        if not calls.went_well(instance):
+            raise calls.failed_start(instance.emulator, instance.reason or instance.end.message, await self._last_words())
+
+    async def _last_words(self) -> bytes:
+        try:
+            return await self.logs("emulator")
+        except (Error, TimeoutError):
+            return b""
+
+    async def stop(self, grace: float = calls.STOP_GRACE_S) -> None:
+        """See `Emulator.stop`."""
+        try:
+            await self._call(self._stop_call(grace))
+        except NotRunning:
+            if not self._is_known:
+                raise
+        self._is_known = True
+
+    async def running(self) -> bool:
+        """See `Emulator.running`."""
+        try:
+            await self._running_instance()
+        except NotRunning:
+            return False
+        return True
+
+    async def reset(self) -> None:
+        """See `Emulator.reset`."""
+        await self._call(self._act_call("Reset"))
+
+    async def cont(self) -> None:
+        """See `Emulator.cont`."""
+        await self._call(self._act_call("Resume"))
+
+    async def pause(self) -> None:
+        """See `Emulator.pause`."""
+        await self._call(self._act_call("Pause"))
+
+    async def load(self, file: StrPath, pause: bool = False) -> None:
+        """See `Emulator.load`."""
+        await self._call(self._load_call(file, pause))
+
+    # ---------------------------------------------------------------- state and ends
+
+    async def info(self) -> instances_pb2.Instance:
+        """See `Emulator.info`."""
+        return await self._call(self._get_call())
+
+    async def state(self) -> str:
+        """See `Emulator.state`."""
+        return state_word((await self.info()).state)
+
+    async def end(self) -> Optional[End]:
+        """See `Emulator.end`."""
+        return calls.end_of(await self.info())
+
+    async def events(self, start: Optional[int] = 1, follow: bool = False, timeout: Optional[float] = None) -> AsyncIterator[Event]:
+        """See `Emulator.events`."""
+        async for message in self._stream("Instances.Watch", self._events_request(start, follow), self._subject(), timeout):
+            if message.kind != instances_pb2.EVENT_KIND_SNAPSHOT:
+                yield Event.from_message(message)
+
+    async def wait(
+        self,
+        match: Optional[Patterns] = None,
+        *,
+        fail: Optional[Patterns] = None,
+        state: Union[None, str, Sequence[str]] = None,
+        exit: bool = False,  # pylint: disable=redefined-builtin
+        channel: Optional[str] = None,
+        start: Optional[Position] = None,
+        timeout: Optional[float] = WAIT_TIMEOUT_S,
+    ) -> Any:
+        """See `Emulator.wait`."""
+        calls.check_wait(match, state, exit)
+        if match is not None:
+            return await self._match(Matcher(match, fail), self.follow(channel, start, timeout), timeout)
+        wanted = [state] if isinstance(state, str) else state
+        instance = instances_pb2.Instance()
+        async for event in self._stream("Instances.Watch", self._watch_request(snapshots=True), self._subject(), timeout):
+            instance = event.snapshot if event.HasField("snapshot") else instance
+            if wanted is not None and state_word(instance.state) in wanted:
+                return state_word(instance.state)
+        if wanted is not None:
+            raise calls.not_running(self._wdir, instance)
+        return calls.end_of(instance)
+
+    @staticmethod
+    async def _match(matcher: Matcher, pieces: Any, timeout: Optional[float]) -> Any:
+        try:
+            async for piece in pieces:
+                if matcher.feed(piece):
+                    return matcher.result
+        except (TimeoutError, asyncio.TimeoutError):
+            raise matcher.late(timeout) from None
+        finally:
+            await pieces.aclose()
+        raise matcher.ended()
+
+    # ---------------------------------------------------------------- gdb, properties
+
+    async def get_gdb_remote(self) -> str:
+        """See `Emulator.get_gdb_remote`."""
+        channel = calls.find_channel(await self._running_instance(), "gdb")
+        if calls.channel_type(channel) == "pty":
+            return channel.path
+        host, port = await self.get_channel_addr("gdb")
+        return f"{host}:{port}"
+
+    async def get_gdb_cmd(self) -> List[str]:
+        """See `Emulator.get_gdb_cmd`."""
+        return list((await self._running_instance()).gdb)
+
+    async def run_gdb_cmds(
+        self,
+        commands: List[str],
+        executable: Optional[StrPath] = None,
+        pause: bool = False,
+        *,
+        timeout: Optional[float] = gdb.TIMEOUT_S,
+    ) -> Any:
+        """See `Emulator.run_gdb_cmds`."""
+        instance = await self._running_instance()
+        return await asyncio.to_thread(gdb.run, instance, commands, executable, pause, timeout)
+
+    async def list_properties(self, path: str) -> List[Dict[str, str]]:
+        """See `Emulator.list_properties`."""
+        reply = await self._call(self._list_properties_call(path))
+        return [{"name": row.name, "type": row.type} for row in reply.properties]
+
+    async def get_property(self, path: str, prop: str) -> Any:
+        """See `Emulator.get_property`."""
+        return json.loads((await self._call(self._get_property_call(path, prop))).json)
+
+    async def set_property(self, path: str, prop: str, value: Any) -> None:
+        """See `Emulator.set_property`."""
+        await self._call(self._set_property_call(path, prop, value))
+
+    # ---------------------------------------------------------------- channels
+
+    async def get_channels(self) -> List[str]:
+        """See `Emulator.get_channels`."""
+        return [channel.name for channel in (await self._running_instance()).channels]
+
+    async def get_channel_type(self, name: str) -> str:
+        """See `Emulator.get_channel_type`."""
+        return calls.channel_type(calls.find_channel(await self._running_instance(), name))
+
+    async def get_channel_path(self, name: str) -> str:
+        """See `Emulator.get_channel_path`."""
+        return calls.channel_path(calls.find_channel(await self._running_instance(), name))
+
+    async def get_channel_addr(self, name: str) -> Tuple[str, int]:
+        """See `Emulator.get_channel_addr`."""
+        address = calls.channel_addr(calls.find_channel(await self._running_instance(), name))
+        if address is None:
+            channel = await self._call(self._expose_call(name, "tcp"))
+            address = (channel.host, channel.port)
+        return address
+
+    async def get_channel_stream(self, name: str, *, start: Optional[Position] = None) -> AsyncStream:
+        """See `Emulator.get_channel_stream`."""
+        instance = await self._running_instance()
+        calls.find_channel(instance, name)
+        start = calls.stream_start(self._streamed, instance, name, start)
+        return await self._attach(name, start)
+
+    async def _attach(self, channel: Optional[str], start: Optional[Position], beside: bool = False) -> AsyncStream:
+        call = (await self._connect()).method("Channels.Attach")()
+        stream = AsyncStream(call, channel or "", self._subject(channel=channel or ""))
+        await call.write(channels_pb2.AttachRequest(open=self._attach_open(channel, start, beside)))
+        return await stream._open()  # pylint: disable=protected-access
+
+    async def logs(self, channel: Optional[str] = None, start: Optional[Position] = None, *, boot: Optional[int] = None) -> bytes:
+        """See `Emulator.logs`."""
+        request = self._logs_request(channel, start, boot)
+        replies = self._stream("Channels.Read", request, self._subject(channel=request.channel), calls.CALL_DEADLINE_S)
+        return b"".join([reply.data.bytes async for reply in replies])
+
+    async def follow(
+        self, channel: Optional[str] = None, start: Optional[Position] = None, timeout: Optional[float] = None
+    ) -> AsyncIterator[bytes]:
+        """See `Emulator.follow`."""
+        request = self._read_request(channel, start, follow=True)
+        async for reply in self._stream("Channels.Read", request, self._subject(channel=request.channel), timeout):
+            yield reply.data.bytes
+
+    async def send(
+        self,
+        text: Union[str, bytes],
+        expect: Optional[Patterns] = None,
+        *,
+        fail: Optional[Patterns] = None,
+        channel: Optional[str] = None,
+        timeout: Optional[float] = WAIT_TIMEOUT_S,
+    ) -> Any:
+        """See `Emulator.send`."""
+        end = None if timeout is None else time.monotonic() + timeout
+
+        def left() -> Optional[float]:
+            return None if end is None else max(0.0, end - time.monotonic())
+
+        async with await self._attach(channel, "now", beside=True) as stream:
+            offset = stream.offset
+            await asyncio.wait_for(stream.write(text.encode() if isinstance(text, str) else text), left())
+            if expect is None:
+                return offset
+
+            async def pieces() -> AsyncIterator[bytes]:
+                while True:
+                    piece = await asyncio.wait_for(stream.read(), left())
+                    if not piece:
+                        return
+                    yield piece
+
+            return await self._match(Matcher(expect, fail), pieces(), timeout)

@@ -1,0 +1,346 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The calls that an emulator's methods make, as values: what `Emulator` makes at once and `AsyncEmulator` awaits."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import re
+import shlex
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
+
+import grpc
+from google.protobuf import message
+
+from pwemu import config
+from pwemu.errors import InvalidChannelName, InvalidChannelType, InvalidEmulator, NotRunning, RunError, Subject
+from pwemu.matching import PatternLike
+from pwemu.v1 import channels_pb2, channels_pb2_grpc, common_pb2, instances_pb2, instances_pb2_grpc, properties_pb2
+from pwemu.v1 import properties_pb2_grpc, targets_pb2, targets_pb2_grpc
+from pwemu.values import End, Position, position
+
+CALL_DEADLINE_S = 30.0
+START_DEADLINE_S = 180.0  # the daemon has shorter ones of its own
+STOP_GRACE_S = 5.0
+EMULATORS = ("qemu", "renode")
+
+StrPath = Union[str, "os.PathLike[str]"]
+
+_STUBS = {
+    "Instances": instances_pb2_grpc.InstancesStub,
+    "Channels": channels_pb2_grpc.ChannelsStub,
+    "Properties": properties_pb2_grpc.PropertiesStub,
+    "Targets": targets_pb2_grpc.TargetsStub,
+}
+
+
+class Call(NamedTuple):
+    """One unary call.
+
+    Attributes:
+        method: "Service.Method".
+        is_repeatable: making it twice is as making it once, so that it may be repeated when the daemon went away under it.
+    """
+
+    method: str
+    request: message.Message
+    subject: Subject
+    deadline_s: float = CALL_DEADLINE_S
+    is_repeatable: bool = False
+
+
+class Stubs:
+    """The methods of all services on one connection, by "Service.Method"."""
+
+    def __init__(self, channel: Any) -> None:
+        self.channel = channel
+        self._stubs = {name: stub(channel) for name, stub in _STUBS.items()}
+        self._methods: Dict[str, Any] = {}
+
+    def method(self, name: str) -> Any:
+        """The callable of the method."""
+        if name not in self._methods:
+            service, _, method = name.partition(".")
+            self._methods[name] = getattr(self._stubs[service], method)
+        return self._methods[name]
+
+
+def is_lost(error: grpc.RpcError) -> bool:
+    """The daemon went away, or was not there."""
+    return error.code() == grpc.StatusCode.UNAVAILABLE
+
+
+def was_not_sent(error: grpc.RpcError) -> bool:
+    """... before it saw the call."""
+    return is_lost(error) and "failed to connect" in (error.details() or "").lower()
+
+
+def _umask() -> int:
+    """Read where it does no harm to other threads."""
+    with open("/proc/self/status", encoding="ascii", errors="replace") as file:
+        for line in file:
+            if line.startswith("Umask:"):
+                return int(line.split()[1], 8)
+    return 0o022
+
+
+def _image(file: StrPath) -> instances_pb2.Image:
+    """FILE or FILE@ADDRESS, with what there is to see of it."""
+    path, _, address = os.fspath(file).rpartition("@")
+    image = instances_pb2.Image()
+    if path and re.fullmatch(r"0[xX][0-9a-fA-F]+|[0-9]+", address) and not os.path.exists(os.fspath(file)):
+        image.address = int(address, 0)
+    else:
+        path = os.fspath(file)
+    image.path = os.path.abspath(path)
+    try:
+        st = os.stat(image.path)
+    except OSError:
+        return image  # the daemon says why
+    image.device, image.inode, image.size = st.st_dev, st.st_ino, st.st_size
+    return image
+
+
+def _words(args: Union[None, str, Sequence[str]]) -> List[str]:
+    if args is None:
+        return []
+    return shlex.split(args) if isinstance(args, str) else list(args)
+
+
+def _variables(environment: Mapping[str, str]) -> List[str]:
+    """Those that protobuf can carry: UTF-8."""
+    words = (f"{name}={value}" for name, value in environment.items())
+    return [word for word in words if word.isascii() or word.encode(errors="replace").decode() == word]
+
+
+class Identity:
+    """An instance by its working directory, and the messages that name it. After `pw_emu.frontend.Emulator`: what it knows of the
+    emulator is its directory and the configuration, everything else is asked for."""
+
+    def __init__(self, wdir: StrPath, config_path: Optional[StrPath] = None) -> None:
+        self._wdir = pathlib.Path(os.path.abspath(wdir))
+        self._config_path = None if config_path is None else pathlib.Path(config_path)
+        self._runner = ""
+
+    def _path(self, name: StrPath) -> pathlib.Path:
+        """A file in the working directory."""
+        return self._wdir / name
+
+    def set_emu(self, emu: str) -> None:
+        """Sets the emulator to use at the next start, where the target has several ("qemu", "renode").
+
+        Raises:
+            InvalidEmulator: there is no such emulator.
+        """
+        if emu not in EMULATORS:
+            raise InvalidEmulator(emu)
+        self._runner = emu
+
+    # ---------------------------------------------------------------- words
+
+    def _ref(self) -> common_pb2.InstanceRef:
+        return common_pb2.InstanceRef(working_dir=str(self._wdir))
+
+    def _subject(self, **fields: Any) -> Subject:
+        return Subject(self._wdir, self._config_path, emulator=self._runner, **fields)
+
+    def _name(self) -> str:
+        """The directory's own, as pw_emu's instances have it; else the daemon's default."""
+        name = self._wdir.name
+        return name if re.fullmatch(r"[A-Za-z0-9_+][A-Za-z0-9._+-]{0,63}", name) else ""
+
+    # ---------------------------------------------------------------- calls
+
+    def _get_call(self) -> Call:
+        return Call("Instances.Get", instances_pb2.GetRequest(instance=self._ref()), self._subject(), is_repeatable=True)
+
+    def _start_call(
+        self,
+        target: str,
+        file: Union[None, StrPath, Sequence[StrPath]],
+        args: Union[None, str, Sequence[str]],
+        environment: Optional[Mapping[str, str]],
+        restart: Optional[str],
+        **flags: bool,
+    ) -> Call:
+        """Resolves the configuration, which runs the program `pwemu` where there is one."""
+        resolved = config.resolve_target(self._config_path, target, self._runner)
+        defaults = resolved.defaults if resolved is not None else targets_pb2.TargetDefaults()
+        files = [file] if isinstance(file, (str, os.PathLike)) else list(file if file is not None else defaults.files)
+        variables = dict(os.environ)
+        variables.update(word.partition("=")[::2] for word in defaults.environment)
+        variables.update(environment or {})
+        request = instances_pb2.StartRequest(
+            name=self._name(),
+            project=config.find_project(),
+            working_dir=str(self._wdir),
+            runner=self._runner,
+            images=[_image(name) for name in files],
+            args=_words(args),
+            pause=flags["pause"],
+            debug=flags["debug"],
+            semihosting=flags["semihosting"] or defaults.semihosting,
+            environment=instances_pb2.Environment(variables=_variables(variables), cwd=os.getcwd(), umask=_umask()),
+            stop_on_disconnect=flags["foreground"],
+        )
+        if resolved is not None:
+            request.target_config.CopyFrom(resolved)
+        else:
+            request.target_name = target
+        if restart is not None:
+            request.restart.mode = targets_pb2.RestartMode.Value("RESTART_MODE_" + restart.upper().replace("-", "_"))
+        elif resolved is None or not resolved.HasField("restart"):
+            request.restart.mode = targets_pb2.RESTART_MODE_NO
+        subject = self._subject(target=target)._replace(config=config.find_config(self._config_path))
+        return Call("Instances.Start", request, subject, START_DEADLINE_S)
+
+    def _stop_call(self, grace: float) -> Call:
+        request = instances_pb2.StopRequest(instance=self._ref(), grace_ms=max(1, int(grace * 1000)))
+        return Call("Instances.Stop", request, self._subject(), CALL_DEADLINE_S + grace)
+
+    def _remove_call(self) -> Call:
+        return Call("Instances.Remove", instances_pb2.RemoveRequest(instance=self._ref(), force=True), self._subject())
+
+    def _load_call(self, file: StrPath, pause: bool) -> Call:
+        request = instances_pb2.LoadRequest(instance=self._ref(), image=_image(file), pause=pause)
+        return Call("Instances.Load", request, self._subject())
+
+    def _act_call(self, action: str) -> Call:
+        request = getattr(instances_pb2, action + "Request")(instance=self._ref())
+        return Call("Instances." + action, request, self._subject(), is_repeatable=action != "Reset")
+
+    def _list_properties_call(self, path: str) -> Call:
+        request = properties_pb2.ListPropertiesRequest(instance=self._ref(), path=path)
+        return Call("Properties.List", request, self._subject(path=path), is_repeatable=True)
+
+    def _get_property_call(self, path: str, prop: str) -> Call:
+        request = properties_pb2.GetPropertyRequest(instance=self._ref(), path=path, property=prop)
+        return Call("Properties.Get", request, self._subject(path=path, prop=prop), is_repeatable=True)
+
+    def _set_property_call(self, path: str, prop: str, value: Any) -> Call:
+        request = properties_pb2.SetPropertyRequest(instance=self._ref(), path=path, property=prop)
+        if isinstance(value, str):
+            request.text = value
+        else:
+            request.json = json.dumps(value)
+        return Call("Properties.Set", request, self._subject(path=path, prop=prop))
+
+    def _expose_call(self, name: str, kind: str) -> Call:
+        request = channels_pb2.ExposeRequest(instance=self._ref(), channel=name, type=kind)
+        return Call("Channels.Expose", request, self._subject(channel=name), is_repeatable=True)
+
+    def _read_request(self, channel: Optional[str], start: Optional[Position], **fields: Any) -> channels_pb2.ReadRequest:
+        request = channels_pb2.ReadRequest(instance=self._ref(), channel=channel or "", **fields)
+        getattr(request, "from").CopyFrom(position(start))
+        return request
+
+    def _attach_open(self, channel: Optional[str], start: Optional[Position], beside: bool = False) -> channels_pb2.AttachOpen:
+        request = channels_pb2.AttachOpen(instance=self._ref(), channel=channel or "", write=True, beside=beside)
+        getattr(request, "from").CopyFrom(position(start))
+        return request
+
+    def _watch_request(self, **fields: Any) -> instances_pb2.WatchRequest:
+        return instances_pb2.WatchRequest(instance=self._ref(), **fields)
+
+    def _logs_request(self, channel: Optional[str], start: Optional[Position], boot: Optional[int]) -> channels_pb2.ReadRequest:
+        request = self._read_request(channel, start, one_boot=boot is not None)
+        if boot is not None:
+            getattr(request, "from").boot_number = boot
+        return request
+
+    def _events_request(self, start: Optional[int], follow: bool) -> instances_pb2.WatchRequest:
+        request = self._watch_request(no_follow=not follow)
+        if start is not None:
+            request.from_seq = start
+        return request
+
+
+# ---------------------------------------------------------------- answers
+
+
+def not_running(wdir: pathlib.Path, instance: instances_pb2.Instance) -> NotRunning:
+    """For an instance that has ended."""
+    error = NotRunning(wdir)
+    error.reason = "not-running"
+    error.details = instance.reason or (instance.end.message if instance.HasField("end") else "")
+    return error
+
+
+def end_of(instance: instances_pb2.Instance) -> Optional[End]:
+    """How its latest boot ended; None while it runs."""
+    return End.from_message(instance.end) if instance.HasField("end") else None
+
+
+def stream_start(streamed: Dict[str, int], instance: instances_pb2.Instance, name: str, start: Optional[Position]) -> Position:
+    """Where a stream begins: as a port does, everything since the boot for who comes first. `streamed` remembers, by channel."""
+    if start is None:
+        start = "now" if streamed.get(name) == instance.boot else "boot"
+    streamed[name] = instance.boot
+    return start
+
+
+def is_live(state: int) -> bool:
+    """The instance has not ended for good."""
+    return state not in (instances_pb2.STATE_UNSPECIFIED, instances_pb2.STATE_ENDED, instances_pb2.STATE_FAILED)
+
+
+def went_well(instance: instances_pb2.Instance) -> bool:
+    """What Start replied: it runs, or its firmware was done at once."""
+    done = (instances_pb2.END_CAUSE_FINISHED, instances_pb2.END_CAUSE_GUEST_RESET)
+    return is_live(instance.state) or (instance.HasField("end") and instance.end.cause in done)
+
+
+def failed_start(proc: str, text: str, log: bytes) -> RunError:
+    """With the emulator's own words, as pw_emu has it."""
+    words = log.decode(errors="replace").strip()
+    return RunError(proc or "emulator", text + (f"; dumping logs:\n{words}" if words else ""))
+
+
+def find_channel(instance: instances_pb2.Instance, name: str) -> instances_pb2.Channel:
+    """The channel of that name.
+
+    Raises:
+        InvalidChannelName: there is none.
+    """
+    for channel in instance.channels:
+        if channel.name == name:
+            return channel
+    raise InvalidChannelName(name, instance.target, [channel.name for channel in instance.channels])
+
+
+def channel_type(channel: instances_pb2.Channel) -> str:
+    """ "pty" or "tcp". One without an endpoint gets a TCP port when its address is asked for."""
+    return "pty" if channel.type == "pty" else "tcp"
+
+
+def channel_path(channel: instances_pb2.Channel) -> str:
+    """The path of its PTY.
+
+    Raises:
+        InvalidChannelType: it has none.
+    """
+    if channel.type != "pty":
+        raise InvalidChannelType(channel.name)
+    return channel.path
+
+
+def channel_addr(channel: instances_pb2.Channel) -> Optional[Tuple[str, int]]:
+    """Host and port; None: it has no endpoint yet.
+
+    Raises:
+        InvalidChannelType: it has a PTY.
+    """
+    if channel.type == "pty":
+        raise InvalidChannelType(channel.name)
+    return (channel.host, channel.port) if channel.type == "tcp" else None
+
+
+def check_wait(match: Optional[PatternLike], state: Any, is_exit: bool) -> None:
+    """One thing is waited for at a time.
+
+    Raises:
+        ValueError: there are more.
+    """
+    if sum((match is not None, state is not None, is_exit)) > 1:
+        raise ValueError("wait: one of match, state and exit")

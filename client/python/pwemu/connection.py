@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where the daemon is, starting the user's own when none answers, and one gRPC channel per daemon and process.
+
+Looked for as the command line does: $PWEMU_HOST, the whole-host daemon's socket if it exists, the user's socket. Only for the last a
+daemon is started, by the program `pwemu`. Nothing here forks the calling process: the program is run by `subprocess`.
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import re
+import shutil
+import socket
+import stat
+import subprocess
+import threading
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+import grpc
+
+from pwemu.errors import Error, RunError
+
+SYSTEM_SOCKET = "/run/pwemu/control.sock"
+PROGRAM_DEADLINE_S = 60.0
+PROBE_DEADLINE_S = 5.0
+
+# A connection that was lost is tried again at once, not after gRPC's second.
+CHANNEL_OPTIONS = [
+    ("grpc.initial_reconnect_backoff_ms", 20),
+    ("grpc.min_reconnect_backoff_ms", 20),
+    ("grpc.max_reconnect_backoff_ms", 500),
+    ("grpc.max_receive_message_length", 16 << 20),
+    ("grpc.enable_http_proxy", 0),
+]
+
+
+def find_program() -> str:
+    """Path of the program `pwemu`: $PWEMU, the PATH, beside this package (source tree or installation).
+
+    Raises:
+        RunError: there is none.
+    """
+    named = os.environ.get("PWEMU")
+    if named:
+        return named
+    found = shutil.which("pwemu")
+    if found:
+        return found
+    package = pathlib.Path(__file__).resolve().parent
+    for place in (package.parents[2] / "build/release/bin/pwemu", package.parents[3] / "bin/pwemu"):
+        if os.access(place, os.X_OK):
+            return str(place)
+    raise RunError("pwemu", "program not found; put it on the PATH or name it in $PWEMU")
+
+
+def run_program(arguments: Sequence[str]) -> "subprocess.CompletedProcess[str]":
+    """Runs `pwemu` with these arguments; its output is captured.
+
+    Raises:
+        RunError: it cannot be executed, or takes longer than a minute.
+    """
+    program = find_program()
+    try:
+        return subprocess.run(
+            [program, *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=PROGRAM_DEADLINE_S
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise RunError(program, str(error)) from error
+
+
+def without_prefix(text: str) -> str:
+    """What the program said on stderr, without its name in front."""
+    return re.sub(r"^pwemu: ", "", text.strip(), flags=re.MULTILINE)
+
+
+class Address(NamedTuple):
+    """Path of a control socket, and whether it is that of the user's own daemon, which may be started."""
+
+    path: str
+    is_private: bool
+
+
+def _private_dir(name: str) -> Optional[str]:
+    value = os.environ.get(name, "")
+    return value if value.startswith("/") else None
+
+
+def _runtime_dir() -> str:
+    xdg = _private_dir("XDG_RUNTIME_DIR")
+    try:
+        if xdg and os.stat(xdg).st_uid == os.geteuid():
+            return xdg + "/pwemu"
+    except OSError:
+        pass
+    return f"/tmp/pwemu-{os.geteuid()}"
+
+
+def _state_dir() -> str:
+    if _private_dir("XDG_STATE_HOME"):
+        return os.environ["XDG_STATE_HOME"] + "/pwemu"
+    if _private_dir("HOME"):
+        return os.environ["HOME"] + "/.local/state/pwemu"
+    return f"/tmp/pwemu-{os.geteuid()}/state"
+
+
+def _is_socket(path: str) -> bool:
+    try:
+        return stat.S_ISSOCK(os.stat(path).st_mode)
+    except OSError:
+        return False
+
+
+def find_address(host: Optional[str] = None) -> Address:
+    """Where the daemon is, whether it runs or not.
+
+    Raises:
+        Error: `host` or $PWEMU_HOST is no address.
+    """
+    host = host or os.environ.get("PWEMU_HOST")
+    if host:
+        path = host[5:] if host.startswith("unix:") else host
+        if not path.startswith("/"):
+            raise Error(f"host '{host}': write unix:/path/of/control.sock")
+        return Address(path, False)
+    if _is_socket(SYSTEM_SOCKET):
+        return Address(SYSTEM_SOCKET, False)
+    return Address(_runtime_dir() + "/control.sock", True)
+
+
+def _answers(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(PROBE_DEADLINE_S)
+        try:
+            probe.connect(path)
+        except OSError:
+            return False
+    return True
+
+
+def _holder() -> str:
+    """Socket of the daemon that has our state directory: another session's has another XDG_RUNTIME_DIR."""
+    try:
+        text = pathlib.Path(_state_dir(), "daemon.lock").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+    return text.partition(", socket ")[2].strip()
+
+
+def ensure_daemon(address: Address) -> str:
+    """Path of a socket at which a daemon answers, having started the user's own if need be. May take some 10 ms, at most a minute.
+
+    Raises:
+        Error: none answers, with the reason.
+        RunError: the program `pwemu` is not there to start one.
+    """
+    if _answers(address.path):
+        return address.path
+    if not address.is_private:
+        raise Error(f"no daemon answers at {address.path}")
+    result = run_program(["ls"])
+    for path in (address.path, _holder()):
+        if path and _answers(path):
+            return path
+    raise Error(f"the daemon cannot be started: {without_prefix(result.stderr) or 'nothing was said'}")
+
+
+_lock = threading.Lock()
+_channels: Dict[Tuple[int, str], Tuple[str, grpc.Channel]] = {}
+_abandoned: List[grpc.Channel] = []
+
+
+def _after_fork() -> None:
+    """A child has no use for its parent's connections, and may not close them either."""
+    global _lock  # pylint: disable=global-statement
+    _lock = threading.Lock()
+    _abandoned.extend(channel for _, channel in _channels.values())
+    _channels.clear()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+def open_channel(path: str) -> grpc.Channel:
+    """A connection of its own to the daemon at that socket, which the caller closes."""
+    return grpc.insecure_channel("unix:" + path, options=[*CHANNEL_OPTIONS, ("grpc.use_local_subchannel_pool", 1)])
+
+
+def shared_channel(address: Address) -> grpc.Channel:
+    """This process's connection to the daemon there, made when it is first asked for.
+
+    Raises:
+        As `ensure_daemon`.
+    """
+    key = (os.getpid(), address.path)
+    with _lock:
+        if key not in _channels:
+            path = ensure_daemon(address)
+            _channels[key] = (path, open_channel(path))
+        return _channels[key][1]
+
+
+def renew_channel(address: Address, old: grpc.Channel) -> grpc.Channel:
+    """After the daemon went away: the connection to the next one, started if need be."""
+    key = (os.getpid(), address.path)
+    with _lock:
+        current = _channels.get(key)
+        if current is not None and current[1] is old:
+            del _channels[key]
+            old.close()
+    return shared_channel(address)
