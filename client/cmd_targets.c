@@ -151,5 +151,8 @@ int cmd_targets(struct cli *cli)
 {
 	if (cli_connect(cli, CONN_NO_CHECK) < 0)
 		return EXIT_REFUSED;
-	return cli->opts.arg_count > 0 ? show_target(cli) : list_targets(cli);
+	int code = cli->opts.arg_count > 0 ? show_target(cli) : list_targets(cli);
+	if (code == EXIT_DONE)
+		conn_ask_version(&cli->conn);
+	return code;
 }
