@@ -53,6 +53,8 @@ int cli_finish_output(int code)
 
 int cli_open(struct cli *cli, enum conn_mode mode, struct err *err)
 {
+	if (cli->conn.client != NULL)
+		return 0;
 	return conn_init(&cli->conn, opt_text(&cli->opts, "host"), err) < 0 ? -1 : conn_open(&cli->conn, mode, err);
 }
 

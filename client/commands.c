@@ -12,7 +12,7 @@ const struct opt_spec global_options[] = {
 	OPT_MANY("instance", 'i', OPT_TEXT, "NAME", "the instance: a name, or the id that ls shows"),
 	OPT_ROW("working-dir", 'C', OPT_TEXT, "DIR", "the instance whose working directory this is ($PW_EMU_WDIR)"),
 	OPT_ALIAS("wdir", 'w', OPT_TEXT, "working-dir"),
-	OPT_ROW("config", 'c', OPT_TEXT, "FILE", "take targets from this pw_emu configuration (pigweed.json) first"),
+	OPT_ROW("config", 'c', OPT_TEXT, "FILE", "the project's configuration: a pigweed.json or pwemu.json; default: see pwemu help config check"),
 	OPT_ROW("host", 'H', OPT_TEXT, "ADDRESS", "the daemon: unix:/path/of/control.sock ($PWEMU_HOST)"),
 	OPT_ROW("quiet", 'q', OPT_FLAG, NULL, "say nothing but errors"),
 	OPT_ROW("verbose", 'v', OPT_FLAG, NULL, "say what is done"),
@@ -113,6 +113,13 @@ static const struct opt_spec wait_options[] = {
 	OPT_END,
 };
 
+static const struct opt_spec explain_options[] = {
+	OPT_ROW("argv", '\0', OPT_FLAG, NULL, "print the command line of the emulator instead, as one line for a shell"),
+	OPT_ROW("runner", 'r', OPT_TEXT, "EMULATOR", "emulator to look at where the target has several"),
+	OPTION_OUTPUT,
+	OPT_END,
+};
+
 static const struct opt_spec events_options[] = {
 	OPT_ROW("follow", 'f', OPT_FLAG, NULL, "go on with what comes"),
 	OPT_ROW("from", '\0', OPT_NUMBER, "SEQ", "begin with the event of this number; default: the oldest that is kept"),
@@ -182,6 +189,14 @@ static const char wait_details[] =
 	"\n"
 	"Exit code: 0 it has happened; 1 a --fail was seen, or it cannot happen any more since the instance has ended; 124 timeout.";
 
+static const char check_details[] =
+	"The configuration of a project is -c FILE, else the pwemu.json or pigweed.json in $PW_PROJECT_ROOT, else in the current directory or\n"
+	"the nearest one above it that has one; pwemu.json wins where both are in one directory. Every target is resolved for every emulator\n"
+	"it has. Exit code 1: there are errors, which are on stderr, each with file, line and path.";
+
+static const char explain_details[] =
+	"One line for each value: its name, what it is, and the file and line that set it, `preset NAME` or `default`. In JSON the target\n"
+	"is there as message Target of proto/pwemu/v1/targets.proto.";
 static const char send_details[] =
 	"TEXT is sent as it is, `-` stands for stdin (any size, any bytes). It is typed beside your own term, without taking its role, "
 	"and\n"
@@ -200,7 +215,7 @@ static const char events_details[] =
 	"it has ended for good. In JSON the names of the fields are those of message Event in proto/pwemu/v1/instances.proto.";
 
 const struct command commands[] = {
-	{ "run", "boot firmware, show its console, end with its exit code", "TARGET FILE[@ADDR]... [-- ARG...]", 1, ARGS_ANY, false, true,
+	{ "run", "boot firmware, show its console, end with its exit code", "TARGET [FILE[@ADDR]...] [-- ARG...]", 1, ARGS_ANY, false, true,
 	  run_options, cmd_run, run_details },
 	{ "start", "start an instance and leave it running", "TARGET [-- ARG...]", 1, 1, false, true, start_options, cmd_start,
 	  start_details },
@@ -225,6 +240,9 @@ const struct command commands[] = {
 	{ "status", "show one instance", "", 0, 0, true, false, output_options, cmd_status, "Exit code 3: not running." },
 	{ "events", "what happened, in order", "", 0, 0, false, false, events_options, cmd_events, events_details },
 	{ "targets", "list what can be emulated, or show one target", "[NAME]", 0, 1, false, false, output_options, cmd_targets, NULL },
+	{ "config check", "check every target of a configuration", "[FILE]", 0, 1, false, false, NULL, cmd_config_check, check_details },
+	{ "config explain", "show what a target comes to, and who said so", "TARGET", 1, 1, false, false, explain_options, cmd_config_explain,
+	  explain_details },
 	{ "daemon info", "show the daemon", "", 0, 0, false, false, output_options, cmd_daemon_info, NULL },
 	{ "daemon stop", "end the daemon; instances run on", "", 0, 0, false, false, daemon_stop_options, cmd_daemon_stop, NULL },
 	{ "daemon restart", "end the daemon and start it again; instances run on", "", 0, 0, false, false, NULL, cmd_daemon_restart, NULL },

@@ -54,6 +54,8 @@ int cmd_ls(struct cli *cli);
 int cmd_status(struct cli *cli);
 int cmd_events(struct cli *cli);
 int cmd_targets(struct cli *cli);
+int cmd_config_check(struct cli *cli);
+int cmd_config_explain(struct cli *cli);
 int cmd_daemon_info(struct cli *cli);
 int cmd_daemon_stop(struct cli *cli);
 int cmd_daemon_restart(struct cli *cli);

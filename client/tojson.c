@@ -10,6 +10,8 @@
 
 static void write_message(FILE *to, const ProtobufCMessage *message, int depth);
 
+static bool plain_enums; /* tojson_proto() is at work */
+
 #define ON_ONE_LINE (-1000) /* a depth that stays negative */
 
 static void indent(FILE *to, int depth)
@@ -102,6 +104,15 @@ static void write_number(FILE *to, ProtobufCType type, const void *value)
 	}
 }
 
+static void write_enum(FILE *to, const ProtobufCEnumDescriptor *type, int value)
+{
+	const ProtobufCEnumValue *found = protobuf_c_enum_descriptor_get_value(type, value);
+	if (plain_enums && found == NULL)
+		fprintf(to, "%d", value);
+	else
+		fprintf(to, "\"%s\"", plain_enums ? found->name : tojson_word(type, value));
+}
+
 static void write_value(FILE *to, const ProtobufCFieldDescriptor *field, const void *value, int depth)
 {
 	const char *text;
@@ -110,7 +121,7 @@ static void write_value(FILE *to, const ProtobufCFieldDescriptor *field, const v
 		fputs(*(const protobuf_c_boolean *)value ? "true" : "false", to);
 		break;
 	case PROTOBUF_C_TYPE_ENUM:
-		fprintf(to, "\"%s\"", tojson_word(field->descriptor, *(const int *)value));
+		write_enum(to, field->descriptor, *(const int *)value);
 		break;
 	case PROTOBUF_C_TYPE_STRING:
 		text = *(char *const *)value;
@@ -213,6 +224,13 @@ void tojson_message(FILE *to, const ProtobufCMessage *message)
 void tojson_compact(FILE *to, const ProtobufCMessage *message)
 {
 	write_message(to, message, ON_ONE_LINE);
+}
+
+void tojson_proto(FILE *to, const ProtobufCMessage *message, int depth)
+{
+	plain_enums = true;
+	write_message(to, message, depth);
+	plain_enums = false;
 }
 
 void tojson_array(FILE *to, const ProtobufCMessage *const *messages, size_t count)

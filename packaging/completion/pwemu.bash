@@ -35,13 +35,15 @@ _pwemu() {
 	'status') words=' --output' ;;
 	'events') words=' --follow --from --output' ;;
 	'targets') words=' --output' ;;
+	'config check') words='' ;;
+	'config explain') words=' --argv --runner --output' ;;
 	'daemon info') words=' --output' ;;
 	'daemon stop') words=' --with-instances' ;;
 	'daemon restart') words='' ;;
 	'daemon reload') words='' ;;
 	'daemon logs') words=' --lines' ;;
 	'help') words=' --man --bash' ;;
-	'') words=' run start restart stop reset pause resume rm prop-ls prop-get prop-set term logs send wait ls status events targets daemon daemon daemon daemon daemon help' ;;
+	'') words=' run start restart stop reset pause resume rm prop-ls prop-get prop-set term logs send wait ls status events targets config config daemon daemon daemon daemon daemon help' ;;
 	daemon) words='info stop restart reload logs' ;;
 	esac
 	if [[ $cur == -* ]]; then words+=' --instance --working-dir --config --host --quiet --verbose --help --version'

@@ -64,8 +64,8 @@ logs_have() { pwemu logs -i "$1" | grep -qF "$2"; }
 
 @test "names belong to a project; another project's is used with a note" {
 	mkdir -p p1/sub p2
-	: >p1/pigweed.json
-	: >p2/pwemu.json
+	echo '{}' >p1/pigweed.json
+	echo '{}' >p2/pwemu.json
 	cd p1/sub
 	start default hello
 	cd ../../p2
