@@ -29,6 +29,7 @@ static int get_info(struct cli *cli, Pwemu__V1__InfoReply **info, struct err *er
 	if (call_unary(&cli->conn, CALL_DAEMON_INFO, &request.base, 0, &reply, err) < 0)
 		return -1;
 	*info = (Pwemu__V1__InfoReply *)reply;
+	conn_note_version(&cli->conn, (*info)->version);
 	return 0;
 }
 

@@ -69,6 +69,7 @@ int cmd_ls(struct cli *cli)
 		return EXIT_REFUSED;
 	if (call_repeatable(&cli->conn, CALL_INSTANCES_LIST, &request.base, &reply, &err) < 0)
 		return cli_refused(&err);
+	conn_ask_version(&cli->conn);
 	if (opt_has(&cli->opts, "user"))
 		keep_user((Pwemu__V1__ListReply *)reply, opt_text(&cli->opts, "user"));
 	print_list(cli, (const Pwemu__V1__ListReply *)reply);

@@ -97,8 +97,8 @@ static void send_part(struct send *s)
 
 static void go_on(struct send *s)
 {
-	if (s->opened == NULL || s->sent != s->taken || s->is_text_over)
-		return;
+	if (s->opened == NULL || s->has_ended || s->sent != s->taken || s->is_text_over)
+		return; /* ended: what stdin brings while the next daemon is looked for waits for its feed */
 	if (s->done < s->len || s->is_read) {
 		send_part(s);
 	} else {

@@ -213,6 +213,8 @@ int cmd_targets(struct cli *cli)
 		code = cli_refused(&err);
 	else
 		code = shows_one ? show_target(cli, &conf) : list_targets(cli, &conf);
+	if (code == EXIT_DONE && cli->conn.client != NULL)
+		conn_ask_version(&cli->conn);
 	conf_fini(&conf);
 	return code;
 }

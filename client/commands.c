@@ -48,7 +48,7 @@ static const struct opt_spec start_options[] = {
 	OPTIONS_MACHINE,
 	OPT_MANY("tcp", '\0', OPT_ENDPOINT, "CHANNEL[=PORT]", "let the channel be reached at this TCP port of 127.0.0.1"),
 	OPT_MANY("pty", '\0', OPT_TEXT, "CHANNEL", "let the channel be reached at a pseudo-terminal"),
-	OPT_ROW("gdb", '\0', OPT_PORT, "PORT", "the same as --tcp gdb=PORT"),
+	OPT_ROW("gdb", '\0', OPT_PORT, "PORT", "the same as --tcp gdb=PORT; --tcp gdb takes any free port"),
 	OPT_ROW("foreground", 'F', OPT_FLAG, NULL, "stay and show the emulator's messages; end with the emulator's code"),
 	OPT_END,
 };

@@ -96,7 +96,7 @@ static int connect_client(struct conn *conn, enum conn_mode mode, struct err *er
 	return 0;
 }
 
-static void note_version(struct conn *conn, const char *version)
+void conn_note_version(struct conn *conn, const char *version)
 {
 	static bool is_said;
 	snprintf(conn->version, sizeof(conn->version), "%s", version);
@@ -112,9 +112,15 @@ static int ask(struct conn *conn, struct err *err)
 	ProtobufCMessage *reply = NULL;
 	if (call_unary(conn, CALL_DAEMON_INFO, &request.base, 0, &reply, err) < 0)
 		return -1;
-	note_version(conn, ((const Pwemu__V1__InfoReply *)reply)->version);
+	conn_note_version(conn, ((const Pwemu__V1__InfoReply *)reply)->version);
 	protobuf_c_message_free_unpacked(reply, NULL);
 	return 0;
+}
+
+void conn_ask_version(struct conn *conn)
+{
+	struct err err = ERR_INIT;
+	(void)!ask(conn, &err);
 }
 
 int conn_open(struct conn *conn, enum conn_mode mode, struct err *err)

@@ -43,6 +43,10 @@ int conn_open(struct conn *conn, enum conn_mode mode, struct err *err) __attribu
 void conn_close(struct conn *conn);
 /* The call ended because the daemon went away, not because of what it said. */
 bool conn_is_lost(const struct conn *conn, const struct err *status);
+/* The note, for the version that an Info has given. */
+void conn_note_version(struct conn *conn, const char *version);
+/* Asks for it, after a conn_open with CONN_NO_CHECK; says nothing when that fails. */
+void conn_ask_version(struct conn *conn);
 /* Something was achieved: data or events came. */
 void conn_progress(struct conn *conn);
 /* Connects again after a loss, starting another daemon if need be. Gives up after CONN_MAX_LOSSES in a row without progress, of daemons

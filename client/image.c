@@ -1,14 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "client/image.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "client/values.h"
+#include "config/nearest.h"
 #include "wire/mem.h"
+
+#define MAX_FILES 4096 /* that are looked at for a name like a missing one */
 
 char *path_absolute(const char *path)
 {
@@ -50,6 +55,41 @@ int image_split(const char *text, char **path, bool *has_address, uint64_t *addr
 	return 0;
 }
 
+/* Files of the directory with a name like it; NULL: there is no such directory. */
+static const char *near_files(const char *dir_name, const char *base, char *buf, size_t size)
+{
+	const char *names[MAX_FILES];
+	size_t count = 0;
+	struct dirent *entry;
+	DIR *dir = opendir(dir_name);
+	if (dir == NULL)
+		return NULL;
+	while (count < MAX_FILES && (entry = readdir(dir)) != NULL)
+		if (entry->d_name[0] != '.')
+			names[count++] = xstrdup(entry->d_name);
+	closedir(dir);
+	nearest_hint(base, names, count, buf, size);
+	for (size_t i = 0; i < count; i++)
+		free((char *)(uintptr_t)names[i]);
+	return buf;
+}
+
+static int missing(const char *path, struct err *err)
+{
+	char hint[256];
+	const char *slash = strrchr(path, '/'), *base = slash != NULL ? slash + 1 : path;
+	char *dir = slash == NULL ? xstrdup(".") : xasprintf("%.*s", (int)(slash > path ? slash - path : 1), path);
+	const char *near = near_files(dir, base, hint, sizeof(hint));
+	err_sys(err, ENOENT, "image \"%s\"", path);
+	size_t len = strlen(err->msg);
+	if (near == NULL)
+		snprintf(err->msg + len, sizeof(err->msg) - len, "; nor is there a directory \"%s\": has it been built?", dir);
+	else
+		snprintf(err->msg + len, sizeof(err->msg) - len, "%s", near[0] != '\0' ? near : "; has it been built?");
+	free(dir);
+	return -1;
+}
+
 int image_from_argument(const char *text, Pwemu__V1__Image *image, struct err *err)
 {
 	char *path = NULL;
@@ -61,7 +101,7 @@ int image_from_argument(const char *text, Pwemu__V1__Image *image, struct err *e
 		image->load_case = PWEMU__V1__IMAGE__LOAD_ADDRESS;
 	struct stat st;
 	if (stat(path, &st) < 0) {
-		err_sys(err, errno, "open \"%s\"", path);
+		(void)!(errno == ENOENT ? missing(path, err) : err_sys(err, errno, "image \"%s\"", path));
 		free(path);
 		return -1;
 	}

@@ -8,6 +8,7 @@ $(B)/tests/bench/unary: $(B)/obj/tests/bench/unary.o $(B)/libwire.a
 bench: deps-demo
 	@$(MAKE) --no-print-directory -s all firmware $(B)/tests/bench/unary $(B)/tests/fake/emulator $(PWEMU_PY_DONE)
 	@$(TEST_ENV) $(PYTHON) tests/bench/bench.py $(BENCH_ARGS)
+	@$(TEST_ENV) $(PYTHON) tests/bench/by_hand.py $(BENCH_HAND_ARGS)
 	@$(TEST_ENV) $(PYTHON) tests/bench/many.py $(BENCH_MANY_ARGS)
 
 .PHONY: bench

@@ -268,3 +268,15 @@ is_verdict() { [ "$(tail -n 1 "$T/err" | sed 's/^pwemu: [^:]*: //; s/:.*//')" = 
 	[ "$status" = 2 ]
 	none_runs
 }
+
+@test "an image that is not there: what it may be, or that it is to be built" {
+	cp "$FW/hello.elf" .
+	limited pwemu run "$BOARD" helo.elf
+	[ "$status" = 125 ]
+	contains "$stderr" 'image "helo.elf": No such file or directory (did you mean "hello.elf"?)'
+	limited pwemu start "$BOARD" -f out/board/app.elf
+	[ "$status" = 1 ]
+	contains "$stderr" 'nor is there a directory "out/board": has it been built?'
+	limited pwemu run "$BOARD" nothing.like.it
+	contains "$stderr" "has it been built?"
+}

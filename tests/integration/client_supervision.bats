@@ -158,6 +158,12 @@ of_another_version() {
 	[ "$status" = 0 ]
 	contains "$stderr" "note: the daemon is $other, this is $version; \`pwemu daemon restart\` makes them the same"
 	[ "$(grep -c "note: the daemon" "$T/err")" = 1 ]
+	for looks in ls targets "daemon info"; do
+		# shellcheck disable=SC2086 # two words
+		limited pwemu $looks
+		[ "$status" = 0 ]
+		[ "$(grep -c "note: the daemon" "$T/err")" = 1 ]
+	done
 	limited pwemu -q reset -i a
 	[ "$status" = 1 ]
 	contains "$stderr" "the daemon ($other) does not know Instances/Reset, which this pwemu ($version) needs"
