@@ -21,7 +21,7 @@ test_setup() {
 	END
 }
 
-begin() { limited env GREETING=hello pwemu -C "$T/dir" start board -f "$FW/slow.elf" "$@"; }
+begin() { limited env GREETING=hello pwemu -C "$T/dir" start board -f "$FW/slow.elf"; }
 
 has_text() { [ "$(cat "$T/dir/$1.log")" = "$2" ]; }
 
