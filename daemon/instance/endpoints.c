@@ -45,16 +45,21 @@ static int endpoints_no_pty(const char *channel, struct err *err)
 	return err_reason(err, "invalid-channel-type");
 }
 
+int endpoints_parse_kind(const char *channel, const char *type, bool is_socket, enum endpoint_kind *kind, struct err *err)
+{
+	if (!endpoint_kind_parse(type, kind))
+		return endpoints_bad_type(channel, type, err);
+	return is_socket && *kind == ENDPOINT_PTY ? endpoints_no_pty(channel, err) : 0;
+}
+
 int endpoints_want(const struct instance *inst, const char *channel, bool is_socket, enum endpoint_kind *kind, uint16_t *port,
 		   struct err *err)
 {
 	const Pwemu__V1__Endpoint *asked = endpoints_asked(inst, channel);
 	const char *type = asked != NULL ? asked->type : endpoints_of_target(inst, channel);
 	const struct instance_channel *before = channels_find(inst, channel);
-	if (!endpoint_kind_parse(type, kind))
-		return endpoints_bad_type(channel, type, err);
-	if (is_socket && *kind == ENDPOINT_PTY)
-		return endpoints_no_pty(channel, err);
+	if (endpoints_parse_kind(channel, type, is_socket, kind, err) < 0)
+		return -1;
 	if (asked != NULL && asked->port > UINT16_MAX)
 		return err_set(err, ERR_INVALID_ARGUMENT, "channel \"%s\": port %u is not 1 to 65535", channel, asked->port);
 	*port = asked != NULL ? (uint16_t)asked->port : 0;
@@ -142,7 +147,7 @@ static void endpoints_on_party(void *ctx, bool attached, const char *who)
 	store_save(channel->inst); /* the next daemon must not begin at the boot's first byte again */
 }
 
-static void endpoints_on_trouble(void *ctx, const struct err *err)
+void endpoints_on_trouble(void *ctx, const struct err *err)
 {
 	const struct instance_channel *channel = ctx;
 	log_warn(&channel->inst->scope, "channel %s: %s", channel->name, err->msg);
@@ -192,20 +197,22 @@ static void endpoints_serve_socket(struct instance_channel *channel)
 }
 
 /* A channel of a boot that has ended has a hub without FIFOs. */
+void endpoints_serve(struct instance_channel *channel, bool adopted)
+{
+	struct err err = ERR_INIT;
+	if (channel->is_socket)
+		endpoints_serve_socket(channel);
+	else if (channels_open(channel->inst, channel, &err) == 0)
+		endpoints_serve_log(channel, adopted);
+	else
+		endpoints_on_trouble(channel, &err);
+}
+
 void endpoints_serve_all(struct instance *inst, bool adopted)
 {
-	for (size_t i = 0; i < inst->channel_count; i++) {
-		struct instance_channel *channel = inst->channels[i];
-		struct err err = ERR_INIT;
-		if (!endpoints_has_fds(channel))
-			continue;
-		if (channel->is_socket)
-			endpoints_serve_socket(channel);
-		else if (channels_open(inst, channel, &err) == 0)
-			endpoints_serve_log(channel, adopted);
-		else
-			endpoints_on_trouble(channel, &err);
-	}
+	for (size_t i = 0; i < inst->channel_count; i++)
+		if (endpoints_has_fds(inst->channels[i]))
+			endpoints_serve(inst->channels[i], adopted);
 }
 
 /* ---------------------------------------------------------------- links */

@@ -110,6 +110,10 @@ void instance_tell(struct instance *inst, Pwemu__V1__EventKind kind, const char 
 /* The hub of a channel; name NULL or "": the default channel. NOT_FOUND (invalid-channel) names those there are. */
 int instance_hub(struct instance *inst, const char *name, struct hub **out, const char **channel_name, struct err *err)
 	__attribute__((warn_unused_result));
+/* Gives a channel an endpoint for the life of the instance; one that it has already stays. type "": what it has, else tcp; port 0: any.
+ * *channel_name: as in instance_hub. FAILED_PRECONDITION (not-running, invalid-channel-type), ALREADY_EXISTS (port-taken). */
+int instance_expose(struct instance *inst, const char *name, const char *type, uint32_t port, const char **channel_name, struct err *err)
+	__attribute__((warn_unused_result));
 const char *instance_eol(const struct instance *inst);
 bool instance_channel_takes_input(const struct instance *inst, const char *name);
 bool instance_channel_needs_control(const struct instance *inst, const char *name);

@@ -147,8 +147,14 @@ int endpoints_want(const struct instance *inst, const char *channel, bool is_soc
 /* port: wanted, 0 for any. */
 int endpoints_make(const struct instance *inst, const char *channel, enum endpoint_kind kind, uint16_t port, struct endpoint_fds *fds,
 		   uint16_t *got_port, char path[ENDPOINT_PATH_MAX], struct err *err) __attribute__((warn_unused_result));
+/* What a type means for this channel; "" is none. INVALID_ARGUMENT (invalid-channel-type). */
+int endpoints_parse_kind(const char *channel, const char *type, bool is_socket, enum endpoint_kind *kind, struct err *err)
+	__attribute__((warn_unused_result));
 /* Every channel that the request names must be there. */
 int endpoints_check(const struct instance *inst, const struct plan *plan, struct err *err) __attribute__((warn_unused_result));
+void endpoints_serve(struct instance_channel *channel, bool adopted);
+/* Something about its endpoint to be known. ctx: the channel. */
+void endpoints_on_trouble(void *ctx, const struct err *err);
 /* Serves those that there are; a boot has begun (adopted: is gone on with, or has ended and another will come). */
 void endpoints_serve_all(struct instance *inst, bool adopted);
 /* Takes the descriptors from the shim. */
@@ -161,6 +167,8 @@ void endpoints_end_all(struct instance *inst);   /* who is there gets what is le
 /* ---- channels.c */
 struct instance_channel *channels_default(const struct instance *inst);
 struct instance_channel *channels_find(const struct instance *inst, const char *name);
+/* By name; NULL or "": the default one. NULL with NOT_FOUND (invalid-channel), which names those there are. */
+struct instance_channel *channels_get(const struct instance *inst, const char *name, struct err *err);
 void channels_set(struct instance *inst, const struct plan *plan);
 void channels_free(struct instance *inst);
 /* The directory of logs and record; open while the instance is not over and while a log is. */
