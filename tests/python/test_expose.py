@@ -190,12 +190,15 @@ class Expose(Endpoints):
     def test_emulators_words_are_read_only(self):
         self.start("lockup.elf", pause=True)
         connection = self.dial(self.expose("emulator").port)
-        self.instances.Resume.future(instances_pb2.ResumeRequest(instance=self.ref()), timeout=CALL_DEADLINE)  # it may end before it answers
+        wait_for(lambda: self.endpoint("emulator").readers > 0, "it to be attached")
+        request = instances_pb2.ResumeRequest(instance=self.ref())
+        call = self.instances.Resume.future(request, timeout=CALL_DEADLINE)  # the guest may end before it is answered
         seen = b""
         connection.settimeout(CALL_DEADLINE)
         while data := connection.recv(65536):
             seen += data
         self.assertIn(b"Lockup", seen)
+        wait_for(call.done, "the call to end")
         self.assertFalse(self.endpoint("emulator").has_writer)
 
     def test_boards(self):
