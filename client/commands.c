@@ -75,6 +75,22 @@ static const struct opt_spec term_options[] = {
 	OPT_END,
 };
 
+#define OPTION_EXECUTABLE OPT_ROW("executable", 'e', OPT_TEXT, "FILE", "ELF file with the symbols; default: the one the instance was started with")
+
+static const struct opt_spec gdb_options[] = { OPTION_EXECUTABLE, OPT_END };
+
+static const struct opt_spec gdb_cmds_options[] = {
+	OPTION_EXECUTABLE,
+	OPT_ROW("pause", 'p', OPT_FLAG, NULL, "leave the guest paused"),
+	OPT_END,
+};
+
+static const struct opt_spec pipe_options[] = {
+	OPT_ROW("from", '\0', OPT_POSITION, "POSITION", "0, boot, now, -4K (before the end) or an offset; default now"),
+	OPT_ROW("read-only", '\0', OPT_FLAG, NULL, "only read; stdin is left alone"),
+	OPT_END,
+};
+
 static const struct opt_spec logs_options[] = {
 	OPTION_CHANNEL,
 	OPT_ROW("follow", 'f', OPT_FLAG, NULL, "go on with what comes, until the instance has ended"),
@@ -108,6 +124,12 @@ static const struct opt_spec events_options[] = {
 	OPT_ROW("follow", 'f', OPT_FLAG, NULL, "go on with what comes"),
 	OPT_ROW("from", '\0', OPT_NUMBER, "SEQ", "begin with the event of this number; default: the oldest that is kept"),
 	OPT_ROW("output", 'o', OPT_CHOICE, "table|json", "form of the output; json: one object a line"),
+	OPT_END,
+};
+
+static const struct opt_spec load_options[] = {
+	OPT_ROW("pause", 'p', OPT_FLAG, NULL, "leave the guest paused before its first instruction"),
+	OPT_ROW("offset", 'o', OPT_TEXT, "ADDR", "load address of a raw binary; of other files added to their addresses"),
 	OPT_END,
 };
 
@@ -153,6 +175,13 @@ static const char start_details[] = "Returns when the emulator is ready. Name th
 				    "\n" RESTART_DETAILS "\n"
 				    "A TCP port or pseudo-terminal stays the same for the life of the instance, whatever is restarted.";
 
+static const char load_details[] =
+	"Writes an ELF, Intel hex or raw binary file into the memory of the board, flash too, resets it and lets it run from there.\n"
+	"The file is checked against the board as at a start. An image without the vector table that the board boots from is started\n"
+	"by what is there, as a boot loader does it. It goes through the emulator's gdb stub, so not while a debugger is attached.\n"
+	"`pwemu reset` loads the same image again; a reset by the guest itself of a board that was started with -f boots the image of the\n"
+	"start, and a restart, also an automatic one, begins with the images of the start.";
+
 static const char prop_ls_details[] =
 	"PATH is one of the emulator: /machine, /machine/unattached/device[2], or the end of one that names one device only (unattached).\n"
 	"On a terminal the output is a table, otherwise JSON, unless -o says which.";
@@ -165,6 +194,27 @@ static const char prop_set_details[] =
 static const char term_details[] =
 	"Keys go to the guest, Ctrl-C too. Ctrl+] quits, doubled it is sent; Ctrl+T opens a menu. Several terms may look at a\n"
 	"channel at once, one of them writes. Without a terminal, stdin goes to the guest and the output is unchanged.";
+
+static const char gdb_details[] =
+	"Runs the target's gdb (else arm-none-eabi-gdb, riscv64-unknown-elf-gdb or avr-gdb, or gdb-multiarch where that is not there),\n"
+	"connected to the instance without a port. What follows `--` goes to gdb. When gdb has gone, however it went, no breakpoint is "
+	"left\n"
+	"and the guest runs or is paused as it was before. `kill` lets go of the guest. `monitor reset`, `reset halt`, `halt` and "
+	"`resume`\n"
+	"do what they do with OpenOCD, other monitor commands are the emulator's.\n"
+	"\n"
+	"Exit code: gdb's; 127 there is no gdb.";
+
+static const char gdb_cmds_details[] =
+	"Runs gdb commands one after the other, up to the first that fails; its exit code is 1 then. gdb as in `pwemu gdb`.\n"
+	"\n"
+	"Exit code: gdb's; 127 there is no gdb.";
+
+static const char pipe_details[] =
+	"Bytes of stdin go to the channel, its bytes to stdout, both unchanged. A serial is written in the writer role: refused while\n"
+	"another has it. It goes on until the instance has ended; the end of stdin ends the input alone. Channels gdb, monitor and qmp "
+	"take\n"
+	"one at a time and end with stdin, monitor and qmp half a second after it.";
 
 static const char wait_details[] =
 	"Waits until all that is asked for has happened. What has happened already counts: patterns are looked for from the first byte\n"
@@ -190,12 +240,16 @@ const struct command commands[] = {
 	{ "pause", "stop the guest, not the emulator", "", 0, 0, true, false, NULL, cmd_pause, NULL },
 	{ "resume", "let a paused guest run on", "", 0, 0, true, false, NULL, cmd_resume, NULL },
 	{ "rm", "forget ended instances and delete their logs", "", 0, 0, true, false, rm_options, cmd_rm, NULL },
+	{ "load", "load an image into the running board", "FILE[@ADDR]", 1, 1, false, false, load_options, cmd_load, load_details },
 	{ "prop-ls", "list the properties of a device", "PATH", 1, 1, false, false, output_options, cmd_prop_ls, prop_ls_details },
 	{ "prop-get", "show a property of a device", "PATH PROPERTY", 2, 2, false, false, output_options, cmd_prop_get,
 	  "Text is printed as it is, a bool as true or false, everything else as JSON; with -o json everything." },
 	{ "prop-set", "change a property of a device", "PATH PROPERTY VALUE", 3, 3, false, false, output_options, cmd_prop_set,
 	  prop_set_details },
 	{ "term", "terminal on a channel", "[CHANNEL]", 0, 1, false, false, term_options, cmd_term, term_details },
+	{ "pipe", "join stdin and stdout to a channel", "CHANNEL", 1, 1, false, false, pipe_options, cmd_pipe, pipe_details },
+	{ "gdb", "debug the firmware", "[-- GDB-OPTION...]", 0, 0, false, true, gdb_options, cmd_gdb, gdb_details },
+	{ "gdb-cmds", "run gdb commands", "COMMAND...", 1, ARGS_ANY, false, false, gdb_cmds_options, cmd_gdb_cmds, gdb_cmds_details },
 	{ "logs", "what a channel has printed", "[CHANNEL]", 0, 1, false, false, logs_options, cmd_logs,
 	  "From the first byte of the first boot, unless told otherwise. The channel `emulator` has the emulator's own messages." },
 	{ "wait", "wait for a state, an end or an output", "", 0, 0, false, false, wait_options, cmd_wait, wait_details },

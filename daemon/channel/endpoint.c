@@ -86,8 +86,9 @@ static int endpoint_open_cursor(int log_dir, const char *channel, struct err *er
 int endpoint_make_pty(int log_dir, const char *channel, uid_t uid, struct endpoint_fds *fds, char path[ENDPOINT_PATH_MAX], struct err *err)
 {
 	struct endpoint_fds made = ENDPOINT_FDS_NONE;
-	made.cursor = endpoint_open_cursor(log_dir, channel, err);
-	if (made.cursor < 0 || pty_make(uid, &made.master, &made.slave, path, ENDPOINT_PATH_MAX, err) < 0) {
+	if (log_dir >= 0)
+		made.cursor = endpoint_open_cursor(log_dir, channel, err);
+	if ((log_dir >= 0 && made.cursor < 0) || pty_make(uid, &made.master, &made.slave, path, ENDPOINT_PATH_MAX, err) < 0) {
 		endpoint_fds_close(&made);
 		return err_prefix(err, "channel \"%s\"", channel);
 	}

@@ -46,7 +46,7 @@ int endpoint_make_tcp(uint16_t wanted, uint32_t first, uint32_t last, struct end
 	__attribute__((warn_unused_result));
 
 #define ENDPOINT_PATH_MAX 64
-/* A PTY whose slave is raw, 0600 and the owner's; its cursor stands at the end of <log_dir>/<channel>.log. */
+/* A PTY whose slave is raw, 0600 and the owner's; its cursor stands at the end of <log_dir>/<channel>.log; log_dir -1: it has none. */
 int endpoint_make_pty(int log_dir, const char *channel, uid_t uid, struct endpoint_fds *fds, char path[ENDPOINT_PATH_MAX], struct err *err)
 	__attribute__((warn_unused_result));
 

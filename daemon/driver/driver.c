@@ -9,8 +9,9 @@
 static const struct driver_ops *const drivers[] = { &qemu_driver };
 
 static const char *const kind_names[] = {
-	[CHANNEL_SERIAL] = "serial", [CHANNEL_SEMIHOSTING] = "semihosting", [CHANNEL_EMULATOR] = "emulator", [CHANNEL_GDB] = "gdb",
-	[CHANNEL_QMP] = "qmp",
+	[CHANNEL_SERIAL] = "serial",   [CHANNEL_SEMIHOSTING] = "semihosting", [CHANNEL_EMULATOR] = "emulator",
+	[CHANNEL_GDB] = "gdb",         [CHANNEL_MONITOR] = "monitor",         [CHANNEL_QMP] = "qmp",
+	[CHANNEL_CONTROL] = "control",
 };
 _Static_assert(sizeof(kind_names) / sizeof(kind_names[0]) == CHANNEL_KIND_COUNT, "a name for every kind");
 
@@ -54,7 +55,7 @@ struct plan_socket *plan_add_socket(struct plan *plan, const char *name, enum ch
 
 bool plan_socket_is_channel(const struct plan_socket *socket)
 {
-	return socket->kind == CHANNEL_GDB;
+	return socket->kind != CHANNEL_CONTROL;
 }
 
 const struct driver_ops *driver_find(const char *name, struct err *err)

@@ -2,7 +2,7 @@
 /*
  * The command line, in the order that pw_emu has:
  *     EXECUTABLE -nographic -nodefaults -display none -machine M  control sockets  serials  -S  -d  images  target's args  user's args
- * Serials are FIFO pairs in the run directory, QMP and gdb are listening sockets that the daemon made and QEMU inherits.
+ * Serials are FIFO pairs in the run directory, QMP, gdb and the monitors are listening sockets that the daemon made and QEMU inherits.
  */
 #include "driver/qemu.h"
 
@@ -12,9 +12,8 @@
 
 #include "wire/mem.h"
 
-#define QEMU_FD_QMP      3
-#define QEMU_FD_GDB      4
 #define QEMU_SERIALS_MAX 16
+#define QEMU_FD_FIRST    3
 
 struct qemu_build {
 	const struct driver_start *start;
@@ -50,18 +49,28 @@ static void qemu_add_pipe(struct qemu_build *b, const char *id)
 	free(path);
 }
 
+/* Sockets of the emulator; the first is the daemon's own QMP, which nobody else ever disturbs. */
+static const struct {
+	const char *name;
+	enum channel_kind kind;
+	const char *option, *value;
+} qemu_sockets[] = {
+	{ "control", CHANNEL_CONTROL, "-mon", "chardev=control,mode=control" },
+	{ "gdb", CHANNEL_GDB, "-gdb", "chardev:gdb" },
+	{ "monitor", CHANNEL_MONITOR, "-mon", "chardev=monitor,mode=readline" },
+	{ "qmp", CHANNEL_QMP, "-mon", "chardev=qmp,mode=control" },
+};
+
 static void qemu_add_control(struct qemu_build *b)
 {
-	strv_add(b->argv, "-chardev");
-	strv_addf(b->argv, "socket,id=qmp,fd=%d,server=on,wait=off", QEMU_FD_QMP);
-	strv_add(b->argv, "-mon");
-	strv_add(b->argv, "chardev=qmp,mode=control");
-	strv_add(b->argv, "-chardev");
-	strv_addf(b->argv, "socket,id=gdb,fd=%d,server=on,wait=off", QEMU_FD_GDB);
-	strv_add(b->argv, "-gdb");
-	strv_add(b->argv, "chardev:gdb");
-	plan_add_socket(b->plan, "qmp", CHANNEL_QMP, QEMU_FD_QMP);
-	plan_add_socket(b->plan, "gdb", CHANNEL_GDB, QEMU_FD_GDB);
+	for (size_t i = 0; i < sizeof(qemu_sockets) / sizeof(qemu_sockets[0]); i++) {
+		int fd = QEMU_FD_FIRST + (int)i;
+		strv_add(b->argv, "-chardev");
+		strv_addf(b->argv, "socket,id=%s,fd=%d,server=on,wait=off", qemu_sockets[i].name, fd);
+		strv_add(b->argv, qemu_sockets[i].option);
+		strv_add(b->argv, qemu_sockets[i].value);
+		plan_add_socket(b->plan, qemu_sockets[i].name, qemu_sockets[i].kind, fd);
+	}
 }
 
 /* N of a chardev id "serialN"; -1 for another id. */

@@ -4,9 +4,11 @@
  */
 #include "driver/qemu.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "driver/gdb_session.h"
 #include "driver/qemu_int.h"
 #include "driver/qmp.h"
 #include "wire/addr.h"
@@ -61,7 +63,10 @@ static void link_event_resume(struct driver_link *link, struct json_object *data
 
 static void link_event_reset(struct driver_link *link, struct json_object *data)
 {
-	link->events->on_reset(link->ctx, qmp_bool(data, "guest"));
+	bool by_guest = qmp_bool(data, "guest");
+	link->events->on_reset(link->ctx, by_guest);
+	if (!by_guest)
+		qemu_load_on_reset(link);
 }
 
 static void link_event_shutdown(struct driver_link *link, struct json_object *data)
@@ -99,19 +104,29 @@ static void link_on_closed(void *ctx, const struct err *err)
 
 static const struct qmp_ops link_qmp_ops = { .on_greeting = link_on_greeting, .on_event = link_on_event, .on_closed = link_on_closed };
 
+static int link_open(const char *run_path, const char *name, int *fd, struct err *err)
+{
+	char *path = xasprintf("%s/%s.sock", run_path, name);
+	int rc = addr_connect_unix_now(path, fd, err);
+	free(path);
+	return rc;
+}
+
 static int qemu_connect(struct event_base *base, int run_dir, const char *run_path, const struct driver_events *events, void *ctx,
 			struct driver_link **out, struct err *err)
 {
 	(void)run_dir;
 	int fd;
-	char *path = xasprintf("%s/qmp.sock", run_path);
-	int rc = addr_connect_unix_now(path, &fd, err);
-	free(path);
+	int rc = link_open(run_path, "control", &fd, err);
+	if (rc < 0 && err->sys == ENOENT)
+		rc = link_open(run_path, "qmp", &fd, err); /* its name in emulators of earlier daemons */
 	if (rc < 0)
 		return err_prefix(err, "QMP");
 	struct driver_link *link = xcalloc(1, sizeof(*link));
 	link->events = events;
 	link->ctx = ctx;
+	link->base = base;
+	link->run_path = xstrdup(run_path);
 	link->qmp = qmp_new(base, fd, &link_qmp_ops, link);
 	link_begin(link);
 	*out = link;
@@ -127,7 +142,9 @@ static void qemu_disconnect(struct driver_link *link)
 {
 	if (link == NULL)
 		return;
+	qemu_load_cancel(link);
 	qmp_free(link->qmp);
+	free(link->run_path);
 	free(link);
 }
 
@@ -187,8 +204,11 @@ static const char *qemu_executable(const Pwemu__V1__Target *target, struct err *
 	return NULL;
 }
 
+static const struct gdb_dialect qemu_gdb = { .reset = "system_reset" };
+
 const struct driver_ops qemu_driver = {
 	.name = "qemu",
+	.gdb = &qemu_gdb,
 	.executable = qemu_executable,
 	.plan = qemu_plan,
 	.connect = qemu_connect,
@@ -196,6 +216,7 @@ const struct driver_ops qemu_driver = {
 	.disconnect = qemu_disconnect,
 	.act = qemu_act,
 	.ping = qemu_ping,
+	.load = qemu_load_begin,
 	.list_properties = qemu_list_properties,
 	.get_property = qemu_get_property,
 	.set_property = qemu_set_property,

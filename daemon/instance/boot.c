@@ -137,8 +137,8 @@ static int boot_make_endpoint(struct boot *b, const char *name, bool is_socket, 
 	struct boot_endpoint *row = &b->endpoints[b->endpoint_count++];
 	row->fds = (struct endpoint_fds)ENDPOINT_FDS_NONE;
 	snprintf(row->name, sizeof(row->name), "%s", name);
-	if (endpoints_want(inst, name, is_socket, &row->kind, &row->port, err) < 0 ||
-	    endpoints_make(inst, name, row->kind, row->port, &row->fds, &row->port, row->path, err) < 0)
+	if (endpoints_want(inst, name, &row->kind, &row->port, err) < 0 ||
+	    endpoints_make(inst, name, is_socket, row->kind, row->port, &row->fds, &row->port, row->path, err) < 0)
 		return -1;
 	boot_hold_endpoint(b, name, &row->fds);
 	return 0;
@@ -251,6 +251,7 @@ static void boot_on_ready(void *ctx, bool paused)
 	if (!paused)
 		inst->started_ns = inst->started_ns != 0 ? inst->started_ns : clock_wall_ns();
 	instance_event(inst, paused ? INST_EV_RESTS : INST_EV_RUNS, paused ? "paused" : "");
+	debug_clean_adopted(inst);
 }
 
 static void boot_on_paused(void *ctx, const char *reason)
@@ -264,6 +265,7 @@ static void boot_on_resumed(void *ctx)
 	if (inst->started_ns == 0)
 		inst->started_ns = clock_wall_ns();
 	instance_event(inst, INST_EV_RUNS, "");
+	debug_guest_resumed(inst);
 }
 
 static void boot_on_reset(void *ctx, bool by_guest)

@@ -246,10 +246,8 @@ int instance_hub(struct instance *inst, const char *name, struct hub **out, cons
 	if (channel == NULL)
 		return -1;
 	if (channel->is_socket) {
-		char *run = instance_run_path(inst);
-		err_set(err, ERR_FAILED_PRECONDITION, "channel \"%s\" has no log; connect to its socket %s/%s.sock", channel->name, run,
+		err_set(err, ERR_FAILED_PRECONDITION, "channel \"%s\" has no log; attach to it: pwemu pipe %s", channel->name,
 			channel->name);
-		free(run);
 		return err_reason(err, "invalid-channel-type");
 	}
 	if (channels_open(inst, channel, err) < 0)
@@ -268,7 +266,19 @@ bool instance_channel_takes_input(const struct instance *inst, const char *name)
 bool instance_channel_needs_control(const struct instance *inst, const char *name)
 {
 	const struct instance_channel *channel = channels_find(inst, name);
-	return channel != NULL && (channel->kind == CHANNEL_GDB || channel->kind == CHANNEL_QMP);
+	return channel != NULL && channel->is_socket;
+}
+
+struct bridge *instance_bridge(const struct instance *inst, const char *name)
+{
+	const struct instance_channel *channel = name != NULL ? channels_find(inst, name) : NULL;
+	return channel != NULL && channel->is_socket ? channel->bridge : NULL;
+}
+
+bool instance_channel_is_socket(const struct instance *inst, const char *name)
+{
+	const struct instance_channel *channel = name != NULL ? channels_find(inst, name) : NULL;
+	return channel != NULL && channel->is_socket;
 }
 
 static void channels_ignore_readable(void *ctx)

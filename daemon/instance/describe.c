@@ -39,8 +39,11 @@ static Pwemu__V1__Channel *describe_channel(const struct instance *inst, struct 
 	out->offset = channel->hub != NULL ? hub_end_offset(channel->hub) : channel->offset;
 	out->first_offset = channel->hub != NULL ? hub_first_offset(channel->hub) : channel->first_offset;
 	out->writable = channel->is_socket ? inst->proc != NULL : channel->hub != NULL && hub_is_writable(channel->hub);
-	out->has_writer = channel->hub != NULL && hub_has_writer(channel->hub);
-	out->writer = (char *)(uintptr_t)(out->has_writer ? writer_holder(channel->hub) : "");
+	const char *holder = channel->bridge != NULL ? bridge_holder(channel->bridge) : NULL;
+	if (channel->hub != NULL && hub_has_writer(channel->hub))
+		holder = writer_holder(channel->hub);
+	out->has_writer = holder != NULL;
+	out->writer = (char *)(uintptr_t)(holder != NULL ? holder : "");
 	out->readers = channel->hub != NULL ? hub_cursor_count(channel->hub) : 0;
 	return out;
 }
@@ -58,9 +61,12 @@ static void describe_channels(struct instance *inst, Pwemu__V1__Instance *out)
 
 static void describe_images(const struct instance *inst, Pwemu__V1__Instance *out)
 {
-	out->images = xcalloc(inst->request->n_images, sizeof(*out->images));
+	out->images = xcalloc(inst->request->n_images + 1, sizeof(*out->images));
+	if (inst->loaded_path != NULL)
+		out->images[out->n_images++] = inst->loaded_path;
 	for (size_t i = 0; i < inst->request->n_images; i++)
-		out->images[out->n_images++] = inst->request->images[i]->path;
+		if (inst->loaded_path == NULL || strcmp(inst->loaded_path, inst->request->images[i]->path) != 0)
+			out->images[out->n_images++] = inst->request->images[i]->path;
 }
 
 /* The policy in force, with its defaults filled in. */
@@ -112,6 +118,8 @@ void instance_describe(struct instance *inst, Pwemu__V1__Instance *out)
 	out->emulator = inst->target->emulator;
 	out->semihosting = inst->request->semihosting || inst->request->n_firmware_args > 0;
 	describe_images(inst, out);
+	out->gdb = inst->target->gdb;
+	out->n_gdb = inst->target->n_gdb;
 }
 
 void instance_describe_fini(Pwemu__V1__Instance *out)

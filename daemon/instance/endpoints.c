@@ -24,12 +24,36 @@ static const Pwemu__V1__Endpoint *endpoints_asked(const struct instance *inst, c
 	return NULL;
 }
 
-static const char *endpoints_of_target(const struct instance *inst, const char *channel)
+/* What the target says; "" and 0 where it says nothing. */
+static const char *endpoints_of_target(const struct instance *inst, const char *channel, uint32_t *port)
 {
-	for (size_t i = 0; i < inst->target->n_channels; i++)
-		if (strcmp(inst->target->channels[i]->name, channel) == 0)
-			return inst->target->channels[i]->type;
+	const Pwemu__V1__Target *target = inst->target;
+	*port = 0;
+	for (size_t i = 0; i < target->n_channels; i++) {
+		if (strcmp(target->channels[i]->name, channel) != 0)
+			continue;
+		*port = target->channels[i]->port;
+		return target->channels[i]->type;
+	}
+	for (size_t i = 0; i < target->n_controls; i++) {
+		if (strcmp(target->controls[i]->channel, channel) != 0)
+			continue;
+		*port = target->controls[i]->port;
+		return target->controls[i]->type;
+	}
 	return "";
+}
+
+/* Type and fixed port (0: none) that were asked for: the request's word beats the target's. */
+static const char *endpoints_asked_type(const struct instance *inst, const char *channel, uint32_t *port)
+{
+	const Pwemu__V1__Endpoint *asked = endpoints_asked(inst, channel);
+	const char *type = endpoints_of_target(inst, channel, port);
+	if (asked == NULL)
+		return type;
+	if (asked->port != 0 || strcmp(asked->type, type) != 0)
+		*port = asked->port;
+	return asked->type;
 }
 
 static int endpoints_bad_type(const char *channel, const char *type, struct err *err)
@@ -38,31 +62,21 @@ static int endpoints_bad_type(const char *channel, const char *type, struct err 
 	return err_reason(err, "invalid-channel-type");
 }
 
-/* Of a protocol of questions and answers a terminal shows nothing. */
-static int endpoints_no_pty(const char *channel, struct err *err)
+int endpoints_parse_kind(const char *channel, const char *type, enum endpoint_kind *kind, struct err *err)
 {
-	err_set(err, ERR_INVALID_ARGUMENT, "%s is a socket and cannot be a PTY: use --tcp %s", channel, channel);
-	return err_reason(err, "invalid-channel-type");
+	return endpoint_kind_parse(type, kind) ? 0 : endpoints_bad_type(channel, type, err);
 }
 
-int endpoints_parse_kind(const char *channel, const char *type, bool is_socket, enum endpoint_kind *kind, struct err *err)
+int endpoints_want(const struct instance *inst, const char *channel, enum endpoint_kind *kind, uint16_t *port, struct err *err)
 {
-	if (!endpoint_kind_parse(type, kind))
-		return endpoints_bad_type(channel, type, err);
-	return is_socket && *kind == ENDPOINT_PTY ? endpoints_no_pty(channel, err) : 0;
-}
-
-int endpoints_want(const struct instance *inst, const char *channel, bool is_socket, enum endpoint_kind *kind, uint16_t *port,
-		   struct err *err)
-{
-	const Pwemu__V1__Endpoint *asked = endpoints_asked(inst, channel);
-	const char *type = asked != NULL ? asked->type : endpoints_of_target(inst, channel);
+	uint32_t wanted;
+	const char *type = endpoints_asked_type(inst, channel, &wanted);
 	const struct instance_channel *before = channels_find(inst, channel);
-	if (endpoints_parse_kind(channel, type, is_socket, kind, err) < 0)
+	if (endpoints_parse_kind(channel, type, kind, err) < 0)
 		return -1;
-	if (asked != NULL && asked->port > UINT16_MAX)
-		return err_set(err, ERR_INVALID_ARGUMENT, "channel \"%s\": port %u is not 1 to 65535", channel, asked->port);
-	*port = asked != NULL ? (uint16_t)asked->port : 0;
+	if (wanted > UINT16_MAX)
+		return err_set(err, ERR_INVALID_ARGUMENT, "channel \"%s\": port %u is not 1 to 65535", channel, wanted);
+	*port = (uint16_t)wanted;
 	if (*port == 0 && before != NULL && before->endpoint_kind == *kind)
 		*port = before->port; /* asked for again; another one will do */
 	return 0;
@@ -112,8 +126,9 @@ static int endpoints_make_tcp(const struct instance *inst, const char *channel, 
 			      struct err *err)
 {
 	const struct settings *settings = inst->env->settings;
-	const Pwemu__V1__Endpoint *asked = endpoints_asked(inst, channel);
-	bool is_must = asked != NULL && asked->port != 0;
+	uint32_t wanted;
+	(void)endpoints_asked_type(inst, channel, &wanted);
+	bool is_must = wanted != 0;
 	if (endpoint_make_tcp(port, settings->port_first, settings->port_last, fds, got, err) == 0)
 		return 0;
 	if (is_must || port == 0 || err->code != ERR_ALREADY_EXISTS)
@@ -121,8 +136,8 @@ static int endpoints_make_tcp(const struct instance *inst, const char *channel, 
 	return endpoint_make_tcp(0, settings->port_first, settings->port_last, fds, got, err);
 }
 
-int endpoints_make(const struct instance *inst, const char *channel, enum endpoint_kind kind, uint16_t port, struct endpoint_fds *fds,
-		   uint16_t *got_port, char path[ENDPOINT_PATH_MAX], struct err *err)
+int endpoints_make(const struct instance *inst, const char *channel, bool is_socket, enum endpoint_kind kind, uint16_t port,
+		   struct endpoint_fds *fds, uint16_t *got_port, char path[ENDPOINT_PATH_MAX], struct err *err)
 {
 	int rc = 0;
 	path[0] = '\0';
@@ -130,7 +145,7 @@ int endpoints_make(const struct instance *inst, const char *channel, enum endpoi
 	if (kind == ENDPOINT_TCP)
 		rc = endpoints_make_tcp(inst, channel, port, fds, got_port, err);
 	else if (kind == ENDPOINT_PTY)
-		rc = endpoint_make_pty(inst->log_dir, channel, inst->uid, fds, path, err);
+		rc = endpoint_make_pty(is_socket ? -1 : inst->log_dir, channel, inst->uid, fds, path, err);
 	return rc < 0 ? err_prefix(err, "channel \"%s\"", channel) : 0;
 }
 
@@ -177,23 +192,46 @@ static void endpoints_serve_log(struct instance_channel *channel, bool adopted)
 		endpoints_on_trouble(channel, &err);
 }
 
-static void endpoints_serve_socket(struct instance_channel *channel)
+/* Of sockets users come and go by the call Attach too, so there is a bridge with or without an endpoint. */
+static void endpoints_bridge(struct instance_channel *channel)
 {
+	struct instance *inst = channel->inst;
 	if (channel->bridge != NULL)
 		return;
-	char *run = instance_run_path(channel->inst), *path = xasprintf("%s/%s.sock", run, channel->name);
+	char *run = instance_run_path(inst), *path = xasprintf("%s/%s.sock", run, channel->name);
 	struct bridge_config config = {
-		.base = channel->inst->env->base,
-		.listener = channel->endpoint_fds.listener,
-		.owner = channel->inst->uid,
+		.base = inst->env->base,
+		.owner = inst->uid,
 		.path = path,
 		.on_party = endpoints_on_party,
 		.on_trouble = endpoints_on_trouble,
 		.ctx = channel,
 	};
-	channel->bridge = bridge_new(&config);
+	if (channel->kind == CHANNEL_GDB && inst->debug == NULL)
+		debug_serve(inst, &config, &channel->bridge);
+	else
+		channel->bridge = bridge_new(&config);
 	free(path);
 	free(run);
+}
+
+static void endpoints_serve_socket(struct instance_channel *channel)
+{
+	struct err err = ERR_INIT;
+	endpoints_bridge(channel);
+	if (endpoints_has_fds(channel) && !bridge_is_served(channel->bridge) &&
+	    bridge_serve(channel->bridge, &channel->endpoint_fds, channel->pty_path, &err) < 0)
+		endpoints_on_trouble(channel, &err);
+}
+
+static void endpoints_unbridge(struct instance_channel *channel)
+{
+	bridge_free(channel->bridge);
+	channel->bridge = NULL;
+	if (channel->kind != CHANNEL_GDB)
+		return;
+	debug_free(channel->inst->debug);
+	channel->inst->debug = NULL;
 }
 
 /* A channel of a boot that has ended has a hub without FIFOs. */
@@ -211,7 +249,7 @@ void endpoints_serve(struct instance_channel *channel, bool adopted)
 void endpoints_serve_all(struct instance *inst, bool adopted)
 {
 	for (size_t i = 0; i < inst->channel_count; i++)
-		if (endpoints_has_fds(inst->channels[i]))
+		if (inst->channels[i]->is_socket || endpoints_has_fds(inst->channels[i]))
 			endpoints_serve(inst->channels[i], adopted);
 }
 
@@ -259,7 +297,7 @@ static int endpoints_fetch_channel(struct instance_channel *channel, struct proc
 		return endpoints_fetch_one(channel, proc, ENDPOINT_LISTENER, &fds->listener, err);
 	if (endpoints_fetch_one(channel, proc, ENDPOINT_MASTER, &fds->master, err) == 0 &&
 	    endpoints_fetch_one(channel, proc, ENDPOINT_SLAVE, &fds->slave, err) == 0 &&
-	    endpoints_fetch_one(channel, proc, ENDPOINT_CURSOR, &fds->cursor, err) == 0)
+	    (channel->is_socket || endpoints_fetch_one(channel, proc, ENDPOINT_CURSOR, &fds->cursor, err) == 0))
 		return 0;
 	endpoint_fds_close(fds);
 	return -1;
@@ -284,8 +322,7 @@ void endpoints_close(struct instance_channel *channel)
 {
 	endpoint_free(channel->endpoint);
 	channel->endpoint = NULL;
-	bridge_free(channel->bridge);
-	channel->bridge = NULL;
+	endpoints_unbridge(channel);
 	channel->is_ending = false;
 	endpoint_fds_close(&channel->endpoint_fds);
 	channel->pty_path[0] = '\0';

@@ -20,7 +20,7 @@ static int expose_choose(const struct instance_channel *channel, const char *typ
 {
 	if (type[0] == '\0')
 		type = endpoint_kind_name(channel->endpoint_kind != ENDPOINT_NONE ? channel->endpoint_kind : ENDPOINT_TCP);
-	if (endpoints_parse_kind(channel->name, type, channel->is_socket, kind, err) < 0)
+	if (endpoints_parse_kind(channel->name, type, kind, err) < 0)
 		return -1;
 	if (*kind == ENDPOINT_NONE) {
 		err_set(err, ERR_INVALID_ARGUMENT, "channel \"%s\": an endpoint is tcp or pty", channel->name);
@@ -50,11 +50,13 @@ static int expose_make(struct instance_channel *channel, enum endpoint_kind kind
 	uint16_t got = 0;
 	int rc;
 	if (kind == ENDPOINT_PTY)
-		rc = endpoint_make_pty(inst->log_dir, channel->name, inst->uid, &channel->endpoint_fds, path, err);
+		rc = endpoints_make(inst, channel->name, channel->is_socket, kind, 0, &channel->endpoint_fds, &got, path, err);
 	else
 		rc = endpoint_make_tcp(port, settings->port_first, settings->port_last, &channel->endpoint_fds, &got, err);
+	if (rc < 0 && kind == ENDPOINT_TCP)
+		err_prefix(err, "channel \"%s\"", channel->name);
 	if (rc < 0)
-		return err_prefix(err, "channel \"%s\"", channel->name);
+		return -1;
 	channel->endpoint_kind = kind;
 	channel->port = got;
 	snprintf(channel->pty_path, sizeof(channel->pty_path), "%s", path);

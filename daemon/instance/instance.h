@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "channel/bridge.h"
 #include "channel/hub.h"
 #include "driver/driver.h"
 #include "instance/state.h"
@@ -93,6 +94,9 @@ void instance_stop(struct instance *inst, uint32_t grace_ms, const char *reason)
 /* FAILED_PRECONDITION at once when it does not run; else done comes later. */
 int instance_act(struct instance *inst, enum driver_action action, driver_done_fn done, void *ctx, struct err *err)
 	__attribute__((warn_unused_result));
+/* The same for an image into the running board; copies the request. Also FAILED_PRECONDITION (busy): a debugger, another load. */
+int instance_load(struct instance *inst, const Pwemu__V1__LoadRequest *request, driver_done_fn done, void *ctx, struct err *err)
+	__attribute__((warn_unused_result));
 /* The same for the properties of its devices; see driver_ops. */
 int instance_list_properties(struct instance *inst, const char *path, driver_properties_fn done, void *ctx, struct err *err)
 	__attribute__((warn_unused_result));
@@ -116,6 +120,10 @@ int instance_expose(struct instance *inst, const char *name, const char *type, u
 	__attribute__((warn_unused_result));
 const char *instance_eol(const struct instance *inst);
 bool instance_channel_takes_input(const struct instance *inst, const char *name);
+/* Whether it is a socket of the emulator's, which has no log. */
+bool instance_channel_is_socket(const struct instance *inst, const char *name);
+/* The bridge of such a channel; NULL: there is none, the emulator does not run. */
+struct bridge *instance_bridge(const struct instance *inst, const char *name);
 bool instance_channel_needs_control(const struct instance *inst, const char *name);
 /* Somebody reads one of its logs. */
 bool instance_is_read(const struct instance *inst);

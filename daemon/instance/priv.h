@@ -14,6 +14,9 @@
 #include "loop/timer.h"
 #include "pwemu/v1/record.pb-c.h"
 
+struct debug;
+struct load;
+
 struct instance_channel {
 	char name[PLAN_NAME_MAX];
 	enum channel_kind kind;
@@ -32,7 +35,7 @@ struct instance_channel {
 	char pty_path[ENDPOINT_PATH_MAX];
 	struct endpoint_fds endpoint_fds;
 	struct endpoint *endpoint; /* NULL: not served yet */
-	struct bridge *bridge;     /* the same for a socket of the emulator's */
+	struct bridge *bridge;     /* of a socket of the emulator's; NULL: there is no boot */
 	bool is_ending;            /* it serves what is left; its instance is over */
 	bool had_party;            /* somebody came to it in the latest boot */
 };
@@ -84,6 +87,13 @@ struct instance {
 	struct timer *link_again; /* its emulator did not take the connection of an adoption yet */
 	struct hang *hang;        /* as the link */
 	const struct driver_ops *driver;
+	struct load *load;        /* NULL: none is under way */
+	char *loaded_path;        /* image that was loaded into this boot; NULL: none */
+	uint64_t loaded_entry;    /* where it begins … */
+	bool loaded_has_entry;    /* … and whether that is known */
+	struct debug *debug;      /* of the channel's bridge; NULL: there is no such channel */
+	bool is_debugged;         /* a debugger is attached, or was to an earlier daemon … */
+	bool debug_was_running;   /* … and the guest ran before, or is wanted to run after */
 	int log_dir;              /* -1: not opened */
 	uint64_t disk_bytes;      /* of data directory and logs … */
 	uint32_t disk_bytes_boot; /* … after this boot; 0: not measured */
@@ -142,13 +152,14 @@ enum inst_event boot_refused(struct instance *inst, const struct err *err, char 
 #define ENDPOINT_CURSOR   ".cur"
 bool endpoints_has_fds(const struct instance_channel *channel);
 /* What the start wants for the channel: the request's word beats the target's. */
-int endpoints_want(const struct instance *inst, const char *channel, bool is_socket, enum endpoint_kind *kind, uint16_t *port,
-		   struct err *err) __attribute__((warn_unused_result));
+int endpoints_want(const struct instance *inst, const char *channel, enum endpoint_kind *kind, uint16_t *port, struct err *err)
+	__attribute__((warn_unused_result));
 /* port: wanted, 0 for any. */
-int endpoints_make(const struct instance *inst, const char *channel, enum endpoint_kind kind, uint16_t port, struct endpoint_fds *fds,
-		   uint16_t *got_port, char path[ENDPOINT_PATH_MAX], struct err *err) __attribute__((warn_unused_result));
-/* What a type means for this channel; "" is none. INVALID_ARGUMENT (invalid-channel-type). */
-int endpoints_parse_kind(const char *channel, const char *type, bool is_socket, enum endpoint_kind *kind, struct err *err)
+int endpoints_make(const struct instance *inst, const char *channel, bool is_socket, enum endpoint_kind kind, uint16_t port,
+		   struct endpoint_fds *fds, uint16_t *got_port, char path[ENDPOINT_PATH_MAX], struct err *err)
+	__attribute__((warn_unused_result));
+/* What a type means for a channel; "" is none. INVALID_ARGUMENT (invalid-channel-type). */
+int endpoints_parse_kind(const char *channel, const char *type, enum endpoint_kind *kind, struct err *err)
 	__attribute__((warn_unused_result));
 /* Every channel that the request names must be there. */
 int endpoints_check(const struct instance *inst, const struct plan *plan, struct err *err) __attribute__((warn_unused_result));
@@ -163,6 +174,24 @@ void endpoints_make_links(struct instance *inst); /* to PTYs, in the working dir
 void endpoints_close(struct instance_channel *channel);
 void endpoints_close_all(struct instance *inst); /* at once, also those that are ending */
 void endpoints_end_all(struct instance *inst);   /* who is there gets what is left */
+
+/* ---- debug.c */
+/* Makes the bridge of the gdb channel; config lacks the filter alone. */
+void debug_serve(struct instance *inst, struct bridge_config *config, struct bridge **out);
+void debug_free(struct debug *debug); /* after its bridge; takes NULL */
+/* The link of an adopted boot is ready: what the debugger of an earlier daemon has left goes. */
+void debug_clean_adopted(struct instance *inst);
+/* A user pauses or resumes while there is a debugger. True: it is done here, and `done` will be called. */
+bool debug_acts(struct instance *inst, enum driver_action action, driver_done_fn done, void *ctx);
+void debug_guest_resumed(struct instance *inst);
+
+/* ---- load.c */
+/* FAILED_PRECONDITION (busy) while a load is under way. */
+int load_check_idle(const struct instance *inst, struct err *err) __attribute__((warn_unused_result));
+/* A reset where something was loaded. False: none of its business. */
+bool load_resets(struct instance *inst, driver_done_fn done, void *ctx);
+void load_cancel(struct instance *inst); /* before the link goes */
+void load_forget(struct instance *inst); /* another boot begins */
 
 /* ---- channels.c */
 struct instance_channel *channels_default(const struct instance *inst);

@@ -6,6 +6,7 @@
 
 #include "config/target.h"
 #include "instance/registry.h"
+#include "pwemu/v1/channels.pb-c.h"
 #include "wire/rpc.h"
 
 /* Right that a method needs on the instance it is about. In a one-user daemon its user and root have all. */
@@ -38,6 +39,9 @@ void svc_instances_init(struct services *services);
 void svc_watch_init(struct services *services);
 /* Instances.Watch */
 void svc_watch_handle(struct rpc_call *call, const ProtobufCMessage *message);
+
+/* Channels.Attach to a channel without a log; ends the call itself where it fails. */
+void svc_duct_open(struct rpc_call *call, struct instance *inst, const Pwemu__V1__AttachOpen *open);
 
 /* Ends the call with the error. */
 void service_fail(struct rpc_call *call, const struct err *err);

@@ -357,6 +357,10 @@ static void handle_attach(struct rpc_call *call, const ProtobufCMessage *message
 	struct instance *inst = service_find(call, request->open->instance);
 	if (inst == NULL)
 		return;
+	if (instance_channel_is_socket(inst, request->open->channel)) {
+		svc_duct_open(call, inst, request->open);
+		return;
+	}
 	struct tap *tap = tap_new(call, inst);
 	tap->is_attach = true;
 	rpc_call_adopt(call, &attach_ops, tap);

@@ -28,6 +28,9 @@ _pwemu() {
 	'prop-get') words=' --output' ;;
 	'prop-set') words=' --output' ;;
 	'term') words=' --channel --from --read-only --steal --escape --eol' ;;
+	'pipe') words=' --from --read-only' ;;
+	'gdb') words=' --executable' ;;
+	'gdb-cmds') words=' --executable --pause' ;;
 	'logs') words=' --channel --follow --from --boot --lines --time' ;;
 	'wait') words=' --state --exit --channel --expect --fail --from --timeout' ;;
 	'ls') words=' --all --all-users --user --output' ;;
@@ -40,7 +43,7 @@ _pwemu() {
 	'daemon reload') words='' ;;
 	'daemon logs') words=' --lines' ;;
 	'help') words=' --man --bash' ;;
-	'') words=' run start restart stop reset pause resume rm prop-ls prop-get prop-set term logs wait ls status events targets daemon daemon daemon daemon daemon help' ;;
+	'') words=' run start restart stop reset pause resume rm prop-ls prop-get prop-set term pipe gdb gdb-cmds logs wait ls status events targets daemon daemon daemon daemon daemon help' ;;
 	daemon) words='info stop restart reload logs' ;;
 	esac
 	if [[ $cur == -* ]]; then words+=' --instance --working-dir --config --host --quiet --verbose --help --version'

@@ -414,7 +414,7 @@ static void read_arguments(char **argv, bool *paused)
 			*paused = true;
 		else if (strncmp(*argv, "pipe,", 5) == 0)
 			open_pipe(*argv);
-		else if (strncmp(*argv, "socket,id=qmp,fd=", 17) == 0 && (fd = (int)strtol(*argv + 17, NULL, 10)) > 2)
+		else if (strncmp(*argv, "socket,id=control,fd=", 21) == 0 && (fd = (int)strtol(*argv + 21, NULL, 10)) > 2)
 			emu.listener = fd;
 	}
 }

@@ -30,7 +30,7 @@ no_daemon() { [ ! -e "$XDG_RUNTIME_DIR/pwemu/control.sock" ]; }
 }
 
 @test "every command has help" {
-	for command in run start stop reset pause resume rm prop-ls prop-get prop-set term logs wait ls status events targets "daemon info" "daemon stop" "daemon logs" help; do
+	for command in run start stop reset pause resume rm load prop-ls prop-get prop-set term logs wait ls status events targets "daemon info" "daemon stop" "daemon logs" help; do
 		# shellcheck disable=SC2086 # two words
 		limited pwemu help $command
 		[ "$status" = 0 ]

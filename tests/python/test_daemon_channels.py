@@ -79,7 +79,7 @@ class Reading(Case):
     def test_refusals(self):
         self.start("hello.elf")
         self.assert_fails(Code.NOT_FOUND, "invalid-channel", self.read, "serial9", text="serial0, serial1, serial2, emulator")
-        self.assert_fails(Code.FAILED_PRECONDITION, "invalid-channel-type", self.read, "gdb", text="gdb.sock")
+        self.assert_fails(Code.FAILED_PRECONDITION, "invalid-channel-type", self.read, "gdb", text="pwemu pipe gdb")
         self.assert_fails(Code.NOT_FOUND, "no-instance", self.read, name="nobody")
 
     def test_semihosting_console(self):

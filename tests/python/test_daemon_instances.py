@@ -26,7 +26,7 @@ class Life(Case):
         self.assertEqual(instance.state, instances_pb2.STATE_RUNNING)
         self.assertEqual(instance.boot, 1)
         self.assertEqual(instance.console, "serial0")
-        self.assertEqual([row.name for row in instance.channels], ["serial0", "serial1", "serial2", "emulator", "gdb"])
+        self.assertEqual([row.name for row in instance.channels], ["serial0", "serial1", "serial2", "emulator", "gdb", "monitor", "qmp"])
         self.assertEqual(instance.images, [firmware("hello.elf")])
         self.assertGreater(instance.started_ns, 0)
         self.assertIn(b"qemu-system-arm", read_proc(instance.pid, "cmdline"))

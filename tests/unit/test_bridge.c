@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A TCP port in front of a UNIX socket of the emulator's. */
+/* A UNIX socket of the emulator's and its parties: calls, a TCP port, a PTY. */
 #include "test_endpoint.h"
 
 #include <netinet/in.h>
@@ -30,14 +30,17 @@ static void stage_bridge(struct stage *s, uid_t owner)
 {
 	const struct bridge_config config = {
 		.base = s->bench.f->base,
-		.listener = s->listener,
 		.owner = owner,
 		.path = s->path,
 		.on_party = bench_on_party,
 		.on_trouble = bench_on_trouble,
 		.ctx = &s->bench,
 	};
+	struct endpoint_fds fds = ENDPOINT_FDS_NONE;
+	struct err err = ERR_INIT;
+	fds.listener = s->listener;
 	s->bridge = bridge_new(&config);
+	assert_int_equal(bridge_serve(s->bridge, &fds, "", &err), 0);
 }
 
 static int setup(void **state)
@@ -102,7 +105,7 @@ static void test_both_ways(void **state)
 	say(emulator.fd, "+$T05#b9");
 	ASSERT_COMES(b, &client, "+$T05#b9");
 	assert_int_equal(b->attached, 1);
-	assert_true(bridge_is_connected(s->bridge));
+	assert_non_null(bridge_holder(s->bridge));
 	assert_quiet(b->f);
 	assert_int_equal(fixture_timers(b->f), 0);
 	say(client.fd, "$D#44");
@@ -110,7 +113,7 @@ static void test_both_ways(void **state)
 	ASSERT_COMES(b, &emulator, "$?#3f$D#44");
 	LOOP_UNTIL(b->f, (inbox_poll(&emulator), emulator.is_ended));
 	assert_int_equal(b->left, 1);
-	assert_false(bridge_is_connected(s->bridge));
+	assert_null(bridge_holder(s->bridge));
 	close(emulator.fd);
 }
 
@@ -158,24 +161,233 @@ static void test_bounded(void **state)
 	close(emulator);
 }
 
-static void test_second_waits(void **state)
+/* ---- a party that is a call */
+
+struct caller {
+	struct bridge_party *party;
+	char text[64];
+	size_t len;
+	unsigned rooms, ends;
+	struct err err;
+};
+
+static void caller_on_output(void *ctx)
+{
+	struct caller *c = ctx;
+	c->len += bridge_read(c->party, c->text + c->len, sizeof(c->text) - 1 - c->len);
+}
+
+static void caller_on_room(void *ctx)
+{
+	((struct caller *)ctx)->rooms++;
+}
+
+static void caller_on_end(void *ctx, const struct err *err)
+{
+	struct caller *c = ctx;
+	c->ends++;
+	c->party = NULL;
+	if (err != NULL)
+		c->err = *err;
+}
+
+static const struct bridge_party_ops caller_ops = { caller_on_output, caller_on_room, caller_on_end };
+
+static void test_call(void **state)
+{
+	struct stage *s = *state;
+	struct bench *b = &s->bench;
+	struct caller caller = { 0 };
+	struct inbox emulator;
+	struct err err = ERR_INIT;
+	assert_int_equal(bridge_join(s->bridge, "alice", &caller_ops, &caller, &caller.party, &err), 0);
+	assert_string_equal(bridge_holder(s->bridge), "alice");
+	assert_int_equal(bridge_write(caller.party, "$g#67", 5), 5);
+	inbox_init(&emulator, emulator_accept(s), 0);
+	ASSERT_COMES(b, &emulator, "$g#67");
+	say(emulator.fd, "+$00#60");
+	LOOP_UNTIL(b->f, caller.len == 7);
+	assert_string_equal(caller.text, "+$00#60");
+	say(emulator.fd, "$W00#b7"); /* its last words come before the end */
+	close(emulator.fd);
+	LOOP_UNTIL(b->f, caller.ends == 1);
+	assert_string_equal(caller.text, "+$00#60$W00#b7");
+	assert_int_equal(caller.err.code, ERR_OK);
+	assert_null(bridge_holder(s->bridge));
+	assert_int_equal(b->left, 1);
+}
+
+/* Nobody waits silently for one who is there. */
+static void test_second_is_refused(void **state)
 {
 	struct stage *s = *state;
 	struct bench *b = &s->bench;
 	struct inbox second;
+	struct caller caller = { 0 };
+	struct err err = ERR_INIT;
 	int first = client_open(b->port), emulator = emulator_accept(s);
 	inbox_init(&second, client_open(b->port), 0);
 	say(second.fd, "me too");
-	assert_quiet(b->f);
+	LOOP_UNTIL(b->f, (inbox_poll(&second), second.is_ended));
 	assert_int_equal(b->attached, 1);
-	close(first);
-	LOOP_UNTIL(b->f, b->attached == 2);
-	struct inbox at_emulator;
-	close(emulator);
-	inbox_init(&at_emulator, emulator_accept(s), 0);
-	ASSERT_COMES(b, &at_emulator, "me too");
-	close(at_emulator.fd);
+	assert_non_null(strstr(b->trouble.msg, "has it"));
+	assert_int_equal(bridge_join(s->bridge, "bob", &caller_ops, &caller, &caller.party, &err), -1);
+	assert_int_equal(err.code, ERR_FAILED_PRECONDITION);
+	assert_string_equal(err.reason, "busy");
+	assert_non_null(strstr(err.msg, "tcp client of uid"));
 	close(second.fd);
+	close(first);
+	LOOP_UNTIL(b->f, b->left == 1);
+	assert_int_equal(bridge_join(s->bridge, "bob", &caller_ops, &caller, &caller.party, &err), 0);
+	bridge_leave(caller.party);
+	assert_int_equal(caller.ends, 0);
+	close(emulator);
+}
+
+/* Who is there when the bridge goes is told. */
+static void test_end_of_bridge(void **state)
+{
+	struct stage *s = *state;
+	struct caller caller = { 0 };
+	struct err err = ERR_INIT;
+	assert_int_equal(bridge_join(s->bridge, "alice", &caller_ops, &caller, &caller.party, &err), 0);
+	say(emulator_accept(s), "bye");
+	bridge_free(s->bridge);
+	s->bridge = NULL;
+	assert_int_equal(caller.ends, 1);
+	assert_string_equal(caller.text, "bye");
+}
+
+/* ---- a filter that takes its time */
+
+struct slow {
+	struct bridge *bridge;
+	unsigned comings, lefts, losses;
+};
+
+static void slow_on_coming(void *ctx)
+{
+	((struct slow *)ctx)->comings++;
+}
+
+static void slow_on_connected(void *ctx)
+{
+	(void)ctx;
+}
+
+static void slow_on_input(void *ctx, const void *bytes, size_t len)
+{
+	struct slow *slow = ctx;
+	bridge_send_emulator(slow->bridge, "<", 1);
+	bridge_send_emulator(slow->bridge, bytes, len);
+}
+
+static void slow_on_output(void *ctx, const void *bytes, size_t len)
+{
+	struct slow *slow = ctx;
+	bridge_send_party(slow->bridge, ">", 1);
+	bridge_send_party(slow->bridge, bytes, len);
+}
+
+static void slow_on_left(void *ctx)
+{
+	((struct slow *)ctx)->lefts++;
+}
+
+static void slow_on_lost(void *ctx)
+{
+	((struct slow *)ctx)->losses++;
+}
+
+static char *slow_refusal(const char *why)
+{
+	(void)why;
+	return xstrdup("no!");
+}
+
+static const struct bridge_filter slow_filter = { slow_on_coming, slow_on_connected, slow_on_input, slow_on_output,
+						  slow_on_left,   slow_on_lost,      slow_refusal };
+
+static void test_filter(void **state)
+{
+	struct stage *s = *state;
+	struct bench *b = &s->bench;
+	struct slow slow = { 0 };
+	struct inbox client, second, emulator;
+	struct bridge_config config = {
+		.base = b->f->base, .owner = getuid(), .path = s->path, .filter = &slow_filter, .filter_ctx = &slow
+	};
+	struct endpoint_fds fds = ENDPOINT_FDS_NONE;
+	struct err err = ERR_INIT;
+	bridge_free(s->bridge);
+	fds.listener = s->listener;
+	s->bridge = slow.bridge = bridge_new(&config);
+	assert_int_equal(bridge_serve(s->bridge, &fds, "", &err), 0);
+	inbox_init(&client, client_open(b->port), 0);
+	say(client.fd, "hello");
+	inbox_init(&emulator, emulator_accept(s), 0);
+	ASSERT_COMES(b, &emulator, "<hello");
+	say(emulator.fd, "you");
+	ASSERT_COMES(b, &client, ">you");
+	inbox_init(&second, client_open(b->port), 0);
+	LOOP_UNTIL(b->f, (inbox_poll(&second), second.is_ended));
+	assert_string_equal(second.text, "no!");
+	close(second.fd);
+	/* The next one waits until the filter is done with the one before, on the emulator's old connection. */
+	close(client.fd);
+	LOOP_UNTIL(b->f, slow.lefts == 1);
+	inbox_init(&client, client_open(b->port), 0);
+	say(client.fd, "again");
+	LOOP_UNTIL(b->f, bridge_holder(s->bridge) != NULL);
+	assert_quiet(b->f);
+	assert_int_equal(slow.comings, 1);
+	assert_false(inbox_poll(&emulator) > 6);
+	bridge_send_emulator(s->bridge, "!", 1);
+	bridge_hang_up(s->bridge);
+	bridge_next(s->bridge);
+	ASSERT_COMES(b, &emulator, "<hello!");
+	LOOP_UNTIL(b->f, (inbox_poll(&emulator), emulator.is_ended));
+	close(emulator.fd);
+	inbox_init(&emulator, emulator_accept(s), 0);
+	ASSERT_COMES(b, &emulator, "<again");
+	assert_int_equal(slow.comings, 2);
+	close(emulator.fd);
+	LOOP_UNTIL(b->f, slow.losses == 1);
+	close(client.fd);
+}
+
+/* ---- a PTY */
+
+static void test_pty(void **state)
+{
+	struct stage *s = *state;
+	struct bench *b = &s->bench;
+	struct err err = ERR_INIT;
+	struct endpoint_fds fds = ENDPOINT_FDS_NONE;
+	char path[ENDPOINT_PATH_MAX];
+	struct inbox user, emulator;
+	struct bridge_config config = { .base = b->f->base, .owner = getuid(), .path = s->path, .on_party = bench_on_party, .ctx = b };
+	bridge_free(s->bridge);
+	s->bridge = bridge_new(&config);
+	assert_int_equal(endpoint_make_pty(-1, "monitor", getuid(), &fds, path, &err), 0);
+	assert_int_equal(bridge_serve(s->bridge, &fds, path, &err), 0);
+	for (unsigned round = 1; round <= 2; round++) {
+		inbox_init(&user, open(path, O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC), 0);
+		assert_true(user.fd >= 0);
+		inbox_init(&emulator, emulator_accept(s), 0);
+		LOOP_UNTIL(b->f, b->attached == round);
+		say(emulator.fd, "(qemu) \x03\r\n");
+		ASSERT_COMES(b, &user, "(qemu) \x03\r\n");
+		assert_int_equal(write(user.fd, "info\r\x03\x04", 7), 7);
+		ASSERT_COMES(b, &emulator, "info\r\x03\x04");
+		close(user.fd);
+		LOOP_UNTIL(b->f, b->left == round);
+		LOOP_UNTIL(b->f, (inbox_poll(&emulator), emulator.is_ended));
+		close(emulator.fd);
+	}
+	bridge_free(s->bridge);
+	s->bridge = NULL;
+	endpoint_fds_close(&fds);
 }
 
 static void test_no_emulator(void **state)
@@ -228,8 +440,9 @@ static void test_stranger_is_refused(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_both_ways),    TEST(test_emulator_closes), TEST(test_bounded),
-		TEST(test_second_waits), TEST(test_no_emulator),     TEST(test_stranger_is_refused),
+		TEST(test_both_ways),         TEST(test_emulator_closes),     TEST(test_bounded), TEST(test_call),
+		TEST(test_second_is_refused), TEST(test_end_of_bridge),       TEST(test_filter),  TEST(test_pty),
+		TEST(test_no_emulator),       TEST(test_stranger_is_refused),
 	};
 	return cmocka_run_group_tests_name("bridge", tests, NULL, NULL);
 }

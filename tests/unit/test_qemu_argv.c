@@ -89,9 +89,11 @@ static const char *words(const struct box *b, size_t from, size_t to)
 #define ALL  0, SIZE_MAX
 #define HEAD "/bin/qemu-x -nographic -nodefaults -display none -machine m"
 #define CONTROL                                                                                                                            \
-	" -chardev socket,id=qmp,fd=3,server=on,wait=off -mon chardev=qmp,mode=control"                                                    \
-	" -chardev socket,id=gdb,fd=4,server=on,wait=off -gdb chardev:gdb"
-#define HEAD_WORDS   15 /* words of HEAD CONTROL */
+	" -chardev socket,id=control,fd=3,server=on,wait=off -mon chardev=control,mode=control"                                            \
+	" -chardev socket,id=gdb,fd=4,server=on,wait=off -gdb chardev:gdb"                                                                 \
+	" -chardev socket,id=monitor,fd=5,server=on,wait=off -mon chardev=monitor,mode=readline"                                           \
+	" -chardev socket,id=qmp,fd=6,server=on,wait=off -mon chardev=qmp,mode=control"
+#define HEAD_WORDS   23 /* words of HEAD CONTROL */
 #define SERIAL(name) " -chardev pipe,id=" name ",path=/run/d/" name
 
 static const char *tail(const struct box *b)
@@ -128,13 +130,21 @@ static void test_bare(void **state)
 	assert_null(b->plan.argv.items[b->plan.argv.count]);
 	assert_int_equal(b->plan.channel_count, 1);
 	assert_channel(b, "emulator", CHANNEL_EMULATOR, -1, 2, 1);
-	assert_int_equal(b->plan.socket_count, 2);
-	assert_string_equal(b->plan.sockets[0].name, "qmp");
-	assert_int_equal(b->plan.sockets[0].kind, CHANNEL_QMP);
-	assert_int_equal(b->plan.sockets[0].child_fd, 3);
-	assert_string_equal(b->plan.sockets[1].name, "gdb");
-	assert_int_equal(b->plan.sockets[1].kind, CHANNEL_GDB);
-	assert_int_equal(b->plan.sockets[1].child_fd, 4);
+	static const struct {
+		const char *name;
+		enum channel_kind kind;
+		bool is_channel;
+	} sockets[] = { { "control", CHANNEL_CONTROL, false },
+			{ "gdb", CHANNEL_GDB, true },
+			{ "monitor", CHANNEL_MONITOR, true },
+			{ "qmp", CHANNEL_QMP, true } };
+	assert_int_equal(b->plan.socket_count, 4);
+	for (size_t i = 0; i < 4; i++) {
+		assert_string_equal(b->plan.sockets[i].name, sockets[i].name);
+		assert_int_equal(b->plan.sockets[i].kind, sockets[i].kind);
+		assert_int_equal(b->plan.sockets[i].child_fd, 3 + i);
+		assert_int_equal(plan_socket_is_channel(&b->plan.sockets[i]), sockets[i].is_channel);
+	}
 }
 
 /* Channels in the order of the configuration, serials in that of their numbers. */
