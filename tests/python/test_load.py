@@ -52,7 +52,7 @@ class Load(Endpoints):
         wait_for(lambda: self.read_all("", name).count(text) >= wanted, f"{wanted} times {text!r}: {self.read_all('', name)!r}")
 
     def assert_echoes(self, name="default"):
-        client = Attachment(self, name=name, write=True)
+        client = Attachment(self, name=name, write=True, now=True)
         client.send(b"ping\r")
         client.wait_output(b"got: ping\r\nready> ")
         client.close()
@@ -63,7 +63,7 @@ class Boards(Load):
         """Over an image of the start, into an empty board, and again at a reset."""
         for name, image in (("with", "hello.elf"), ("without", None)):
             name = f"{name}-{board}"
-            self.start(firmware(image, board) if image else None, name=name, board="qemu-" + board)
+            self.start(firmware(image, board) if image else None, name=name, board="qemu-" + board, pause=image is None)
             instance = self.load(firmware("echo.elf", board), name)
             self.assertEqual(instance.state, RUNNING)
             self.count(b"ready> ", 1, name)
