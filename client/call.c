@@ -40,6 +40,7 @@ static const struct {
 	[CALL_PROPERTIES_SET] = ROW("Properties", "Set", set_property_reply, 30000),
 	[CALL_TARGETS_LIST] = ROW("Targets", "List", list_targets_reply, 10000),
 	[CALL_TARGETS_GET] = ROW("Targets", "Get", target, 10000),
+	[CALL_TARGETS_CHECK] = ROW("Targets", "Check", check_target_reply, 10000),
 	[CALL_DAEMON_INFO] = ROW("Daemon", "Info", info_reply, 10000),
 	[CALL_DAEMON_RELOAD] = ROW("Daemon", "Reload", reload_reply, 10000),
 	[CALL_DAEMON_SHUTDOWN] = ROW("Daemon", "Shutdown", shutdown_reply, 30000),

@@ -53,6 +53,8 @@ int cli_finish_output(int code)
 
 int cli_open(struct cli *cli, enum conn_mode mode, struct err *err)
 {
+	if (cli->conn.client != NULL)
+		return 0;
 	return conn_init(&cli->conn, opt_text(&cli->opts, "host"), err) < 0 ? -1 : conn_open(&cli->conn, mode, err);
 }
 
@@ -86,16 +88,11 @@ static int too_many_words(const struct cli *cli)
 	return cli_usage(cli, "does not take '%s'", word);
 }
 
-/* `--` before plain words means only that none of them is an option. */
+/* `--` means only that none of the words is an option. */
 static void take_rest_as_words(struct opts *opts)
 {
-	struct err err;
-	static const struct opt_spec *const none[] = { NULL };
-	for (size_t i = 0; i < opts->rest_count; i++) {
-		char *word = (char *)(uintptr_t)opts->rest[i];
-		if (word[0] != '-')
-			(void)!opt_parse(opts, none, 1, &word, false, &err);
-	}
+	for (size_t i = 0; i < opts->rest_count; i++)
+		opt_add_word(opts, opts->rest[i]);
 }
 
 static int check_words(struct cli *cli)

@@ -31,7 +31,7 @@ struct cli {
 /* The whole program. Returns its exit code. */
 int cli_main(int argc, char **argv);
 
-/* Connects. */
+/* Connects, where it is not connected yet. */
 int cli_open(struct cli *cli, enum conn_mode mode, struct err *err) __attribute__((warn_unused_result));
 /* The same; on failure the reason has been said. */
 int cli_connect(struct cli *cli, enum conn_mode mode) __attribute__((warn_unused_result));

@@ -19,17 +19,24 @@ static int run(struct cli *cli, const struct machine_files *files)
 		say_err(&err);
 		return EXIT_TROUBLE;
 	}
+	bool is_ready = machine_init(&machine, cli, cli->opts.args[0], files, true, &err) == 0 &&
+			expect_from_target(&cli->opts, machine.defaults, &expect, &err) == 0;
 	struct session_config config = {
 		.request = &machine.request,
 		.channel = opt_text(&cli->opts, "channel"),
 		.interactive = term_is_interactive(),
-		.timeout_ms = opt_duration_ms(&cli->opts, "timeout", 0),
+		.timeout_ms = opt_duration_ms(&cli->opts, "timeout", machine.defaults != NULL ? machine.defaults->timeout_ms : 0),
 		.expect = expect,
 		.result_file = opt_text(&cli->opts, "result"),
 		.remove = opt_has(&cli->opts, "rm"),
 	};
-	bool is_ready = machine_init(&machine, cli, cli->opts.args[0], files, true, &err) == 0 && cli_open(cli, CONN_START, &err) == 0;
-	int code = is_ready ? session_run(cli, &config) : session_refused(cli, &config, &err);
+	int code;
+	if (is_ready && machine.request.n_images == 0)
+		code = cli_usage(cli, "wants a FILE to run on %s", cli->opts.args[0]);
+	else if (is_ready && cli_open(cli, CONN_START, &err) == 0)
+		code = session_run(cli, &config);
+	else
+		code = session_refused(cli, &config, &err);
 	machine_fini(&machine);
 	expect_free(expect);
 	return code;
@@ -50,7 +57,5 @@ int cmd_run(struct cli *cli)
 		files.firmware_args++;
 		files.firmware_arg_count--;
 	}
-	if (files.count == 0)
-		return cli_usage(cli, "wants a FILE to run on %s", o->args[0]);
 	return run(cli, &files);
 }

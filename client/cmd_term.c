@@ -201,6 +201,7 @@ static int attach(struct cli *cli, const Pwemu__V1__Instance *inst, const char *
 	config.from = (Pwemu__V1__Position)PWEMU__V1__POSITION__INIT;
 	config.from.at_case = PWEMU__V1__POSITION__AT_TAIL;
 	config.from.tail = TERM_TAIL;
+	value_position_of(inst->from, &config.from);
 	opt_position(&cli->opts, "from", &config.from);
 	int began = begin(&term, &config, &err);
 	while (began == 0) {

@@ -17,6 +17,7 @@
 #include "client/say.h"
 #include "client/show.h"
 #include "client/tojson.h"
+#include "client/values.h"
 #include "client/watch.h"
 #include "config/nearest.h"
 
@@ -125,6 +126,7 @@ static void add_view(struct wait *w, const char *channel)
 	config.from = (Pwemu__V1__Position)PWEMU__V1__POSITION__INIT;
 	config.from.at_case = PWEMU__V1__POSITION__AT_START;
 	config.from.start = 1;
+	value_position_of(w->inst->from, &config.from);
 	opt_position(&w->cli->opts, "from", &config.from);
 	struct view *view = &w->views[w->view_count++];
 	*view = (struct view){ .wait = w, .channel = expect_add_channel(w->expect) };

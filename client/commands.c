@@ -12,7 +12,7 @@ const struct opt_spec global_options[] = {
 	OPT_MANY("instance", 'i', OPT_TEXT, "NAME", "the instance: a name, or the id that ls shows"),
 	OPT_ROW("working-dir", 'C', OPT_TEXT, "DIR", "the instance whose working directory this is ($PW_EMU_WDIR)"),
 	OPT_ALIAS("wdir", 'w', OPT_TEXT, "working-dir"),
-	OPT_ROW("config", 'c', OPT_TEXT, "FILE", "take targets from this pw_emu configuration (pigweed.json) first"),
+	OPT_ROW("config", 'c', OPT_TEXT, "FILE", "the project's configuration: a pigweed.json or pwemu.json; default: see pwemu help config check"),
 	OPT_ROW("host", 'H', OPT_TEXT, "ADDRESS", "the daemon: unix:/path/of/control.sock ($PWEMU_HOST)"),
 	OPT_ROW("quiet", 'q', OPT_FLAG, NULL, "say nothing but errors"),
 	OPT_ROW("verbose", 'v', OPT_FLAG, NULL, "say what is done"),
@@ -101,6 +101,15 @@ static const struct opt_spec logs_options[] = {
 	OPT_END,
 };
 
+static const struct opt_spec send_options[] = {
+	OPT_ROW("channel", 'n', OPT_TEXT, "NAME", "the channel, if it is not a word; default: the first console"),
+	OPT_ROW("line", 'l', OPT_FLAG, NULL, "press Enter after it: what that sends is the target's eol"),
+	OPT_MANY("expect", '\0', OPT_TEXT, "PATTERN", "until every such pattern was seen in a line of what comes after (PCRE2)"),
+	OPT_MANY("fail", '\0', OPT_TEXT, "PATTERN", "end with 1 once it is seen in a line of what comes after"),
+	OPT_ROW("timeout", '\0', OPT_DURATION, "TIME", "end with 124 after this time; default: 10s in which no input is taken"),
+	OPT_END,
+};
+
 static const struct opt_spec ls_options[] = {
 	OPT_ROW("all", 'a', OPT_FLAG, NULL, "also ended instances"),
 	OPT_ROW("all-users", 0, OPT_FLAG, NULL, "those of all users that you may see, with their owners"),
@@ -117,6 +126,13 @@ static const struct opt_spec wait_options[] = {
 	OPT_MANY("fail", '\0', OPT_TEXT, "PATTERN", "end with 1 once it is seen in a line"),
 	OPT_ROW("from", '\0', OPT_POSITION, "POSITION", "0, boot, now, -4K (before the end) or an offset; default: the latest start"),
 	OPT_ROW("timeout", '\0', OPT_DURATION, "TIME", "end with 124 after this time: 500ms, 2s, 5m"),
+	OPT_END,
+};
+
+static const struct opt_spec explain_options[] = {
+	OPT_ROW("argv", '\0', OPT_FLAG, NULL, "print the command line of the emulator instead, as one line for a shell"),
+	OPT_ROW("runner", 'r', OPT_TEXT, "EMULATOR", "emulator to look at where the target has several"),
+	OPTION_OUTPUT,
 	OPT_END,
 };
 
@@ -223,13 +239,34 @@ static const char wait_details[] =
 	"\n"
 	"Exit code: 0 it has happened; 1 a --fail was seen, or it cannot happen any more since the instance has ended; 124 timeout.";
 
+static const char check_details[] = "The configuration of a project is -c FILE, else the pwemu.json or pigweed.json in $PW_PROJECT_ROOT, "
+				    "else in the current directory or\n"
+				    "the nearest one above it that has one; pwemu.json wins where both are in one directory. Every target "
+				    "is resolved for every emulator\n"
+				    "it has. Exit code 1: there are errors, which are on stderr, each with file, line and path.";
+
+static const char explain_details[] =
+	"One line for each value: its name, what it is, and the file and line that set it, `preset NAME` or `default`. In JSON the target\n"
+	"is there as message Target of proto/pwemu/v1/targets.proto.";
+static const char send_details[] =
+	"TEXT is sent as it is, `-` stands for stdin (any size, any bytes). It is typed beside your own term, without taking its role, "
+	"and\n"
+	"in one piece: what others type comes before or after it. No more than 4 KiB are sent ahead of what the emulator takes; what it "
+	"has\n"
+	"not taken when the daemon dies is reported, and never sent twice.\n"
+	"stdout has one line: the offset of the channel's log before the text, where `wait --from OFFSET` begins. Patterns are looked for\n"
+	"in what comes from there on, an echo of the text included.\n"
+	"\n"
+	"Exit code: 0 all of it was handed to the emulator (a short text also while the guest is paused: it waits there) and every\n"
+	"--expect was seen; 1 a --fail was seen, or it was not taken; 124 timeout.";
+
 static const char events_details[] =
 	"What happened to instances and to the daemon: time, number, instance, kind, text. The numbers go on over restarts of the daemon;\n"
 	"--from with the number after the last one seen misses nothing. With -i only those of one instance; then -f ends with 0 when\n"
 	"it has ended for good. In JSON the names of the fields are those of message Event in proto/pwemu/v1/instances.proto.";
 
 const struct command commands[] = {
-	{ "run", "boot firmware, show its console, end with its exit code", "TARGET FILE[@ADDR]... [-- ARG...]", 1, ARGS_ANY, false, true,
+	{ "run", "boot firmware, show its console, end with its exit code", "TARGET [FILE[@ADDR]...] [-- ARG...]", 1, ARGS_ANY, false, true,
 	  run_options, cmd_run, run_details },
 	{ "start", "start an instance and leave it running", "TARGET [-- ARG...]", 1, 1, false, true, start_options, cmd_start,
 	  start_details },
@@ -252,11 +289,15 @@ const struct command commands[] = {
 	{ "gdb-cmds", "run gdb commands", "COMMAND...", 1, ARGS_ANY, false, false, gdb_cmds_options, cmd_gdb_cmds, gdb_cmds_details },
 	{ "logs", "what a channel has printed", "[CHANNEL]", 0, 1, false, false, logs_options, cmd_logs,
 	  "From the first byte of the first boot, unless told otherwise. The channel `emulator` has the emulator's own messages." },
+	{ "send", "type a text into a channel", "[CHANNEL] TEXT|-", 1, 2, false, false, send_options, cmd_send, send_details },
 	{ "wait", "wait for a state, an end or an output", "", 0, 0, false, false, wait_options, cmd_wait, wait_details },
 	{ "ls", "list instances", "", 0, 0, false, false, ls_options, cmd_ls, NULL },
 	{ "status", "show one instance", "", 0, 0, true, false, output_options, cmd_status, "Exit code 3: not running." },
 	{ "events", "what happened, in order", "", 0, 0, false, false, events_options, cmd_events, events_details },
 	{ "targets", "list what can be emulated, or show one target", "[NAME]", 0, 1, false, false, output_options, cmd_targets, NULL },
+	{ "config check", "check every target of a configuration", "[FILE]", 0, 1, false, false, NULL, cmd_config_check, check_details },
+	{ "config explain", "show what a target comes to, and who said so", "TARGET", 1, 1, false, false, explain_options,
+	  cmd_config_explain, explain_details },
 	{ "daemon info", "show the daemon", "", 0, 0, false, false, output_options, cmd_daemon_info, NULL },
 	{ "daemon stop", "end the daemon; instances run on", "", 0, 0, false, false, daemon_stop_options, cmd_daemon_stop, NULL },
 	{ "daemon restart", "end the daemon and start it again; instances run on", "", 0, 0, false, false, NULL, cmd_daemon_restart, NULL },

@@ -77,6 +77,26 @@ int expect_from(const struct opts *opts, struct expect **out, struct err *err)
 	return 0;
 }
 
+static int add_each(struct expect **out, char *const *texts, size_t count, bool is_fail, struct err *err)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (*out == NULL)
+			*out = expect_new();
+		if (expect_add(*out, texts[i], is_fail, err) < 0)
+			return err_prefix(err, "target: %s", is_fail ? "fail" : "expect");
+	}
+	return 0;
+}
+
+int expect_from_target(const struct opts *opts, const Pwemu__V1__TargetDefaults *defaults, struct expect **out, struct err *err)
+{
+	if (defaults == NULL)
+		return 0;
+	if (!opt_has(opts, "expect") && add_each(out, defaults->expect, defaults->n_expect, false, err) < 0)
+		return -1;
+	return opt_has(opts, "fail") ? 0 : add_each(out, defaults->fail, defaults->n_fail, true, err);
+}
+
 size_t expect_add_channel(struct expect *expect)
 {
 	expect->lines = xrealloc(expect->lines, expect->line_count + 1, sizeof(*expect->lines));

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "pwemu/v1/targets.pb-c.h"
 #include "wire/err.h"
 
 struct expect;
@@ -20,6 +21,9 @@ void expect_free(struct expect *expect); /* takes NULL */
 int expect_add(struct expect *expect, const char *pattern, bool is_fail, struct err *err) __attribute__((warn_unused_result));
 /* From --expect and --fail of a command line; NULL when there is neither. On failure too *out is the caller's. */
 int expect_from(const struct opts *opts, struct expect **out, struct err *err) __attribute__((warn_unused_result));
+/* Adds what the target expects and fails on, each where the command line does not say its own. */
+int expect_from_target(const struct opts *opts, const Pwemu__V1__TargetDefaults *defaults, struct expect **out, struct err *err)
+	__attribute__((warn_unused_result));
 size_t expect_add_channel(struct expect *expect);
 
 /* Looks at what a channel has printed; returns how much of it is to be shown. */

@@ -54,6 +54,8 @@ static void on_attach_reply(struct feed *feed, const Pwemu__V1__AttachReply *rep
 		feed->writer = reply->writer->writer;
 		if (feed->ops->on_writer != NULL)
 			feed->ops->on_writer(feed->ctx, feed, feed->writer, reply->writer->reason);
+	} else if (reply->kind_case == PWEMU__V1__ATTACH_REPLY__KIND_INPUT_TAKEN && feed->ops->on_taken != NULL) {
+		feed->ops->on_taken(feed->ctx, feed, reply->input_taken);
 	}
 }
 
@@ -105,6 +107,7 @@ static struct rpc_stream *open_attach(struct feed *feed, Pwemu__V1__InstanceRef 
 	open.from = &feed->config.from;
 	open.write = feed->config.write;
 	open.steal = feed->config.steal;
+	open.beside = feed->config.beside;
 	request.kind_case = PWEMU__V1__ATTACH_REQUEST__KIND_OPEN;
 	request.open = &open;
 	return rpc_client_call(feed->conn->client, call_method(CALL_CHANNELS_ATTACH), &request.base, 0, &stream_ops, link);
@@ -206,15 +209,22 @@ bool feed_can_send(const struct feed *feed)
 	return feed->link != NULL && rpc_stream_can_send(feed->link->stream);
 }
 
-void feed_send(struct feed *feed, const void *bytes, size_t len)
+void feed_send_part(struct feed *feed, const void *bytes, size_t len, bool more)
 {
-	if (feed->link == NULL || len == 0)
+	if (feed->link == NULL)
 		return;
 	Pwemu__V1__AttachRequest request = PWEMU__V1__ATTACH_REQUEST__INIT;
 	request.kind_case = PWEMU__V1__ATTACH_REQUEST__KIND_INPUT;
 	request.input.data = (uint8_t *)(uintptr_t)bytes;
 	request.input.len = len;
+	request.more = more;
 	rpc_stream_send(feed->link->stream, &request.base);
+}
+
+void feed_send(struct feed *feed, const void *bytes, size_t len)
+{
+	if (len > 0)
+		feed_send_part(feed, bytes, len, false);
 }
 
 struct feed_config feed_continuation(const struct feed *feed)

@@ -20,6 +20,8 @@ struct feed_ops {
 	void (*on_writer)(void *ctx, struct feed *feed, bool writer, const char *reason);
 	/* Input can be sent again. May be NULL. */
 	void (*on_writable)(void *ctx, struct feed *feed);
+	/* With `attach`: so many bytes were handed to the emulator, since this feed was opened. May be NULL. */
+	void (*on_taken)(void *ctx, struct feed *feed, uint64_t bytes);
 	/* It is over: ERR_OK when the channel has ended. Last callback; not called after feed_free. */
 	void (*on_end)(void *ctx, struct feed *feed, const struct err *status);
 };
@@ -29,7 +31,7 @@ struct feed_config {
 	const char *channel; /* NULL: the default one */
 	Pwemu__V1__Position from;
 	bool attach;                  /* Channels.Attach, else Channels.Read */
-	bool write, steal;            /* with attach */
+	bool write, steal, beside;    /* with attach */
 	bool follow, times, one_boot; /* without */
 };
 
@@ -43,6 +45,8 @@ void feed_pause(struct feed *feed);
 void feed_resume(struct feed *feed);
 bool feed_can_send(const struct feed *feed);
 void feed_send(struct feed *feed, const void *bytes, size_t len);
+/* A part of a text that is written `beside`; without `more` the last, which may be empty. */
+void feed_send_part(struct feed *feed, const void *bytes, size_t len, bool more);
 
 /* What a new feed needs to go on where this one has ended. The strings are this one's. */
 struct feed_config feed_continuation(const struct feed *feed);

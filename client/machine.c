@@ -7,12 +7,11 @@
 #include <unistd.h>
 
 #include "client/cli.h"
+#include "client/conf.h"
 #include "client/endpoints.h"
 #include "client/image.h"
 #include "client/ref.h"
-#include "client/say.h"
 #include "config/policy.h"
-#include "config/project.h"
 #include "wire/mem.h"
 
 static bool is_changed(const char *variable, const char *const *changes, size_t count)
@@ -36,10 +35,11 @@ void machine_environment(struct words *out, char *const *environment, const char
 
 static void fill_environment(struct machine *machine, const struct cli *cli)
 {
-	size_t count = opt_count(&cli->opts, "set-env");
+	size_t own = machine->defaults != NULL ? machine->defaults->n_environment : 0;
+	size_t count = own + opt_count(&cli->opts, "set-env");
 	const char **changes = xcalloc(count, sizeof(*changes));
 	for (size_t i = 0; i < count; i++)
-		changes[i] = opt_nth(&cli->opts, "set-env", i);
+		changes[i] = i < own ? machine->defaults->environment[i] : opt_nth(&cli->opts, "set-env", i - own);
 	machine_environment(&machine->variables, environ, changes, count);
 	free(changes);
 	mode_t mask = umask(077);
@@ -53,17 +53,21 @@ static void fill_environment(struct machine *machine, const struct cli *cli)
 	machine->request.environment = &machine->environment;
 }
 
+/* The target's where the command line names none. */
 static int fill_images(struct machine *machine, const struct machine_files *files, struct err *err)
 {
-	machine->images = xcalloc(files->count, sizeof(*machine->images));
-	machine->image_list = xcalloc(files->count, sizeof(void *));
-	for (size_t i = 0; i < files->count; i++) {
+	bool is_given = files->count > 0 || machine->defaults == NULL;
+	size_t count = is_given ? files->count : machine->defaults->n_files;
+	const char *const *names = is_given ? files->files : (const char *const *)machine->defaults->files;
+	machine->images = xcalloc(count, sizeof(*machine->images));
+	machine->image_list = xcalloc(count, sizeof(void *));
+	for (size_t i = 0; i < count; i++) {
 		machine->image_list[i] = &machine->images[i];
 		machine->request.n_images = i;
-		if (image_from_argument(files->files[i], &machine->images[i], err) < 0)
+		if (image_from_argument(names[i], &machine->images[i], err) < 0)
 			return -1;
 	}
-	machine->request.n_images = files->count;
+	machine->request.n_images = count;
 	machine->request.images = machine->image_list;
 	return 0;
 }
@@ -83,7 +87,7 @@ static void fill_identity(struct machine *machine, const struct cli *cli, bool f
 {
 	Pwemu__V1__StartRequest *request = &machine->request;
 	const char *name = opt_text(&cli->opts, "instance");
-	machine->project = ref_project();
+	machine->project = conf_project_dir();
 	machine->working_dir = ref_working_dir(cli);
 	request->project = machine->project;
 	request->fresh = fresh && name == NULL && machine->working_dir == NULL;
@@ -95,26 +99,23 @@ static void fill_identity(struct machine *machine, const struct cli *cli, bool f
 		request->working_dir = machine->working_dir;
 }
 
-static void on_unknown(void *ctx, const struct err *what)
+/* The daemon looks up what is no target of the project. */
+static int fill_target(struct machine *machine, struct cli *cli, const char *name, struct err *err)
 {
-	(void)ctx;
-	say_note("%s; ignored", what->msg);
-}
-
-static int fill_target(struct machine *machine, const struct cli *cli, const char *name, struct err *err)
-{
-	static const struct project_ops ops = { .on_unknown = on_unknown };
-	const char *path = opt_text(&cli->opts, "config");
-	if (path != NULL && project_target(path, name, &ops, &machine->target, err) < 0)
-		return -1;
+	struct conf conf;
+	int rc = conf_open(&conf, cli, opt_text(&cli->opts, "config"), CONF_WARN, err);
+	if (rc == 0 && conf_has(&conf, name))
+		rc = conf_target(&conf, name, NULL, &machine->target, err);
+	conf_fini(&conf);
 	if (machine->target != NULL) {
 		machine->request.target_case = PWEMU__V1__START_REQUEST__TARGET_TARGET_CONFIG;
 		machine->request.target_config = machine->target;
+		machine->defaults = machine->target->defaults;
 	} else {
 		machine->request.target_case = PWEMU__V1__START_REQUEST__TARGET_TARGET_NAME;
 		machine->request.target_name = (char *)(uintptr_t)name;
 	}
-	return 0;
+	return rc;
 }
 
 static int fill_restart(struct machine *machine, const struct cli *cli, struct err *err)
@@ -137,7 +138,7 @@ static void fill_files(struct machine *machine, const struct machine_files *file
 	request->n_endpoints = files->endpoints->count;
 }
 
-int machine_init(struct machine *machine, const struct cli *cli, const char *target, const struct machine_files *files, bool fresh,
+int machine_init(struct machine *machine, struct cli *cli, const char *target, const struct machine_files *files, bool fresh,
 		 struct err *err)
 {
 	memset(machine, 0, sizeof(*machine));
@@ -149,12 +150,12 @@ int machine_init(struct machine *machine, const struct cli *cli, const char *tar
 		request->runner = (char *)(uintptr_t)runner;
 	request->pause = opt_has(&cli->opts, "pause");
 	request->debug = opt_has(&cli->opts, "debug");
-	request->semihosting = opt_has(&cli->opts, "semihosting");
 	fill_files(machine, files);
 	fill_identity(machine, cli, fresh);
-	fill_environment(machine, cli);
 	if (fill_args(machine, cli, err) < 0 || fill_target(machine, cli, target, err) < 0 || fill_restart(machine, cli, err) < 0)
 		return -1;
+	request->semihosting = opt_has(&cli->opts, "semihosting") || (machine->defaults != NULL && machine->defaults->semihosting);
+	fill_environment(machine, cli);
 	return fill_images(machine, files, err);
 }
 

@@ -13,7 +13,8 @@ struct machine {
 	Pwemu__V1__StartRequest request;
 	Pwemu__V1__Environment environment;
 	Pwemu__V1__RestartPolicy restart;
-	Pwemu__V1__Target *target; /* from --config; NULL: the daemon is to look the name up */
+	Pwemu__V1__Target *target;                 /* the project's; NULL: the daemon is to look the name up */
+	const Pwemu__V1__TargetDefaults *defaults; /* the target's, for what the command line does not say; NULL: none */
 	struct words variables, args;
 	Pwemu__V1__Image *images, **image_list;
 	char *project, *working_dir, *cwd;
@@ -27,8 +28,8 @@ struct machine_files {
 	const struct endpoints *endpoints; /* NULL: none */
 };
 
-/* fresh: an instance of its own, unless -i, -C or PW_EMU_WDIR names one. */
-int machine_init(struct machine *machine, const struct cli *cli, const char *target, const struct machine_files *files, bool fresh,
+/* fresh: an instance of its own, unless -i, -C or PW_EMU_WDIR names one. A target that is based on a preset connects cli. */
+int machine_init(struct machine *machine, struct cli *cli, const char *target, const struct machine_files *files, bool fresh,
 		 struct err *err) __attribute__((warn_unused_result));
 void machine_fini(struct machine *machine); /* also after a failed machine_init */
 

@@ -185,7 +185,7 @@ static int parse_cluster(struct parser *p, const char *letters)
 	return 0;
 }
 
-static void add_word(struct opts *o, const char *word)
+void opt_add_word(struct opts *o, const char *word)
 {
 	o->args = xrealloc(o->args, o->arg_count + 1, sizeof(*o->args));
 	o->args[o->arg_count++] = word;
@@ -206,7 +206,7 @@ int opt_parse(struct opts *opts, const struct opt_spec *const *tables, int argc,
 		if (is_word && stop)
 			return p.at;
 		if (is_word)
-			add_word(opts, word);
+			opt_add_word(opts, word);
 		else if ((word[1] == '-' ? parse_long(&p, word + 2) : parse_cluster(&p, word + 1)) < 0)
 			return -1;
 	}

@@ -83,6 +83,7 @@ struct opts {
  * argv were used, -1 with INVALID_ARGUMENT otherwise. */
 int opt_parse(struct opts *opts, const struct opt_spec *const *tables, int argc, char *const *argv, bool stop, struct err *err)
 	__attribute__((warn_unused_result));
+void opt_add_word(struct opts *opts, const char *word);
 void opt_fini(struct opts *opts);
 
 bool opt_has(const struct opts *opts, const char *name);

@@ -8,6 +8,7 @@
 
 #include "client/call.h"
 #include "client/cli.h"
+#include "client/conf.h"
 #include "client/image.h"
 #include "client/say.h"
 #include "wire/mem.h"
@@ -17,29 +18,6 @@ static char *clean_path(const char *path)
 {
 	char *real = realpath(path, NULL);
 	return real != NULL ? real : path_absolute(path);
-}
-
-static bool holds(const char *dir, const char *name)
-{
-	char *path = xasprintf("%s/%s", dir, name);
-	bool found = access(path, F_OK) == 0;
-	free(path);
-	return found;
-}
-
-char *ref_project(void)
-{
-	const char *root = getenv("PW_PROJECT_ROOT");
-	if (root != NULL && root[0] != '\0')
-		return clean_path(root);
-	char *dir = getcwd(NULL, 0);
-	while (dir != NULL && dir[0] == '/' && dir[1] != '\0') {
-		if (holds(dir, "pigweed.json") || holds(dir, "pwemu.json"))
-			return dir;
-		*strrchr(dir, '/') = '\0';
-	}
-	free(dir);
-	return xstrdup("");
 }
 
 char *ref_working_dir(const struct cli *cli)
@@ -71,7 +49,7 @@ void ref_init(struct ref *ref, const struct cli *cli, unsigned nth)
 {
 	const char *name = opt_nth(&cli->opts, "instance", nth);
 	pwemu__v1__instance_ref__init(&ref->message);
-	ref->project = ref_project();
+	ref->project = conf_project_dir();
 	ref->working_dir = name == NULL || opt_has(&cli->opts, "working-dir") ? ref_working_dir(cli) : NULL;
 	ref->message.project = ref->project;
 	if (ref->working_dir != NULL)

@@ -7,10 +7,6 @@
 
 struct cli;
 
-/* The project directory: $PW_PROJECT_ROOT, else the nearest directory upwards with a pigweed.json or pwemu.json; "" if none. Owned by
- * the caller. */
-char *ref_project(void);
-
 /* The directory of -C or PW_EMU_WDIR as an absolute path, owned by the caller; NULL if neither is given. */
 char *ref_working_dir(const struct cli *cli);
 

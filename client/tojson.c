@@ -10,6 +10,8 @@
 
 static void write_message(FILE *to, const ProtobufCMessage *message, int depth);
 
+static bool plain_enums; /* tojson_proto() is at work */
+
 #define ON_ONE_LINE (-1000) /* a depth that stays negative */
 
 static void indent(FILE *to, int depth)
@@ -25,24 +27,7 @@ static void separate(FILE *to, int depth)
 
 void tojson_string(FILE *to, const char *text, size_t len)
 {
-	fputc('"', to);
-	for (size_t i = 0; i < len;) {
-		unsigned char c = (unsigned char)text[i];
-		uint32_t point;
-		size_t n = utf8_decode(text + i, len - i, &point);
-		if (n == 0)
-			fprintf(to, "\\udc%02x", c);
-		else if (c == '"' || c == '\\')
-			fprintf(to, "\\%c", c);
-		else if (c == '\n')
-			fputs("\\n", to);
-		else if (c < 32 || c == 127)
-			fprintf(to, "\\u%04x", c);
-		else
-			fwrite(text + i, 1, n, to);
-		i += n > 0 ? n : 1;
-	}
-	fputc('"', to);
+	utf8_write_json(to, text, len);
 }
 
 static void write_base64(FILE *to, const ProtobufCBinaryData *data)
@@ -119,6 +104,15 @@ static void write_number(FILE *to, ProtobufCType type, const void *value)
 	}
 }
 
+static void write_enum(FILE *to, const ProtobufCEnumDescriptor *type, int value)
+{
+	const ProtobufCEnumValue *found = protobuf_c_enum_descriptor_get_value(type, value);
+	if (plain_enums && found == NULL)
+		fprintf(to, "%d", value);
+	else
+		fprintf(to, "\"%s\"", plain_enums ? found->name : tojson_word(type, value));
+}
+
 static void write_value(FILE *to, const ProtobufCFieldDescriptor *field, const void *value, int depth)
 {
 	const char *text;
@@ -127,7 +121,7 @@ static void write_value(FILE *to, const ProtobufCFieldDescriptor *field, const v
 		fputs(*(const protobuf_c_boolean *)value ? "true" : "false", to);
 		break;
 	case PROTOBUF_C_TYPE_ENUM:
-		fprintf(to, "\"%s\"", tojson_word(field->descriptor, *(const int *)value));
+		write_enum(to, field->descriptor, *(const int *)value);
 		break;
 	case PROTOBUF_C_TYPE_STRING:
 		text = *(char *const *)value;
@@ -230,6 +224,13 @@ void tojson_message(FILE *to, const ProtobufCMessage *message)
 void tojson_compact(FILE *to, const ProtobufCMessage *message)
 {
 	write_message(to, message, ON_ONE_LINE);
+}
+
+void tojson_proto(FILE *to, const ProtobufCMessage *message, int depth)
+{
+	plain_enums = true;
+	write_message(to, message, depth);
+	plain_enums = false;
 }
 
 void tojson_array(FILE *to, const ProtobufCMessage *const *messages, size_t count)

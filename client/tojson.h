@@ -13,6 +13,9 @@ void tojson_message(FILE *to, const ProtobufCMessage *message);                 
 void tojson_compact(FILE *to, const ProtobufCMessage *message);                     /* on one line, without a line end */
 void tojson_array(FILE *to, const ProtobufCMessage *const *messages, size_t count); /* with a line end */
 
+/* As protobuf's own JSON: enums by the names of the .proto. Without a line end. */
+void tojson_proto(FILE *to, const ProtobufCMessage *message, int depth);
+
 /* One string with its quotes. What is no valid UTF-8 is written as U+DC80..U+DCFF escapes (Python's surrogateescape), so that the
  * output is JSON and the bytes can be had back. */
 void tojson_string(FILE *to, const char *text, size_t len);

@@ -27,6 +27,13 @@ int value_position(const char *text, Pwemu__V1__Position *out, struct err *err)
 	return 0;
 }
 
+void value_position_of(const char *from, Pwemu__V1__Position *out)
+{
+	struct err err;
+	if (from[0] != '\0')
+		(void)!value_position(from, out, &err);
+}
+
 int value_port(const char *text, uint32_t *port, struct err *err)
 {
 	int64_t number;

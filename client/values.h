@@ -9,6 +9,9 @@
 /* "0", "boot", "now", "-4K" (before the end), OFFSET. `out` is initialised here and owns nothing. */
 int value_position(const char *text, Pwemu__V1__Position *out, struct err *err) __attribute__((warn_unused_result));
 
+/* What an instance's target says, where it says something: "" leaves `out` alone. */
+void value_position_of(const char *from, Pwemu__V1__Position *out);
+
 /* A TCP port, 1 to 65535. */
 int value_port(const char *text, uint32_t *port, struct err *err) __attribute__((warn_unused_result));
 /* "CHANNEL" (port 0) or "CHANNEL=PORT"; *len: of the channel's name. */

@@ -23,13 +23,13 @@
 
 /* ---------------------------------------------------------------- places */
 
-static size_t path_text(const struct json_at *at, char *buf, size_t size)
+size_t json_path(const struct json_at *at, char *buf, size_t size)
 {
 	if (!at->parent) {
 		buf[0] = '\0';
 		return 0;
 	}
-	size_t used = path_text(at->parent, buf, size);
+	size_t used = json_path(at->parent, buf, size);
 	int n = at->key ? snprintf(buf + used, size - used, "%s%s", used ? "." : "", at->key)
 			: snprintf(buf + used, size - used, "[%zu]", at->index);
 
@@ -38,7 +38,7 @@ static size_t path_text(const struct json_at *at, char *buf, size_t size)
 }
 
 /* The line of a value; null and numbers with a fraction carry none: that of what contains them. */
-static unsigned line_of(const struct json_at *at)
+unsigned json_line(const struct json_at *at)
 {
 	for (; at; at = at->parent)
 		if (at->value && json_object_get_userdata(at->value) && json_object_get_type(at->value) != json_type_double)
@@ -54,9 +54,9 @@ int json_fail(const struct json_at *at, struct err *err, const char *fmt, ...)
 	va_start(ap, fmt);
 	err_vset(err, ERR_INVALID_ARGUMENT, fmt, ap);
 	va_end(ap);
-	if (path_text(at, path, sizeof(path)) > 0)
+	if (json_path(at, path, sizeof(path)) > 0)
 		err_prefix(err, "%s", path);
-	return err_prefix(err, "%s:%u", at->file->name, line_of(at));
+	return err_prefix(err, "%s:%u", at->file->name, json_line(at));
 }
 
 struct json_at json_root(const struct json_file *file)
@@ -157,7 +157,7 @@ static int walk_member(struct walk *w, const struct json_at *object, struct json
 	if (!json_next(object, iter, &member) || !quoted_is(key, (size_t)(w->at - key), member.key)) {
 		int shown = w->at - key > 100 ? 100 : (int)(w->at - key);
 		char path[PATH_TEXT_MAX];
-		const char *colon = path_text(object, path, sizeof(path)) > 0 ? ": " : "";
+		const char *colon = json_path(object, path, sizeof(path)) > 0 ? ": " : "";
 
 		return err_set(w->err, ERR_INVALID_ARGUMENT, "%s:%u: %s%skey %.*s is there twice", w->file->name, w->line, path, colon,
 			       shown, key);

@@ -51,6 +51,10 @@ bool json_next(const struct json_at *object, struct json_iter *iter, struct json
 size_t json_count(const struct json_at *array);
 struct json_at json_element(const struct json_at *array, size_t index);
 
+/* Where it is: its line, and its path ("targets.t.args[0]", "" at the root), of which the length is returned. */
+unsigned json_line(const struct json_at *at);
+size_t json_path(const struct json_at *at, char *buf, size_t size);
+
 /* Sets INVALID_ARGUMENT with file, line, path and this text. Returns -1. */
 int json_fail(const struct json_at *at, struct err *err, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 

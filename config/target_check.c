@@ -2,6 +2,7 @@
 /* What a target may contain, whoever wrote it. Names end up in file names and in the emulator's arguments, so their form is strict. */
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "config/nearest.h"
@@ -16,6 +17,7 @@
 #define MEMORY_MAX     64
 #define CHANNELS_MAX   32
 #define SERIALS        16
+#define COMMANDS_MAX   64 /* pre-start and post-start together */
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -23,6 +25,7 @@ static const char *const architectures[] = { "arm", "aarch64", "riscv32", "riscv
 static const char *const eols[] = { "cr", "lf", "crlf" };
 static const char *const loads[] = { "kernel", "bios", "loader" };
 static const char *const types[] = { "tcp", "pty", "none" };
+static const char *const controls[] = { "gdb", "monitor", "qmp" };
 /* Channels that every instance has by itself. */
 static const char *const reserved[] = { "emulator", "semihosting", "gdb", "qmp", "monitor", "all" };
 
@@ -102,7 +105,8 @@ static int check_memory(const Pwemu__V1__Target *target, struct err *err)
 	return 0;
 }
 
-/* "serial0" to "serial15", written as people do. */
+/* "serial0" to "serial15", written as people do. Ids that merely begin so would be a serial port for pw_emu, of which number nobody knows.
+ */
 static bool is_serial(const char *id)
 {
 	const char *digits = id + strlen("serial");
@@ -116,18 +120,46 @@ static bool is_serial(const char *id)
 	return len == 1 || (digits[0] - '0') * 10 + digits[1] - '0' < SERIALS;
 }
 
+/* Chardevs of QEMU that are no serial ports are made with their id: it must be nobody else's. */
+static int check_chardev_id(const Pwemu__V1__Target *target, const Pwemu__V1__ChannelSpec *channel, struct err *err)
+{
+	if (check_name("channel id", channel->id, err) < 0)
+		return -1;
+	if (is_serial(channel->id))
+		return 0;
+	if (strncmp(channel->id, "serial", strlen("serial")) == 0)
+		return invalid(err, "channel \"%s\": id \"%s\" must be serial0 to serial%d for a serial port of the board", channel->name,
+			       channel->id, SERIALS - 1);
+	for (size_t i = 0; i < COUNT(reserved); i++)
+		if (strcmp(channel->id, reserved[i]) == 0 || strcmp(channel->id, "control") == 0)
+			return invalid(err, "channel \"%s\": id \"%s\" is reserved", channel->name, channel->id);
+	for (size_t i = 0; i < target->n_channels; i++)
+		if (target->channels[i] != channel && strcmp(target->channels[i]->name, channel->id) == 0)
+			return invalid(err, "channel \"%s\": id \"%s\" is the name of another channel", channel->name, channel->id);
+	return 0;
+}
+
+static int check_port(const char *channel, const char *type, uint32_t port, struct err *err)
+{
+	if (port > 65535)
+		return invalid(err, "channel \"%s\": port %u: there are 65535", channel, port);
+	if (port != 0 && strcmp(type, "tcp") != 0)
+		return invalid(err, "channel \"%s\" has a port, but not the type tcp", channel);
+	return 0;
+}
+
 static int check_channel(const Pwemu__V1__Target *target, size_t index, struct err *err)
 {
 	const Pwemu__V1__ChannelSpec *channel = target->channels[index];
+	bool is_qemu = strcmp(target->emulator, "qemu") == 0;
 
-	if (check_name("channel name", channel->name, err) < 0 || check_name("channel id", channel->id, err) < 0)
+	if (check_name("channel name", channel->name, err) < 0)
 		return -1;
 	for (size_t i = 0; i < COUNT(reserved); i++)
 		if (strcmp(channel->name, reserved[i]) == 0)
 			return invalid(err, "channel name \"%s\" is reserved", channel->name);
-	if (!is_serial(channel->id))
-		return invalid(err, "channel \"%s\": id \"%s\" must be serial0 to serial%d: only serial ports of the board are supported",
-			       channel->name, channel->id, SERIALS - 1);
+	if ((is_qemu ? check_chardev_id(target, channel, err) : check_text("device path", channel->id, TEXT_MAX_BYTES, err)) < 0)
+		return -1;
 	if (check_word("type of a channel", channel->type, types, COUNT(types), err) < 0)
 		return err_prefix(err, "channel \"%s\"", channel->name);
 	for (size_t i = 0; i < index; i++) {
@@ -137,7 +169,85 @@ static int check_channel(const Pwemu__V1__Target *target, size_t index, struct e
 			return invalid(err, "channels \"%s\" and \"%s\" have the same id \"%s\"", target->channels[i]->name, channel->name,
 				       channel->id);
 	}
+	return check_port(channel->name, channel->type, channel->port, err);
+}
+
+static int check_control(const Pwemu__V1__Target *target, size_t index, struct err *err)
+{
+	const Pwemu__V1__Endpoint *control = target->controls[index];
+
+	if (check_word("control channel", control->channel, controls, COUNT(controls), err) < 0)
+		return -1;
+	if (check_word("type of a channel", control->type, types, COUNT(types), err) < 0)
+		return err_prefix(err, "channel \"%s\"", control->channel);
+	for (size_t i = 0; i < index; i++)
+		if (strcmp(target->controls[i]->channel, control->channel) == 0)
+			return invalid(err, "two control channels are named \"%s\"", control->channel);
+	return check_port(control->channel, control->type, control->port, err);
+}
+
+static int check_channels(const Pwemu__V1__Target *target, struct err *err)
+{
+	if (target->n_channels > CHANNELS_MAX)
+		return invalid(err, "more than %d channels", CHANNELS_MAX);
+	for (size_t i = 0; i < target->n_channels; i++)
+		if (check_channel(target, i, err) < 0)
+			return -1;
+	if (target->n_controls > COUNT(controls))
+		return invalid(err, "more than %zu control channels", COUNT(controls));
+	for (size_t i = 0; i < target->n_controls; i++)
+		if (check_control(target, i, err) < 0)
+			return -1;
 	return 0;
+}
+
+/* The n-th of the pre-start and post-start commands, counted through. */
+static const Pwemu__V1__HelperCommand *command_at(const Pwemu__V1__Target *target, size_t index)
+{
+	return index < target->n_pre_start ? target->pre_start[index] : target->post_start[index - target->n_pre_start];
+}
+
+/* Of a name are made NAME.log and NAME.pid beside those of the emulator. */
+static int check_command(const Pwemu__V1__Target *target, size_t index, struct err *err)
+{
+	const Pwemu__V1__HelperCommand *command = command_at(target, index);
+	char what[NAME_MAX_BYTES + 32];
+
+	if (check_name("name of a pre-start or post-start command", command->name, err) < 0)
+		return -1;
+	if (strcmp(command->name, target->emulator) == 0)
+		return invalid(err, "a command cannot be named \"%s\" as the emulator is", command->name);
+	for (size_t i = 0; i < index; i++)
+		if (strcmp(command_at(target, i)->name, command->name) == 0)
+			return invalid(err, "two pre-start or post-start commands are named \"%s\"", command->name);
+	if (command->n_argv == 0 || command->argv[0][0] == '\0')
+		return invalid(err, "command \"%s\" has no program", command->name);
+	snprintf(what, sizeof(what), "command \"%s\"", command->name);
+	return check_args(what, command->argv, command->n_argv, err);
+}
+
+static int check_commands(const Pwemu__V1__Target *target, struct err *err)
+{
+	size_t count = target->n_pre_start + target->n_post_start;
+
+	if (target->n_pre_start > COMMANDS_MAX || target->n_post_start > COMMANDS_MAX || count > COMMANDS_MAX)
+		return invalid(err, "more than %d pre-start and post-start commands", COMMANDS_MAX);
+	for (size_t i = 0; i < count; i++)
+		if (check_command(target, i, err) < 0)
+			return -1;
+	return check_text("config", target->config, PATH_MAX_BYTES, err);
+}
+
+static int check_defaults(const Pwemu__V1__TargetDefaults *defaults, struct err *err)
+{
+	if (defaults == NULL)
+		return 0;
+	if (check_args("expect", defaults->expect, defaults->n_expect, err) < 0 ||
+	    check_args("fail", defaults->fail, defaults->n_fail, err) < 0 ||
+	    check_args("file", defaults->files, defaults->n_files, err) < 0 ||
+	    check_args("env", defaults->environment, defaults->n_environment, err) < 0)
+		return -1;
+	return check_text("from", defaults->from, NAME_MAX_BYTES, err);
 }
 
 static int check_qemu(const Pwemu__V1__QemuTarget *qemu, struct err *err)
@@ -149,6 +259,16 @@ static int check_qemu(const Pwemu__V1__QemuTarget *qemu, struct err *err)
 	    check_args("qemu: args", qemu->args, qemu->n_args, err) < 0)
 		return -1;
 	return check_word("qemu: load", qemu->load, loads, COUNT(loads), err);
+}
+
+static int check_renode(const Pwemu__V1__RenodeTarget *renode, struct err *err)
+{
+	if (!renode || renode->executable[0] == '\0' || renode->machine[0] == '\0')
+		return invalid(err, "renode: \"%s\" is missing", renode && renode->executable[0] ? "machine" : "executable");
+	if (check_text("renode: executable", renode->executable, PATH_MAX_BYTES, err) < 0 ||
+	    check_text("renode: machine", renode->machine, PATH_MAX_BYTES, err) < 0)
+		return -1;
+	return check_args("renode: args", renode->args, renode->n_args, err);
 }
 
 static bool has_channel(const Pwemu__V1__Target *target, const char *name)
@@ -179,15 +299,13 @@ int target_validate(const Pwemu__V1__Target *target, struct err *err)
 	    check_word("eol", target->eol, eols, COUNT(eols), err) < 0 || check_args("gdb", target->gdb, target->n_gdb, err) < 0 ||
 	    check_text("source", target->source, PATH_MAX_BYTES, err) < 0 || check_memory(target, err) < 0)
 		return -1;
-	if (target->n_channels > CHANNELS_MAX)
-		return invalid(err, "more than %d channels", CHANNELS_MAX);
-	for (size_t i = 0; i < target->n_channels; i++)
-		if (check_channel(target, i, err) < 0)
-			return -1;
-	if (check_policies(target, err) < 0)
+	if (check_channels(target, err) < 0 || check_commands(target, err) < 0 || check_defaults(target->defaults, err) < 0 ||
+	    check_policies(target, err) < 0)
 		return -1;
+	if (strcmp(target->emulator, "renode") == 0)
+		return check_renode(target->renode, err);
 	if (strcmp(target->emulator, "qemu") != 0)
-		return invalid(err, "emulator \"%.40s\" is unknown; there is \"qemu\"", target->emulator);
+		return invalid(err, "emulator \"%.40s\" is unknown; there are \"qemu\" and \"renode\"", target->emulator);
 	if (!target->qemu)
 		return invalid(err, "\"qemu\" is missing");
 	return check_qemu(target->qemu, err);

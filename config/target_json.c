@@ -1,305 +1,357 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * One function an object of the schema. Messages are built of malloc'ed parts as protobuf-c's own unpacker makes them, so that
- * pwemu__v1__target__free_unpacked() frees them.
- */
+/* The keys of a target that are the same for every emulator. */
 #include "config/target_json.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "config/json.h"
 #include "config/policy.h"
 #include "config/target.h"
+#include "config/value.h"
 #include "wire/mem.h"
 
-#define TEXT_MAX 4096 /* target_validate() has the exact limits; this one bounds what is copied */
 #define LIST_MAX 256
 
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-#define KNOWN_KEYS(at, rules, err, ...)                                                                                                    \
-	target_json_keys(at, rules, (const char *const[]){ __VA_ARGS__ }, COUNT(((const char *const[]){ __VA_ARGS__ })), err)
-
-static const struct target_json_rules strict = { 0 };
-
-int target_json_keys(const struct json_at *object, const struct target_json_rules *rules, const char *const *keys, size_t count,
-		     struct err *err)
-{
-	struct json_iter iter = { 0 };
-	struct json_at member;
-
-	while (json_next(object, &iter, &member)) {
-		struct err what = ERR_INIT;
-
-		if (json_known_key(&member, keys, count, &what) == 0)
-			continue;
-		if (!rules->on_unknown) {
-			*err = what;
-			return -1;
-		}
-		if (member.value) /* null is as good as absent */
-			rules->on_unknown(rules->ctx, &what);
+#define TEXT(key_, member)                                                                                                                 \
+	{                                                                                                                                  \
+		.name = key_, .read = key_text, .offset = offsetof(Pwemu__V1__Target, member)                                              \
 	}
-	return 0;
+
+/* ---------------------------------------------------------------- memory */
+
+static int read_size(struct reader *reader, const struct json_at *at, const struct key *key, void *object, struct err *err)
+{
+	(void)reader;
+	return json_get_size(at, (uint64_t *)(void *)((char *)object + key->offset), err);
 }
 
-static int expand(const struct json_at *at, const struct target_json_rules *rules, char **out, struct err *err)
+static int read_range_name(struct reader *reader, const struct json_at *at, const struct key *key, void *object, struct err *err)
 {
-	const char *text;
-
-	if (json_get_string(at, TEXT_MAX, &text, err) < 0)
-		return -1;
-	char *made = rules->expand ? rules->expand(rules->ctx, at, text, err) : xstrdup(text);
-
-	if (made)
-		*out = made;
-	return made ? 0 : -1;
+	(void)key;
+	return reader_text(reader, at, READER_PLAIN, &((Pwemu__V1__Memory *)object)->name, err);
 }
 
-/* Replaces *out, which may be protobuf-c's shared empty string. */
-int target_json_text(const struct json_at *object, const char *key, const struct target_json_rules *rules, char **out, struct err *err)
+static int read_boot(struct reader *reader, const struct json_at *at, const struct key *key, void *object, struct err *err)
 {
-	struct json_at at;
-
-	return json_member(object, key, &at) ? expand(&at, rules, out, err) : 0;
-}
-
-int target_json_texts(const struct json_at *object, const char *key, const struct target_json_rules *rules, char ***out, size_t *count,
-		      struct err *err)
-{
-	struct json_at list;
-
-	if (!json_member(object, key, &list))
-		return 0;
-	if (json_get_array(&list, LIST_MAX, err) < 0)
-		return -1;
-	*out = xrealloc(*out, *count + json_count(&list) + 1, sizeof(char *));
-	for (size_t i = 0; i < json_count(&list); i++) {
-		struct json_at at = json_element(&list, i);
-
-		if (expand(&at, rules, &(*out)[*count], err) < 0)
-			return -1;
-		(*count)++;
-	}
-	return 0;
-}
-
-static int read_size(const struct json_at *object, const char *key, uint64_t *out, struct err *err)
-{
-	struct json_at at;
-
-	if (!json_member(object, key, &at))
-		return json_fail(object, err, "\"%s\" is missing", key);
-	return json_get_size(&at, out, err);
-}
-
-static int read_range(const struct json_at *at, const struct target_json_rules *rules, Pwemu__V1__Memory *range, struct err *err)
-{
-	struct json_at boot;
 	bool is_boot = false;
-
-	if (json_get_object(at, err) < 0 || KNOWN_KEYS(at, rules, err, "name", "base", "size", "boot") < 0 ||
-	    target_json_text(at, "name", rules, &range->name, err) < 0 || read_size(at, "base", &range->address, err) < 0 ||
-	    read_size(at, "size", &range->size, err) < 0)
+	(void)reader, (void)key;
+	if (json_get_bool(at, &is_boot, err) < 0)
 		return -1;
-	if (json_member(at, "boot", &boot) && json_get_bool(&boot, &is_boot, err) < 0)
-		return -1;
-	range->boot = is_boot;
+	((Pwemu__V1__Memory *)object)->boot = is_boot;
 	return 0;
 }
 
-static int read_memory(const struct json_at *object, const struct target_json_rules *rules, Pwemu__V1__Target *target, struct err *err)
+static const struct key memory_rows[] = {
+	{ .name = "name", .read = read_range_name },
+	{ .name = "base", .read = read_size, .offset = offsetof(Pwemu__V1__Memory, address) },
+	{ .name = "size", .read = read_size, .offset = offsetof(Pwemu__V1__Memory, size) },
+	{ .name = "boot", .read = read_boot },
+};
+static const struct keys memory_keys = KEYS(memory_rows);
+
+static int read_range(struct reader *reader, const struct json_at *at, Pwemu__V1__Memory *range, struct err *err)
 {
-	struct json_at list;
-
-	if (!json_member(object, "memory", &list))
-		return 0;
-	if (json_get_array(&list, LIST_MAX, err) < 0)
+	static const char *const needed[] = { "base", "size" };
+	struct json_at member;
+	if (reader_object(reader, at, &memory_keys, range, err) < 0)
 		return -1;
-	target->memory = xcalloc(json_count(&list) + 1, sizeof(Pwemu__V1__Memory *));
-	for (size_t i = 0; i < json_count(&list); i++) {
-		struct json_at at = json_element(&list, i);
-		Pwemu__V1__Memory *range = xmalloc(sizeof(*range));
+	for (size_t i = 0; i < 2; i++)
+		if (!json_member(at, needed[i], &member))
+			return json_fail(at, err, "\"%s\" is missing", needed[i]);
+	return 0;
+}
 
+static void free_memory(Pwemu__V1__Target *target)
+{
+	for (size_t i = 0; i < target->n_memory; i++)
+		pwemu__v1__memory__free_unpacked(target->memory[i], NULL);
+	free(target->memory);
+	target->memory = NULL;
+	target->n_memory = 0;
+}
+
+static int read_memory(struct reader *reader, const struct json_at *at, const struct key *key, void *object, struct err *err)
+{
+	Pwemu__V1__Target *target = object;
+	if (json_get_array(at, LIST_MAX, err) < 0)
+		return -1;
+	free_memory(target);
+	reader_set_by(reader, at, "%s", key->name);
+	target->memory = xcalloc(json_count(at) + 1, sizeof(Pwemu__V1__Memory *));
+	for (size_t i = 0; i < json_count(at); i++) {
+		struct json_at item = json_element(at, i);
+		Pwemu__V1__Memory *range = xmalloc(sizeof(*range));
 		pwemu__v1__memory__init(range);
 		target->memory[target->n_memory++] = range;
-		if (read_range(&at, rules, range, err) < 0)
+		if (read_range(reader, &item, range, err) < 0 && reader_failed(reader, err) < 0)
 			return -1;
 	}
 	return 0;
 }
 
-static int read_chardev(const struct json_at *at, const struct target_json_rules *rules, Pwemu__V1__ChannelSpec *channel, struct err *err)
+/* ---------------------------------------------------------------- policies: each is a message of its own, absent where the key is */
+
+static int read_restart(struct reader *reader, const struct json_at *at, const struct key *key, void *object, struct err *err)
 {
-	channel->name = xstrdup(at->key);
-	if (json_get_object(at, err) < 0 || KNOWN_KEYS(at, rules, err, "id", "type") < 0 ||
-	    target_json_text(at, "id", rules, &channel->id, err) < 0 || target_json_text(at, "type", rules, &channel->type, err) < 0)
-		return -1;
-	return channel->id[0] ? 0 : json_fail(at, err, "\"id\" is missing");
+	Pwemu__V1__Target *target = object;
+	reader_set_by(reader, at, "%s", key->name);
+	if (target->restart != NULL)
+		pwemu__v1__restart_policy__free_unpacked(target->restart, NULL);
+	target->restart = xmalloc(sizeof(*target->restart));
+	pwemu__v1__restart_policy__init(target->restart);
+	return policy_restart_read(at, target->restart, err);
 }
 
-static int read_chardevs(const struct json_at *chardevs, const struct target_json_rules *rules, Pwemu__V1__Target *target, struct err *err)
+static int read_hang(struct reader *reader, const struct json_at *at, const struct key *key, void *object, struct err *err)
 {
-	struct json_iter iter = { 0 };
-	struct json_at at;
+	Pwemu__V1__Target *target = object;
+	reader_set_by(reader, at, "%s", key->name);
+	if (target->hang != NULL)
+		pwemu__v1__hang_policy__free_unpacked(target->hang, NULL);
+	target->hang = xmalloc(sizeof(*target->hang));
+	pwemu__v1__hang_policy__init(target->hang);
+	return policy_hang_read(at, target->hang, err);
+}
 
-	if (json_get_object(chardevs, err) < 0)
-		return -1;
-	while (json_next(chardevs, &iter, &at)) {
-		Pwemu__V1__ChannelSpec *channel = xmalloc(sizeof(*channel));
+static int read_log(struct reader *reader, const struct json_at *at, const struct key *key, void *object, struct err *err)
+{
+	Pwemu__V1__Target *target = object;
+	reader_set_by(reader, at, "%s", key->name);
+	if (target->log != NULL)
+		pwemu__v1__log_policy__free_unpacked(target->log, NULL);
+	target->log = xmalloc(sizeof(*target->log));
+	pwemu__v1__log_policy__init(target->log);
+	return policy_log_read(at, target->log, err);
+}
 
-		if (target->n_channels == LIST_MAX) {
-			free(channel);
-			return json_fail(chardevs, err, "more than %d channels", LIST_MAX);
-		}
-		pwemu__v1__channel_spec__init(channel);
-		target->channels = xrealloc(target->channels, target->n_channels + 1, sizeof(Pwemu__V1__ChannelSpec *));
-		target->channels[target->n_channels++] = channel;
-		if (read_chardev(&at, rules, channel, err) < 0)
-			return -1;
+/* ---------------------------------------------------------------- what stands for options */
+
+Pwemu__V1__TargetDefaults *target_defaults(Pwemu__V1__Target *target)
+{
+	if (target->defaults == NULL) {
+		target->defaults = xmalloc(sizeof(*target->defaults));
+		pwemu__v1__target_defaults__init(target->defaults);
 	}
+	return target->defaults;
+}
+
+static int read_semihosting(struct reader *reader, const struct json_at *at, const struct key *key, void *object, struct err *err)
+{
+	bool is_on;
+	if (json_get_bool(at, &is_on, err) < 0)
+		return -1;
+	reader_set_by(reader, at, "%s", key->name);
+	target_defaults(object)->semihosting = is_on;
 	return 0;
 }
 
-void target_json_set_type(Pwemu__V1__Target *target, const char *channel, const char *type)
-{
-	for (size_t i = 0; i < target->n_channels; i++) {
-		Pwemu__V1__ChannelSpec *spec = target->channels[i];
-
-		if (!spec->type[0] && (!channel || strcmp(channel, spec->name) == 0))
-			spec->type = xstrdup(type);
-	}
-}
-
-int target_json_type(const struct json_at *object, const char *channel, const struct target_json_rules *rules, Pwemu__V1__Target *target,
-		     struct err *err)
-{
-	char *type = NULL;
-	int rc = target_json_text(object, "type", rules, &type, err);
-
-	if (type)
-		target_json_set_type(target, channel, type);
-	free(type);
-	return rc;
-}
-
-static int read_channels(const struct json_at *qemu, const struct target_json_rules *rules, Pwemu__V1__Target *target, struct err *err)
-{
-	struct json_at channels, chardevs;
-
-	if (!json_member(qemu, "channels", &channels))
-		return 0;
-	if (json_get_object(&channels, err) < 0 || KNOWN_KEYS(&channels, rules, err, "chardevs", "type") < 0)
-		return -1;
-	if (json_member(&channels, "chardevs", &chardevs) && read_chardevs(&chardevs, rules, target, err) < 0)
-		return -1;
-	return target_json_type(&channels, NULL, rules, target, err);
-}
-
-static int read_qemu(const struct json_at *object, const struct target_json_rules *rules, Pwemu__V1__Target *target, struct err *err)
-{
-	struct json_at at;
-	Pwemu__V1__QemuTarget *qemu;
-
-	if (!json_member(object, "qemu", &at))
-		return json_fail(object, err, "\"qemu\" is missing");
-	if (json_get_object(&at, err) < 0 || KNOWN_KEYS(&at, rules, err, "executable", "machine", "args", "load", "channels") < 0)
-		return -1;
-	qemu = target->qemu = xmalloc(sizeof(*qemu));
-	pwemu__v1__qemu_target__init(qemu);
-	target->emulator = xstrdup("qemu");
-	if (target_json_text(&at, "executable", rules, &qemu->executable, err) < 0 ||
-	    target_json_text(&at, "machine", rules, &qemu->machine, err) < 0 ||
-	    target_json_texts(&at, "args", rules, &qemu->args, &qemu->n_args, err) < 0 ||
-	    target_json_text(&at, "load", rules, &qemu->load, err) < 0)
-		return -1;
-	return read_channels(&at, rules, target, err);
-}
-
-/* Each policy is a message of its own, absent where the key is. */
-static int read_policies(const struct json_at *object, Pwemu__V1__Target *target, struct err *err)
-{
-	struct json_at at;
-
-	if (json_member(object, "restart", &at)) {
-		target->restart = xmalloc(sizeof(*target->restart));
-		pwemu__v1__restart_policy__init(target->restart);
-		if (policy_restart_read(&at, target->restart, err) < 0)
-			return -1;
-	}
-	if (json_member(object, "hang", &at)) {
-		target->hang = xmalloc(sizeof(*target->hang));
-		pwemu__v1__hang_policy__init(target->hang);
-		if (policy_hang_read(&at, target->hang, err) < 0)
-			return -1;
-	}
-	if (json_member(object, "log", &at)) {
-		target->log = xmalloc(sizeof(*target->log));
-		pwemu__v1__log_policy__init(target->log);
-		if (policy_log_read(&at, target->log, err) < 0)
-			return -1;
-	}
-	return 0;
-}
-
-int target_json_read(const struct json_at *at, const struct target_json_rules *rules, Pwemu__V1__Target *target, struct err *err)
-{
-	static const char *const keys[] = { "description", "architecture", "cpu",  "uart",    "eol", "gdb",
-					    "memory",      "qemu",         "hang", "restart", "log" };
-
-	target->name = xstrdup(at->key);
-	if (json_get_object(at, err) < 0 || target_json_keys(at, rules, keys, COUNT(keys), err) < 0 ||
-	    target_json_text(at, "description", rules, &target->description, err) < 0 ||
-	    target_json_text(at, "architecture", rules, &target->architecture, err) < 0 ||
-	    target_json_text(at, "cpu", rules, &target->cpu, err) < 0 || target_json_text(at, "uart", rules, &target->uart, err) < 0 ||
-	    target_json_text(at, "eol", rules, &target->eol, err) < 0 ||
-	    target_json_texts(at, "gdb", rules, &target->gdb, &target->n_gdb, err) < 0 || read_memory(at, rules, target, err) < 0 ||
-	    read_policies(at, target, err) < 0)
-		return -1;
-	return read_qemu(at, rules, target, err);
-}
-
-static int read_target(const struct json_at *at, Pwemu__V1__Target *target, struct err *err)
+static int read_timeout(struct reader *reader, const struct json_at *at, const struct key *key, void *object, struct err *err)
 {
 	struct err bad = ERR_INIT;
+	char *text = NULL;
+	uint64_t ms = 0;
+	if (reader_expand(reader, at, READER_PLAIN, &text, err) < 0)
+		return -1;
+	int rc = value_duration(text, &ms, &bad);
+	free(text);
+	if (rc < 0)
+		return json_fail(at, err, "%s", bad.msg);
+	reader_set_by(reader, at, "%s", key->name);
+	target_defaults(object)->timeout_ms = (uint32_t)ms;
+	return 0;
+}
 
+/* expect, fail: the key's offsets are those in the defaults. */
+static int read_patterns(struct reader *reader, const struct json_at *at, const struct key *key, void *object, struct err *err)
+{
+	return key_texts(reader, at, key, target_defaults(object), err);
+}
+
+static int read_files(struct reader *reader, const struct json_at *at, const struct key *key, void *object, struct err *err)
+{
+	Pwemu__V1__TargetDefaults *defaults = target_defaults(object);
+	if (key_texts(reader, at, key, defaults, err) < 0)
+		return -1;
+	for (size_t i = 0; i < defaults->n_files; i++) {
+		char *file = defaults->files[i];
+		if (file[0] == '/' || reader->dir == NULL)
+			continue;
+		defaults->files[i] = xasprintf("%s/%s", reader->dir, file);
+		free(file);
+	}
+	return 0;
+}
+
+static void put_variable(Pwemu__V1__TargetDefaults *defaults, const char *name, char *variable)
+{
+	size_t len = strlen(name);
+	for (size_t i = 0; i < defaults->n_environment; i++) {
+		char **old = &defaults->environment[i];
+		if (strncmp(*old, name, len) != 0 || (*old)[len] != '=')
+			continue;
+		free(*old);
+		*old = variable;
+		return;
+	}
+	defaults->environment = xrealloc(defaults->environment, defaults->n_environment + 1, sizeof(char *));
+	defaults->environment[defaults->n_environment++] = variable;
+}
+
+static int read_variable(struct reader *reader, const struct json_at *at, void *object, struct err *err)
+{
+	char *value = NULL;
+	if (at->key[0] == '\0' || strchr(at->key, '=') != NULL)
+		return json_fail(at, err, "is no name of an environment variable");
+	if (reader_expand(reader, at, READER_PLAIN, &value, err) < 0)
+		return -1;
+	reader_set_by(reader, at, "env.%s", at->key);
+	put_variable(target_defaults(object), at->key, xasprintf("%s=%s", at->key, value));
+	free(value);
+	return 0;
+}
+
+static int read_env(struct reader *reader, const struct json_at *at, const struct key *key, void *object, struct err *err)
+{
+	(void)key;
+	return reader_members(reader, at, read_variable, object, err);
+}
+
+static bool is_position(const char *text)
+{
+	uint64_t bytes;
+	return strcmp(text, "boot") == 0 || strcmp(text, "now") == 0 || value_size(text + (text[0] == '-'), &bytes, NULL) == 0;
+}
+
+static int read_from(struct reader *reader, const struct json_at *at, const struct key *key, void *object, struct err *err)
+{
+	Pwemu__V1__TargetDefaults *defaults = target_defaults(object);
+	if (reader_text(reader, at, READER_PLAIN, &defaults->from, err) < 0)
+		return -1;
+	reader_set_by(reader, at, "%s", key->name);
+	if (!is_position(defaults->from))
+		return json_fail(at, err, "'%.40s' is not a position: write 0, boot, now, -4K (before the end) or an offset in bytes",
+				 defaults->from);
+	return 0;
+}
+
+/* ---------------------------------------------------------------- the target */
+
+#define DEFAULTS(key_, read_, member)                                                                                                      \
+	{                                                                                                                                  \
+		.name = key_, .read = read_, .flavours = READER_PROJECT, .offset = offsetof(Pwemu__V1__TargetDefaults, member),            \
+		.count_offset = offsetof(Pwemu__V1__TargetDefaults, n_##member)                                                            \
+	}
+
+static const struct key target_rows[] = {
+	{ .name = "base", .read = key_ignore, .flavours = READER_PROJECT }, /* project.c follows it */
+	TEXT("description", description),
+	TEXT("architecture", architecture),
+	TEXT("cpu", cpu),
+	TEXT("uart", uart),
+	TEXT("eol", eol),
+	{ .name = "gdb",
+	  .read = key_texts,
+	  .offset = offsetof(Pwemu__V1__Target, gdb),
+	  .count_offset = offsetof(Pwemu__V1__Target, n_gdb) },
+	{ .name = "memory", .read = read_memory },
+	{ .name = "qemu", .read = target_json_qemu },
+	{ .name = "renode", .read = target_json_renode },
+	{ .name = "pre-start-cmds",
+	  .read = target_json_commands,
+	  .offset = offsetof(Pwemu__V1__Target, pre_start),
+	  .count_offset = offsetof(Pwemu__V1__Target, n_pre_start) },
+	{ .name = "post-start-cmds",
+	  .read = target_json_commands,
+	  .offset = offsetof(Pwemu__V1__Target, post_start),
+	  .count_offset = offsetof(Pwemu__V1__Target, n_post_start) },
+	{ .name = "restart", .read = read_restart },
+	{ .name = "hang", .read = read_hang },
+	{ .name = "log", .read = read_log },
+	{ .name = "from", .read = read_from },
+	{ .name = "semihosting", .read = read_semihosting, .flavours = READER_PROJECT },
+	{ .name = "timeout", .read = read_timeout, .flavours = READER_PROJECT },
+	DEFAULTS("expect", read_patterns, expect),
+	DEFAULTS("fail", read_patterns, fail),
+	DEFAULTS("file", read_files, files),
+	{ .name = "env", .read = read_env, .flavours = READER_PROJECT },
+};
+static const struct keys target_keys = KEYS(target_rows);
+
+Pwemu__V1__Target *target_new(const char *name)
+{
+	Pwemu__V1__Target *target = xmalloc(sizeof(*target));
+	pwemu__v1__target__init(target);
+	target->name = xstrdup(name);
+	return target;
+}
+
+int target_json_read(struct reader *reader, const struct json_at *at, Pwemu__V1__Target *target, struct err *err)
+{
+	return reader_object(reader, at, &target_keys, target, err);
+}
+
+/* ---------------------------------------------------------------- files of the daemon */
+
+static int read_preset(const struct json_at *at, Pwemu__V1__Target *target, struct err *err)
+{
+	struct json_at none = { .file = at->file };
+	struct reader reader = { .flavour = READER_PRESET, .emulator = target_json_emulator(at, 0) };
+	struct err bad = ERR_INIT;
 	target->source = xstrdup(at->file->name);
-	if (target_json_read(at, &strict, target, err) < 0)
+	if (json_get_object(at, err) < 0)
+		return -1;
+	if (reader.emulator == NULL)
+		return json_fail(at, err, "\"qemu\" is missing");
+	target_set_emulator(target, reader.emulator);
+	int rc = target_json_read(&reader, at, target, err);
+	if (rc == 0)
+		rc = target_json_types(&reader, at, &none, "", target, err);
+	reader_fini(&reader);
+	if (rc < 0)
 		return -1;
 	return target_validate(target, &bad) < 0 ? json_fail(at, err, "%s", bad.msg) : 0;
 }
 
-static int read_file(const struct json_file *file, struct target_list *list, struct err *err)
+static int read_preset_into(struct reader *reader, const struct json_at *at, void *object, struct err *err)
 {
-	struct json_at root = json_root(file), targets, at;
-	struct json_iter iter = { 0 };
-
-	if (KNOWN_KEYS(&root, &strict, err, "targets", "$schema") < 0)
-		return -1;
-	if (!json_member(&root, "targets", &targets))
-		return json_fail(&root, err, "\"targets\" is missing");
-	if (json_get_object(&targets, err) < 0)
-		return -1;
-	while (json_next(&targets, &iter, &at)) {
-		Pwemu__V1__Target *target = xmalloc(sizeof(*target));
-
-		pwemu__v1__target__init(target);
-		list->targets = xrealloc(list->targets, list->count + 1, sizeof(Pwemu__V1__Target *));
-		list->targets[list->count++] = target;
-		if (read_target(&at, target, err) < 0)
-			return -1;
-	}
-	return 0;
+	struct target_list *list = object;
+	Pwemu__V1__Target *target = target_new(at->key);
+	(void)reader;
+	list->targets = xrealloc(list->targets, list->count + 1, sizeof(Pwemu__V1__Target *));
+	list->targets[list->count++] = target;
+	return read_preset(at, target, err);
 }
+
+static int read_targets(struct reader *reader, const struct json_at *at, const struct key *key, void *object, struct err *err)
+{
+	(void)key;
+	return reader_members(reader, at, read_preset_into, object, err);
+}
+
+static const struct key file_rows[] = {
+	{ .name = "$schema", .read = key_ignore },
+	{ .name = "targets", .read = read_targets },
+};
+static const struct keys file_keys = KEYS(file_rows);
+
+const struct target_table target_json_tables[] = {
+	{ "target", &target_keys },
+	{ "memory", &memory_keys },
+	{ 0 },
+};
 
 int target_json_load(const char *path, struct target_list *list, struct err *err)
 {
+	struct reader reader = { .flavour = READER_PRESET };
 	struct json_file file;
-
+	struct json_at targets;
 	if (json_load(path, &file, err) < 0)
 		return -1;
-	int rc = read_file(&file, list, err);
-
+	struct json_at root = json_root(&file);
+	int rc = reader_object(&reader, &root, &file_keys, list, err);
+	if (rc == 0 && !json_member(&root, "targets", &targets))
+		rc = json_fail(&root, err, "\"targets\" is missing");
+	reader_fini(&reader);
 	json_fini(&file);
 	return rc;
 }

@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Targets of one JSON file. Internal to config/: use target.h. */
+/* Targets as JSON has them: the tables of keys, and how the parts of a target come together. Internal to config/: use target.h, project.h.
+ */
 #pragma once
 
 #include <stddef.h>
 
-#include "config/json.h"
+#include "config/reader.h"
 #include "pwemu/v1/targets.pb-c.h"
-#include "wire/err.h"
+
+#define TARGET_BASES_MAX 16
+
+/* ---------------------------------------------------------------- whole files, for the daemon */
 
 struct target_list {
 	Pwemu__V1__Target **targets; /* each to be freed with pwemu__v1__target__free_unpacked, the array with free */
@@ -16,29 +20,52 @@ struct target_list {
 /* On failure the list may hold some targets, which are to be freed all the same. Each was checked with target_validate(). */
 int target_json_load(const char *path, struct target_list *list, struct err *err) __attribute__((warn_unused_result));
 
-/* How strictly a file is read, and what its texts mean. */
-struct target_json_rules {
-	/* What this program does not know: an error set by json_fail(). NULL: such a key is an error. */
-	void (*on_unknown)(void *ctx, const struct err *what);
-	/* What a text stands for, owned by the caller; NULL: an error was set. NULL: a text is what it is. */
-	char *(*expand)(void *ctx, const struct json_at *at, const char *text, struct err *err);
-	void *ctx;
+/* ---------------------------------------------------------------- parts */
+
+/* The emulators there are keys for, in no order that means anything; NULL behind the last. */
+const char *target_emulator_name(size_t index);
+/* The first member of the target's object that names an emulator; NULL: none does. `index` for the nth. */
+const char *target_json_emulator(const struct json_at *target, size_t index);
+
+Pwemu__V1__Target *target_new(const char *name);
+/* Sets target->emulator, and makes the message of that emulator where it is not there. */
+void target_set_emulator(Pwemu__V1__Target *target, const char *emulator);
+Pwemu__V1__TargetDefaults *target_defaults(Pwemu__V1__Target *target);
+
+/* Lays what the object says over the target; reader->emulator is the one whose keys are read. */
+int target_json_read(struct reader *reader, const struct json_at *at, Pwemu__V1__Target *target, struct err *err)
+	__attribute__((warn_unused_result));
+/* The same with the configuration's object for all targets of that emulator, of which types and ports are left for target_json_types(). */
+int target_json_emulator_defaults(struct reader *reader, const struct json_at *at, Pwemu__V1__Target *target, struct err *err)
+	__attribute__((warn_unused_result));
+
+/*
+ * Gives every channel its type where it has none of its own: the target's, else the emulator's for that channel, else the emulator's,
+ * else `fallback`. Control channels likewise; one without a type, or "none", is left out. `at` is the target; `emulator` is the
+ * configuration's object for all targets of it, its value NULL where there is none.
+ */
+int target_json_types(struct reader *reader, const struct json_at *at, const struct json_at *emulator, const char *fallback,
+		      Pwemu__V1__Target *target, struct err *err) __attribute__((warn_unused_result));
+/* Whether the channels that were named in expressions have what is asked of them. */
+int target_json_uses(struct reader *reader, const Pwemu__V1__Target *target, struct err *err) __attribute__((warn_unused_result));
+
+/* Read functions for the rows "qemu" and "renode" of a target, and their tables. */
+int target_json_qemu(struct reader *reader, const struct json_at *at, const struct key *key, void *object, struct err *err);
+int target_json_renode(struct reader *reader, const struct json_at *at, const struct key *key, void *object, struct err *err);
+/* … and for "pre-start-cmds" and "post-start-cmds". */
+int target_json_commands(struct reader *reader, const struct json_at *at, const struct key *key, void *object, struct err *err);
+
+/* The tables, by the names that the JSON Schema has for them; NULL behind the last. */
+struct target_table {
+	const char *name;
+	const struct keys *keys;
 };
+extern const struct target_table target_json_tables[], target_emulator_tables[], target_type_tables[];
 
-/* Fills in what the JSON object of a target says, not checked as a whole yet. */
-int target_json_read(const struct json_at *at, const struct target_json_rules *rules, Pwemu__V1__Target *target, struct err *err)
-	__attribute__((warn_unused_result));
-
-/* Parts of it, for defaults that stand elsewhere. An absent member leaves `out` alone. */
-int target_json_text(const struct json_at *object, const char *key, const struct target_json_rules *rules, char **out, struct err *err)
-	__attribute__((warn_unused_result));
-int target_json_texts(const struct json_at *object, const char *key, const struct target_json_rules *rules, char ***out, size_t *count,
-		      struct err *err) __attribute__((warn_unused_result));
-/* Fails on, or tells of, the keys that are not in the list, as the rules have it. */
-int target_json_keys(const struct json_at *object, const struct target_json_rules *rules, const char *const *keys, size_t count,
-		     struct err *err) __attribute__((warn_unused_result));
-/* Where no type was given: that of one channel, or of all (NULL). */
-void target_json_set_type(Pwemu__V1__Target *target, const char *channel, const char *type);
-/* The same with what the object's "type" says, if it is there. */
-int target_json_type(const struct json_at *object, const char *channel, const struct target_json_rules *rules, Pwemu__V1__Target *target,
-		     struct err *err) __attribute__((warn_unused_result));
+/* Read functions for rows "type" and "port" of whatever has both. */
+int target_json_type(struct reader *reader, const struct json_at *at, const struct key *key, void *object, struct err *err);
+int target_json_port(struct reader *reader, const struct json_at *at, const struct key *key, void *object, struct err *err);
+/* For the row "type" of what holds the channels of a target. */
+int target_json_type_of_all(struct reader *reader, const struct json_at *at, const struct key *key, void *object, struct err *err);
+/* For the rows "gdb", "monitor" and "qmp" of a target's channels. */
+int target_json_control(struct reader *reader, const struct json_at *at, const struct key *key, void *object, struct err *err);

@@ -76,6 +76,8 @@ static void hub_on_notify(evutil_socket_t fd, short what, void *ctx)
 	hub_tell_troubles(hub);
 	if (!hub->is_freed)
 		writers_tell(hub);
+	if (!hub->is_freed)
+		besides_tell(hub);
 	if (!hub->is_freed && !cursors_tell(hub)) {
 		/* Others first: a timer of zero fires only after the loop has looked at every fd. */
 		static const struct timeval next_turn = { 0, 0 };
@@ -165,6 +167,7 @@ static struct hub *hub_new(const struct hub_config *config)
 	TAILQ_INIT(&hub->waiting);
 	TAILQ_INIT(&hub->ready);
 	TAILQ_INIT(&hub->writers);
+	TAILQ_INIT(&hub->besides);
 	STAILQ_INIT(&hub->troubles);
 	log_init(&hub->log);
 	index_init(&hub->index);
@@ -173,6 +176,7 @@ static struct hub *hub_new(const struct hub_config *config)
 	event_assign(&hub->notify, config->base, -1, EV_TIMEOUT, hub_on_notify, hub);
 	event_assign(&hub->report, config->base, -1, EV_TIMEOUT, bound_report, hub);
 	event_assign(&hub->yield, config->base, -1, EV_TIMEOUT, writers_on_yield, hub);
+	event_assign(&hub->turn, config->base, -1, EV_TIMEOUT, besides_on_turn_over, hub);
 	return hub;
 }
 
@@ -198,9 +202,11 @@ void hub_free(struct hub *hub)
 	event_del(&hub->notify);
 	event_del(&hub->report);
 	event_del(&hub->yield);
+	event_del(&hub->turn);
 	pump_stop(&hub->pump);
 	input_close(&hub->input);
 	writers_abandon(hub);
+	besides_abandon(hub);
 	cursors_abandon(hub);
 	index_fini(&hub->index);
 	log_fini(&hub->log);
@@ -254,6 +260,7 @@ static void hub_take_fifos(struct hub *hub, int out_fd, int in_fd)
 	if (in_fd >= 0)
 		input_open(&hub->input, in_fd);
 	writers_boot_begun(hub);
+	besides_boot_begun(hub);
 }
 
 int hub_begin_boot(struct hub *hub, uint32_t boot, bool explicit_start, int out_fd, int in_fd, struct err *err)
@@ -293,6 +300,7 @@ void hub_end_boot(struct hub *hub, void (*on_done)(void *ctx), void *ctx)
 	hub->on_end_done = on_done;
 	hub->end_ctx = ctx;
 	input_close(&hub->input);
+	besides_boot_ended(hub);
 	if (pump_is_running(&hub->pump))
 		pump_drain(&hub->pump);
 	else
@@ -302,6 +310,7 @@ void hub_end_boot(struct hub *hub, void (*on_done)(void *ctx), void *ctx)
 void hub_drop_boot(struct hub *hub)
 {
 	input_close(&hub->input);
+	besides_boot_ended(hub);
 	if (!pump_is_running(&hub->pump))
 		return;
 	pump_stop(&hub->pump);

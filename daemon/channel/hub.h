@@ -117,7 +117,7 @@ void cursor_close(struct cursor *cursor); /* takes NULL; may be called from on_r
 
 /* ---- the writer */
 struct writer_ops {
-	/* The in-FIFO takes input again; once, after a write that was not taken in full. */
+	/* The in-FIFO takes input again, or it is one's turn; once, after a write that was not taken in full. */
 	void (*on_writable)(void *ctx);
 	/* The role came (true) or went (false), with the reason for people. */
 	void (*on_role)(void *ctx, bool has_role, const char *reason);
@@ -139,4 +139,12 @@ ssize_t writer_splice(struct writer *writer, int from, bool *is_left);
 /* From now on it has the role only while it writes: 5 s after its last byte (or after the role came) it yields to who waits, and asks
  * again as the last. No timer runs while nobody waits. */
 void writer_set_yielding(struct writer *writer);
-void writer_close(struct writer *writer); /* takes NULL */
+/* A party that writes beside the writer, without the role: whole texts, one party's after the other's; whoever has the role and wants to
+ * write meanwhile waits until the text is over. Of a text no more is written than that 4 KiB lie unread in the FIFO. writer_has_role():
+ * it may write. on_role(false): its text was cut by the end of a boot; it cannot write any more. */
+int writer_open_beside(struct hub *hub, const char *name, const struct writer_ops *ops, void *ctx, struct writer **out, struct err *err)
+	__attribute__((warn_unused_result));
+/* Whether the text that is written goes on after what writer_write() gets next: beside only. Where it does and nothing comes for 5 s,
+ * others may write. */
+void writer_set_more(struct writer *writer, bool more);
+void writer_close(struct writer *writer); /* takes NULL; ends its text */

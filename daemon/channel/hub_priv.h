@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What hub.c, cursor.c, writer.c and bound.c share; nobody else includes it.
+ * What hub.c, cursor.c, writer.c, beside.c and bound.c share; nobody else includes it.
  *
  * Callbacks to the outside run from the loop only, never from inside a function of hub.h (save hub_free). What is to be told is
  * remembered and hub_schedule() makes hub_on_notify() run, which tells a bounded number a turn. The outside may close and free
@@ -47,6 +47,11 @@ struct writer {
 	char *reason;  /* of the last change of role */
 	bool was_told; /* the role as its owner knows it */
 	bool yields;
+	bool is_beside; /* in `besides` instead; what follows is for these */
+	bool more;      /* its text goes on after what it writes now */
+	bool has_begun; /* its text: some of it was written */
+	bool is_cut;    /* by the end of a boot */
+	bool wants_turn;
 	uint64_t active_ms; /* monotonic; when it wrote last, or the role came */
 };
 
@@ -80,6 +85,11 @@ struct hub {
 	bool has_room;         /* … and there is room: to be told */
 	bool role_changed;     /* to be told */
 	struct event yield;    /* timer; pending while a holder that yields keeps others waiting */
+
+	struct writer_queue besides; /* who writes beside, who wrote last stands last */
+	struct writer *speaker;      /* of these: whose text is being written, or whose turn it is; the holder waits */
+	bool has_turn;               /* to be told */
+	struct event turn;           /* timer; pending while the speaker has nothing to write */
 
 	uint64_t last_time_ms;   /* monotonic; of the last time noted in the index */
 	uint64_t last_output_ms; /* monotonic */
@@ -119,3 +129,15 @@ void writers_abandon(struct hub *hub);
 void writers_boot_begun(struct hub *hub); /* who was refused for want of a boot may try again */
 void writers_on_yield(evutil_socket_t fd, short what, void *hub);
 extern const struct input_ops writer_input_ops;
+void writer_init(struct writer *writer, struct hub *hub, const char *name, const struct writer_ops *ops, void *ctx);
+int writers_check(const struct hub *hub, struct err *err) __attribute__((warn_unused_result)); /* PERMISSION_DENIED: read-only */
+
+/* ---- beside.c */
+ssize_t beside_write(struct writer *writer, const void *buf, size_t len);
+void beside_close(struct writer *writer); /* it is freed by the caller */
+void besides_on_pace(void *hub);
+void besides_on_turn_over(evutil_socket_t fd, short what, void *hub);
+void besides_boot_ended(struct hub *hub); /* a text that has begun is cut */
+void besides_boot_begun(struct hub *hub);
+void besides_tell(struct hub *hub);
+void besides_abandon(struct hub *hub);

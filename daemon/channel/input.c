@@ -3,6 +3,9 @@
  * How often to wake: 10 ms after the input came, then after twice the time up to 1 s, ten times; the guest may just not read. Where
  * a wake was what helped, the rest is helped along every millisecond, since such a UART takes one byte a wake. New output after a
  * pause is worth three more.
+ *
+ * A FIFO does not tell when it is nearly empty: who writes at the pace of the guest looks every millisecond while it reads, every 20 ms
+ * while it does not.
  */
 #include "channel/input.h"
 
@@ -16,6 +19,7 @@
 #define INPUT_DELAY_MAX_MS 1000
 #define INPUT_WAKES_MAX    10
 #define INPUT_WAKES_OUTPUT 3 /* of these, left after new output */
+#define INPUT_PACE_MAX_MS  20
 
 static int input_unread(const struct input *input)
 {
@@ -61,11 +65,33 @@ static void input_on_room(evutil_socket_t fd, short what, void *ctx)
 	input->ops->on_room(input->ctx);
 }
 
+static void input_watch_pace(struct input *input, unsigned delay_ms)
+{
+	input->pace_ms = delay_ms;
+	struct timeval delay = { 0, (suseconds_t)delay_ms * 1000 };
+	event_add(&input->pace, &delay);
+}
+
+static void input_on_pace(evutil_socket_t fd, short what, void *ctx)
+{
+	(void)fd, (void)what;
+	struct input *input = ctx;
+	int unread = input_unread(input);
+	unsigned slower_ms = input->pace_ms * 2 < INPUT_PACE_MAX_MS ? input->pace_ms * 2 : INPUT_PACE_MAX_MS;
+	bool is_read = unread < input->paced_bytes;
+	input->paced_bytes = unread;
+	if (unread <= INPUT_PACE_BYTES / 2)
+		input->ops->on_pace(input->ctx);
+	else
+		input_watch_pace(input, is_read ? 1 : slower_ms);
+}
+
 void input_init(struct input *input, struct event_base *base, const struct input_ops *ops, void *ctx)
 {
 	*input = (struct input){ .ops = ops, .ctx = ctx, .fd = -1 };
 	event_assign(&input->room, base, -1, EV_WRITE, input_on_room, input);
 	event_assign(&input->watch, base, -1, EV_TIMEOUT, input_on_watch, input);
+	event_assign(&input->pace, base, -1, EV_TIMEOUT, input_on_pace, input);
 }
 
 void input_open(struct input *input, int fd)
@@ -85,6 +111,7 @@ void input_close(struct input *input)
 		return;
 	event_del(&input->room);
 	event_del(&input->watch);
+	event_del(&input->pace);
 	close(input->fd);
 	input->fd = -1;
 }
@@ -122,6 +149,15 @@ size_t input_write(struct input *input, const void *buf, size_t len)
 	return taken;
 }
 
+size_t input_write_paced(struct input *input, const void *buf, size_t len)
+{
+	if (input->fd < 0)
+		return 0;
+	int unread = input_unread(input);
+	size_t room = unread < INPUT_PACE_BYTES ? (size_t)(INPUT_PACE_BYTES - unread) : 0;
+	return input_write(input, buf, len < room ? len : room);
+}
+
 ssize_t input_splice(struct input *input, int from, size_t max)
 {
 	ssize_t n;
@@ -144,6 +180,19 @@ void input_await_room(struct input *input)
 void input_forget_room(struct input *input)
 {
 	event_del(&input->room);
+}
+
+void input_await_pace(struct input *input)
+{
+	if (input->fd < 0)
+		return;
+	input->paced_bytes = input_unread(input);
+	input_watch_pace(input, 1);
+}
+
+void input_forget_pace(struct input *input)
+{
+	event_del(&input->pace);
 }
 
 void input_saw_output(struct input *input)

@@ -20,6 +20,8 @@ struct input_ops {
 	void (*on_room)(void *ctx);
 	/* What lies in the FIFO is not taken. */
 	void (*on_stuck)(void *ctx);
+	/* After input_await_pace: the emulator has read most of what lay there. */
+	void (*on_pace)(void *ctx);
 };
 
 struct input {
@@ -29,8 +31,11 @@ struct input {
 	int unread_bytes;  /* when last looked */
 	unsigned wakes;    /* on_stuck calls since the last progress */
 	unsigned delay_ms; /* of the watch */
+	int paced_bytes;   /* unread when `pace` last looked */
+	unsigned pace_ms;  /* delay of `pace` */
 	struct event room;
 	struct event watch;
+	struct event pace; /* timer; pending while a paced writer waits */
 };
 
 void input_init(struct input *input, struct event_base *base, const struct input_ops *ops, void *ctx);
@@ -40,9 +45,14 @@ bool input_is_open(const struct input *input);
 
 /* Bytes taken, 0 if none. */
 size_t input_write(struct input *input, const void *buf, size_t len);
+/* The same, but no more than that INPUT_PACE_BYTES lie unread. */
+#define INPUT_PACE_BYTES 4096
+size_t input_write_paced(struct input *input, const void *buf, size_t len);
 /* Moves up to `max` bytes from another descriptor. Bytes taken, 0 if none, -errno. */
 ssize_t input_splice(struct input *input, int from, size_t max);
 void input_await_room(struct input *input); /* on_room, once */
 void input_forget_room(struct input *input);
+void input_await_pace(struct input *input); /* on_pace, once */
+void input_forget_pace(struct input *input);
 /* The emulator prints again after a pause: it may look for input now. */
 void input_saw_output(struct input *input);

@@ -142,7 +142,7 @@ void writers_abandon(struct hub *hub)
 static void writer_on_room(void *ctx)
 {
 	struct hub *hub = ctx;
-	if (!hub->wants_room)
+	if (!hub->wants_room || hub->speaker != NULL)
 		return;
 	hub->wants_room = false;
 	hub_enter(hub);
@@ -160,11 +160,11 @@ static void writer_on_stuck(void *ctx)
 	hub_leave(hub);
 }
 
-const struct input_ops writer_input_ops = { writer_on_room, writer_on_stuck };
+const struct input_ops writer_input_ops = { writer_on_room, writer_on_stuck, besides_on_pace };
 
 void writers_boot_begun(struct hub *hub)
 {
-	if (!hub->wants_room || !input_is_open(&hub->input))
+	if (!hub->wants_room || hub->speaker != NULL || !input_is_open(&hub->input))
 		return;
 	hub->has_room = true;
 	hub_schedule(hub);
@@ -172,16 +172,28 @@ void writers_boot_begun(struct hub *hub)
 
 /* ---------------------------------------------------------------- one writer */
 
-int writer_open(struct hub *hub, const char *name, bool steal, const struct writer_ops *ops, void *ctx, struct writer **out,
-		struct err *err)
+int writers_check(const struct hub *hub, struct err *err)
 {
 	if (pump_is_running(&hub->pump) && !input_is_open(&hub->input))
 		return err_set(err, ERR_PERMISSION_DENIED, "channel \"%s\" is read-only", hub->name);
-	struct writer *writer = xcalloc(1, sizeof(*writer));
+	return 0;
+}
+
+void writer_init(struct writer *writer, struct hub *hub, const char *name, const struct writer_ops *ops, void *ctx)
+{
 	writer->hub = hub;
 	writer->name = xasprintf("%.*s", WRITER_NAME_MAX, name);
 	writer->ops = ops;
 	writer->ctx = ctx;
+}
+
+int writer_open(struct hub *hub, const char *name, bool steal, const struct writer_ops *ops, void *ctx, struct writer **out,
+		struct err *err)
+{
+	if (writers_check(hub, err) < 0)
+		return -1;
+	struct writer *writer = xcalloc(1, sizeof(*writer));
+	writer_init(writer, hub, name, ops, ctx);
 	TAILQ_INSERT_TAIL(&hub->writers, writer, queue);
 	if (hub->holder == NULL)
 		role_give(hub, writer, NULL);
@@ -196,7 +208,7 @@ int writer_open(struct hub *hub, const char *name, bool steal, const struct writ
 
 bool writer_has_role(const struct writer *writer)
 {
-	return writer->hub != NULL && writer->hub->holder == writer;
+	return writer->hub != NULL && (writer->is_beside ? !writer->is_cut : writer->hub->holder == writer);
 }
 
 const char *writer_holder(const struct hub *hub)
@@ -212,7 +224,8 @@ static void writer_wrote(struct writer *writer, size_t taken, bool wants_more)
 	if (!wants_more)
 		return;
 	hub->wants_room = true;
-	input_await_room(&hub->input);
+	if (hub->speaker == NULL) /* else it is told when the text is over */
+		input_await_room(&hub->input);
 }
 
 ssize_t writer_write(struct writer *writer, const void *buf, size_t len)
@@ -220,7 +233,9 @@ ssize_t writer_write(struct writer *writer, const void *buf, size_t len)
 	struct hub *hub = writer->hub;
 	if (!writer_has_role(writer))
 		return -1;
-	size_t taken = input_write(&hub->input, buf, len < WRITER_CHUNK ? len : WRITER_CHUNK);
+	if (writer->is_beside)
+		return beside_write(writer, buf, len);
+	size_t taken = hub->speaker != NULL ? 0 : input_write(&hub->input, buf, len < WRITER_CHUNK ? len : WRITER_CHUNK);
 	writer_wrote(writer, taken, taken < len);
 	return (ssize_t)taken;
 }
@@ -228,7 +243,9 @@ ssize_t writer_write(struct writer *writer, const void *buf, size_t len)
 ssize_t writer_splice(struct writer *writer, int from, bool *is_left)
 {
 	int left = 0;
-	ssize_t taken = writer_has_role(writer) ? input_splice(&writer->hub->input, from, WRITER_CHUNK) : -EPERM;
+	ssize_t taken = -EPERM;
+	if (writer_has_role(writer))
+		taken = writer->hub->speaker != NULL ? 0 : input_splice(&writer->hub->input, from, WRITER_CHUNK);
 	if (taken >= 0 && ioctl(from, FIONREAD, &left) < 0)
 		taken = -errno;
 	if (taken < 0) {
@@ -252,7 +269,9 @@ void writer_close(struct writer *writer)
 	if (writer == NULL)
 		return;
 	struct hub *hub = writer->hub;
-	if (hub != NULL) {
+	if (hub != NULL && writer->is_beside) {
+		beside_close(writer);
+	} else if (hub != NULL) {
 		TAILQ_REMOVE(&hub->writers, writer, queue);
 		struct writer *next = TAILQ_FIRST(&hub->writers);
 		if (hub->holder == writer)

@@ -40,9 +40,9 @@ static char *qemu_quote(const char *value)
 	return out;
 }
 
-static void qemu_add_pipe(struct qemu_build *b, const char *id)
+static void qemu_add_pipe(struct qemu_build *b, const char *id, const char *channel)
 {
-	char *path = xasprintf("%s/%s", b->start->run_dir, id), *quoted = qemu_quote(path);
+	char *path = xasprintf("%s/%s", b->start->run_dir, channel), *quoted = qemu_quote(path);
 	strv_add(b->argv, "-chardev");
 	strv_addf(b->argv, "pipe,id=%s,path=%s", id, quoted);
 	free(quoted);
@@ -82,22 +82,24 @@ static int qemu_serial_index(const char *id)
 	return n < QEMU_SERIALS_MAX ? (int)n : -1;
 }
 
-/* One channel of the target, as chardev NAME; its index among the serials goes to `serials`. */
+/* One channel of the target: a serial port as chardev NAME, its index among the serials goes to `serials`; any other chardev under its
+ * own id, for arguments that refer to it. */
 static int qemu_add_channel(struct qemu_build *b, const Pwemu__V1__ChannelSpec *spec, const char *serials[QEMU_SERIALS_MAX],
 			    struct err *err)
 {
 	int index = qemu_serial_index(spec->id);
-	if (index < 0)
+	if (index < 0 && (spec->id[0] == '\0' || strncmp(spec->id, "serial", 6) == 0))
 		return err_set(err, ERR_INVALID_ARGUMENT, "channel \"%s\": id \"%s\" is not serial0 to serial%d", spec->name, spec->id,
 			       QEMU_SERIALS_MAX - 1);
-	if (serials[index] != NULL)
+	if (index >= 0 && serials[index] != NULL)
 		return err_set(err, ERR_INVALID_ARGUMENT, "channels \"%s\" and \"%s\" have the same id \"%s\"", serials[index], spec->name,
 			       spec->id);
-	serials[index] = spec->name;
+	if (index >= 0)
+		serials[index] = spec->name;
 	if (plan_add_channel(b->plan, spec->name, CHANNEL_SERIAL, true) == NULL)
 		return err_set(err, ERR_INVALID_ARGUMENT, "target \"%s\": more than %d channels", b->start->target->name,
 			       PLAN_CHANNELS_MAX);
-	qemu_add_pipe(b, spec->name);
+	qemu_add_pipe(b, index >= 0 ? spec->name : spec->id, spec->name);
 	return 0;
 }
 
@@ -141,7 +143,7 @@ static void qemu_add_semihosting(struct qemu_build *b)
 		return;
 	channel->in_child_fd = 0;
 	channel->out_child_fd = 1;
-	qemu_add_pipe(b, "semihosting");
+	qemu_add_pipe(b, "semihosting", "semihosting");
 	struct strv words;
 	strv_init(&words);
 	strv_add(&words, qemu_firmware_name(b->start));

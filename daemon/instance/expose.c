@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "config/settings.h"
+#include "instance/files.h"
 #include "instance/priv.h"
 
 static int expose_not_running(const struct instance *inst, struct err *err)
@@ -103,7 +104,7 @@ int instance_expose(struct instance *inst, const char *name, const char *type, u
 	store_save(inst); /* before the shim has it: whoever adopts asks for what stands there */
 	expose_hold(channel);
 	endpoints_serve(channel, false);
-	endpoints_make_links(inst);
+	files_update(inst);
 	log_info(&inst->scope, "channel %s has a %s endpoint now", channel->name, endpoint_kind_name(kind));
 	instance_changed(inst);
 	return 0;

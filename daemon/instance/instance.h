@@ -62,6 +62,10 @@ const char *instance_working_dir(const struct instance *inst);
 uid_t instance_uid(const struct instance *inst);
 enum inst_state instance_state(const struct instance *inst);
 bool instance_is_over(const struct instance *inst);
+/* It is over, and its files in the working directory show it. */
+bool instance_is_gone(const struct instance *inst);
+/* While it is up: all its commands were begun, and its files in the working directory are there. */
+bool instance_is_begun(const struct instance *inst);
 uint32_t instance_boot(const struct instance *inst);
 pid_t instance_pid(const struct instance *inst);
 /* Why the latest start failed; ERR_OK if it did not. */

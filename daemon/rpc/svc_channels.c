@@ -246,11 +246,18 @@ static void attach_write_input(struct tap *tap)
 		attach_drop_input(tap);
 }
 
+/* Nothing is left to write, but a text may be over. */
+static void attach_end_text(struct tap *tap)
+{
+	writer_set_more(tap->writer, false);
+	(void)writer_write(tap->writer, "", 0);
+}
+
 static void attach_on_message(struct rpc_call *call, void *ctx, const ProtobufCMessage *message)
 {
 	const Pwemu__V1__AttachRequest *request = (const Pwemu__V1__AttachRequest *)message;
 	struct tap *tap = ctx;
-	if (tap->is_finished || request->kind_case != PWEMU__V1__ATTACH_REQUEST__KIND_INPUT || request->input.len == 0)
+	if (tap->is_finished || request->kind_case != PWEMU__V1__ATTACH_REQUEST__KIND_INPUT)
 		return;
 	if (!tap->may_write) {
 		struct err err = ERR_INIT;
@@ -260,6 +267,11 @@ static void attach_on_message(struct rpc_call *call, void *ctx, const ProtobufCM
 	}
 	if (tap->writer == NULL || !writer_has_role(tap->writer))
 		return;
+	if (request->input.len == 0) {
+		attach_end_text(tap);
+		return;
+	}
+	writer_set_more(tap->writer, request->more);
 	tap->input = xmalloc(request->input.len);
 	memcpy(tap->input, request->input.data, request->input.len);
 	tap->input_len = request->input.len;
@@ -315,10 +327,13 @@ static void attach_send_opened(struct tap *tap, struct instance *inst, struct hu
 }
 
 /* Asks for the writer role. That there is none to be had (the channel is read-only, its boot is ending) is no error: it is read. */
-static void attach_open_writer(struct tap *tap, struct hub *hub, bool steal, char *reason, size_t size)
+static void attach_open_writer(struct tap *tap, struct hub *hub, const Pwemu__V1__AttachOpen *open, char *reason, size_t size)
 {
 	struct err err = ERR_INIT;
-	if (writer_open(hub, tap->who, steal, &attach_writer_ops, tap, &tap->writer, &err) < 0) {
+	/* Who may connect to a one-user daemon is that user or root: the same as the writer, or more. */
+	int rc = open->beside ? writer_open_beside(hub, tap->who, &attach_writer_ops, tap, &tap->writer, &err)
+			      : writer_open(hub, tap->who, open->steal, &attach_writer_ops, tap, &tap->writer, &err);
+	if (rc < 0) {
 		snprintf(reason, size, "%.120s", err.msg);
 		return;
 	}
@@ -338,9 +353,9 @@ static int attach_open(struct tap *tap, struct instance *inst, const Pwemu__V1__
 	service_actor(tap->call, tap->who);
 	tap->channel = xstrdup(channel);
 	instance_tell(inst, PWEMU__V1__EVENT_KIND__EVENT_KIND_ATTACH, channel, tap->who, NULL);
-	if (open->write)
-		attach_open_writer(tap, hub, open->steal, reason, sizeof(reason));
-	tap->may_write = open->write && instance_channel_takes_input(inst, channel);
+	if (open->write || open->beside)
+		attach_open_writer(tap, hub, open, reason, sizeof(reason));
+	tap->may_write = (open->write || open->beside) && instance_channel_takes_input(inst, channel);
 	attach_send_opened(tap, inst, hub, channel, reason);
 	return 0;
 }

@@ -100,12 +100,13 @@ static void start_fail(struct pending *pending, struct instance *inst)
 static bool start_try(struct pending *pending, struct instance *inst)
 {
 	enum inst_state state = instance_state(inst);
+	bool is_ready = (state == INST_RUNNING || state == INST_PAUSED) && instance_is_begun(inst);
 	bool is_up = state == INST_RUNNING || state == INST_PAUSED || state == INST_STOPPING || state == INST_DRAINING;
 	bool is_executed = pending->no_wait && (state == INST_BACKOFF || (state == INST_BOOTING && instance_pid(inst) != 0));
 	bool refused = state == INST_FAILED || err_is_set(instance_start_error(inst));
 	if (instance_is_over(inst) && refused)
 		start_fail(pending, inst);
-	else if (state == INST_ENDED || (is_up && (pending->no_wait || state == INST_RUNNING || state == INST_PAUSED)) || is_executed)
+	else if (state == INST_ENDED || (is_up && pending->no_wait) || is_ready || is_executed)
 		service_send_instance(pending->call, inst, true);
 	else
 		return false;
@@ -184,7 +185,7 @@ static void handle_start(struct rpc_call *call, const ProtobufCMessage *message)
 
 static bool stop_try(struct pending *pending, struct instance *inst)
 {
-	if (!instance_is_over(inst))
+	if (!instance_is_gone(inst))
 		return false;
 	service_send_instance(pending->call, inst, true);
 	return true;

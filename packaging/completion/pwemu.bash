@@ -33,18 +33,21 @@ _pwemu() {
 	'gdb') words=' --executable' ;;
 	'gdb-cmds') words=' --executable --pause' ;;
 	'logs') words=' --channel --follow --from --boot --lines --time' ;;
+	'send') words=' --channel --line --expect --fail --timeout' ;;
 	'wait') words=' --state --exit --channel --expect --fail --from --timeout' ;;
 	'ls') words=' --all --all-users --user --output' ;;
 	'status') words=' --output' ;;
 	'events') words=' --follow --from --output' ;;
 	'targets') words=' --output' ;;
+	'config check') words='' ;;
+	'config explain') words=' --argv --runner --output' ;;
 	'daemon info') words=' --output' ;;
 	'daemon stop') words=' --with-instances' ;;
 	'daemon restart') words='' ;;
 	'daemon reload') words='' ;;
 	'daemon logs') words=' --lines' ;;
 	'help') words=' --man --bash' ;;
-	'') words=' run start restart stop reset pause resume rm load prop-ls prop-get prop-set term pipe gdb gdb-cmds logs wait ls status events targets daemon daemon daemon daemon daemon help' ;;
+	'') words=' run start restart stop reset pause resume rm load prop-ls prop-get prop-set term pipe gdb gdb-cmds logs send wait ls status events targets config config daemon daemon daemon daemon daemon help' ;;
 	daemon) words='info stop restart reload logs' ;;
 	esac
 	if [[ $cur == -* ]]; then words+=' --instance --working-dir --config --host --quiet --verbose --help --version'

@@ -42,26 +42,19 @@ bool h2_rate_take(struct h2_rate *rate)
 
 /* ---------------------------------------------------------------- the end */
 
-/* One round: frames up to the high-water mark. Whether there was anything. */
+/* One round: frames up to the high-water mark. Whether it stopped there, with more to come. */
 static bool session_produce(struct h2_session *session)
 {
-	bool has_produced = false;
 	while (io_queued(&session->io) < IO_HIGH_BYTES) {
 		const uint8_t *data;
-		size_t before = io_queued(&session->io);
 		ssize_t n = nghttp2_session_mem_send(session->ng, &data);
-		if (n < 0) {
+		if (n < 0)
 			session->is_ending = true;
+		if (n <= 0)
 			break;
-		}
-		if (n > 0)
-			buf_require(evbuffer_add(session->io.out, data, (size_t)n) == 0);
-		if (io_queued(&session->io) != before)
-			has_produced = true;
-		if (n == 0)
-			break;
+		buf_require(evbuffer_add(session->io.out, data, (size_t)n) == 0);
 	}
-	return has_produced;
+	return io_queued(&session->io) >= IO_HIGH_BYTES;
 }
 
 void h2_session_end(struct h2_session *session, uint32_t error_code)
@@ -210,16 +203,18 @@ static void session_finish(struct h2_session *session)
 	session_delay(&session->stall, LINGER_MS);
 }
 
+/* Blocked output goes on with on_drained. But when what was blocked leaves here, that event does not come any more: what the mark held
+ * back has to follow, here or in the next turn. */
 static void session_flush(struct h2_session *session)
 {
-	bool has_produced = true;
-	for (int round = 0; has_produced && round < FLUSH_ROUNDS && !session->is_ending; round++) {
-		has_produced = session_produce(session);
+	bool is_held_back = true;
+	for (int round = 0; is_held_back && round < FLUSH_ROUNDS && !session->is_ending; round++) {
+		is_held_back = session_produce(session);
 		io_write(&session->io);
 		if (session->io.is_blocked)
-			has_produced = false;
+			is_held_back = false;
 	}
-	session->has_more = has_produced;
+	session->has_more = is_held_back;
 	if (!nghttp2_session_want_read(session->ng) && !nghttp2_session_want_write(session->ng) && io_queued(&session->io) == 0)
 		session_finish(session);
 	else

@@ -19,7 +19,7 @@ FW_microbit := $(ARM_CC) -mthumb -mcpu=cortex-m0 @ 0 0x20000000 0x4000
 FW_riscv32-virt := $(RISCV_CC) -march=rv32imac_zicsr -mabi=ilp32 -mcmodel=medany @ 0x80000000 0x80100000 0x100000
 FW_riscv64-virt := $(RISCV_CC) -march=rv64imac_zicsr -mabi=lp64 -mcmodel=medany @ 0x80000000 0x80100000 0x100000
 
-FW_PROGRAMS := demo hello echo seq seqn exit semi reset uarts slow silent
+FW_PROGRAMS := demo hello echo gulp seq seqn exit semi reset uarts slow silent
 FW_ARM_ONLY := lockup bkpt
 FW_LOADED := mps2-an385 netduinoplus2
 # Where the boot loader finds its application.

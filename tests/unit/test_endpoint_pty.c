@@ -1,60 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A channel on a PTY: raw from birth, output only while a user has it open, nothing left behind for the next one, exact for a new daemon.
- */
-#include "test_endpoint.h"
+/* A channel on a PTY: raw from birth, output only while a user has it open, nothing left behind for the next one. */
+#include "test_endpoint_pty.h"
 
-#include <poll.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
 #include <termios.h>
 
 #include "channel/hub_priv.h"
 
 #define OWNER 12345
-
-static void bench_make_pty(struct bench *b, uid_t uid)
-{
-	struct err err = ERR_INIT;
-	if (endpoint_make_pty(b->f->dir, "serial0", uid, &b->fds, b->path, &err) != 0)
-		fail_msg("%s", err.msg);
-}
-
-static int setup(void **state)
-{
-	struct bench *b = bench_new(ENDPOINT_PTY);
-	bench_make_pty(b, getuid());
-	bench_open(b, false);
-	*state = b;
-	return 0;
-}
-
-static int user_open(struct bench *b)
-{
-	int fd = open(b->path, O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
-	if (fd < 0)
-		fail_msg("open %s: %s", b->path, strerror(errno));
-	return fd;
-}
-
-static int user_attach(struct bench *b)
-{
-	unsigned attached = b->attached;
-	int fd = user_open(b);
-	LOOP_UNTIL(b->f, b->attached == attached + 1);
-	return fd;
-}
-
-static void user_leave(struct bench *b, int fd)
-{
-	unsigned left = b->left;
-	close(fd);
-	LOOP_UNTIL(b->f, b->left == left + 1);
-}
-
-static void user_type(int fd, const char *text)
-{
-	assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
-}
 
 static bool is_raw(const char *path, int held)
 {
@@ -67,49 +19,6 @@ static bool is_raw(const char *path, int held)
 	cfmakeraw(&raw);
 	return t.c_iflag == raw.c_iflag && t.c_oflag == raw.c_oflag && t.c_lflag == raw.c_lflag && t.c_cflag == raw.c_cflag &&
 	       (t.c_iflag & (IXOFF | IXANY)) == 0 && t.c_cc[VMIN] == 1 && t.c_cc[VTIME] == 0;
-}
-
-/* ---------------------------------------------------------------- a user in a process of its own */
-
-struct user {
-	pid_t pid;
-	int wish; /* closed: the user leaves */
-};
-
-/* Opens the slave, as the controlling terminal of a new session if so wished; returns when it has. */
-static struct user user_start(struct bench *b, bool is_leader)
-{
-	int wish[2], ready[2];
-	char c;
-	assert_int_equal(pipe2(wish, O_CLOEXEC) + pipe2(ready, O_CLOEXEC), 0);
-	pid_t pid = fork();
-	assert_true(pid >= 0);
-	if (pid == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		for (int fd = 3; fd < 256; fd++) /* other users' wishes, too */
-			if (fd != wish[0] && fd != ready[1])
-				close(fd);
-		if (is_leader && setsid() < 0)
-			_exit(1);
-		if (open(b->path, O_RDWR | (is_leader ? 0 : O_NOCTTY)) < 0)
-			_exit(2);
-		close(ready[1]);
-		_exit(read(wish[0], &c, 1) == 0 ? 0 : 3);
-	}
-	close(wish[0]);
-	close(ready[1]);
-	assert_int_equal(read(ready[0], &c, 1), 0);
-	close(ready[0]);
-	return (struct user){ pid, wish[1] };
-}
-
-static void user_end(struct user *user)
-{
-	int status;
-	close(user->wish);
-	assert_int_equal(waitpid(user->pid, &status, 0), user->pid);
-	if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGHUP) /* of the session leader it may be the hang-up itself */
-		assert_int_equal(status, 0);
 }
 
 /* ---------------------------------------------------------------- birth */
@@ -480,133 +389,7 @@ static void test_yields_5_s_after_its_last_byte(void **state)
 	close(fd);
 }
 
-/* ---------------------------------------------------------------- a new daemon */
-
-static void new_daemon(struct bench *b)
-{
-	endpoint_free(b->endpoint);
-	b->config.had_party = b->attached > 0;
-	bench_open(b, true);
-}
-
-static void test_adopts_a_reader(void **state)
-{
-	struct bench *b = *state;
-	struct inbox inbox;
-	bench_boot(b, 1);
-	struct user user = user_start(b, false);
-	LOOP_UNTIL(b->f, b->attached == 1);
-	guest_print_logged(b->f, "one ");
-	assert_quiet(b->f);
-	endpoint_free(b->endpoint);
-	b->endpoint = NULL;
-	guest_print_logged(b->f, "two ");
-	new_daemon(b);
-	assert_int_equal(endpoint_party_count(b->endpoint), 1);
-	guest_print_logged(b->f, "three");
-	inbox_init(&inbox, b->fds.slave, 0); /* the user is lazy: its bytes can be read here */
-	ASSERT_COMES(b, &inbox, "one two three");
-	assert_quiet(b->f);
-	assert_int_equal(fixture_timers(b->f), 0);
-	assert_int_equal(endpoint_party_count(b->endpoint), 1);
-	assert_int_equal(b->attached, 1); /* not told again */
-	assert_int_equal(b->left, 0);
-	user_end(&user);
-	LOOP_UNTIL(b->f, b->left == 1);
-	assert_int_equal(endpoint_party_count(b->endpoint), 0);
-}
-
-static void test_adopts_where_the_reader_has_left(void **state)
-{
-	struct bench *b = *state;
-	struct inbox inbox;
-	bench_boot(b, 1);
-	struct user user = user_start(b, false);
-	LOOP_UNTIL(b->f, b->attached == 1);
-	guest_print_logged(b->f, "stale");
-	assert_quiet(b->f);
-	endpoint_free(b->endpoint);
-	b->endpoint = NULL;
-	user_end(&user);
-	new_daemon(b);
-	LOOP_UNTIL(b->f, b->left == 1);
-	assert_int_equal(endpoint_party_count(b->endpoint), 0);
-	inbox_init(&inbox, user_attach(b), 0);
-	guest_print_logged(b->f, "fresh");
-	ASSERT_COMES(b, &inbox, "fresh");
-	close(inbox.fd);
-}
-
-static void test_adopts_who_came_meanwhile(void **state)
-{
-	struct bench *b = *state;
-	struct inbox inbox;
-	bench_boot(b, 1);
-	guest_print_logged(b->f, "boot ");
-	endpoint_free(b->endpoint);
-	b->endpoint = NULL;
-	struct user user = user_start(b, false);
-	new_daemon(b);
-	LOOP_UNTIL(b->f, b->attached == 1);
-	inbox_init(&inbox, b->fds.slave, 0);
-	ASSERT_COMES(b, &inbox, "boot ");
-	/* Two of them, one leaves: /proc knows. */
-	struct user second = user_start(b, false);
-	user_end(&user);
-	assert_quiet(b->f);
-	assert_int_equal(b->left, 0);
-	user_end(&second);
-	LOOP_UNTIL(b->f, b->left == 1);
-}
-
-/* Shims and helpers hold the same slave; they are no users. */
-static void test_holders_are_no_users(void **state)
-{
-	struct bench *b = *state;
-	int wish[2];
-	char c;
-	bench_boot(b, 1);
-	assert_int_equal(pipe2(wish, O_CLOEXEC), 0);
-	pid_t helper = fork();
-	if (helper == 0) {
-		close(wish[1]);
-		_exit(read(wish[0], &c, 1) == 0 ? 0 : 1);
-	}
-	pid_t shim = fork();
-	if (shim == 0) {
-		close(wish[1]);
-		prctl(PR_SET_NAME, "pwemu-shim");
-		_exit(open(b->path, O_RDWR | O_NOCTTY) >= 0 && read(wish[0], &c, 1) == 0 ? 0 : 1);
-	}
-	LOOP_UNTIL(b->f, b->attached == 1); /* a description of its own: a shim may hold one that was hung up */
-	endpoint_free(b->endpoint);
-	bench_open(b, true);
-	LOOP_UNTIL(b->f, b->left == 1);
-	assert_int_equal(endpoint_party_count(b->endpoint), 0);
-	close(wish[1]);
-	assert_int_equal(waitpid(helper, NULL, 0), helper);
-	assert_int_equal(waitpid(shim, NULL, 0), shim);
-	close(wish[0]);
-}
-
-static void test_no_hang_up_between_daemons(void **state)
-{
-	struct bench *b = *state;
-	struct inbox inbox;
-	bench_boot(b, 1);
-	struct user user = user_start(b, false);
-	struct pollfd pollfd = { .fd = b->fds.master, .events = POLLIN };
-	LOOP_UNTIL(b->f, b->attached == 1);
-	for (int i = 0; i < 5; i++)
-		new_daemon(b);
-	guest_print_logged(b->f, "still here");
-	inbox_init(&inbox, b->fds.slave, 0);
-	ASSERT_COMES(b, &inbox, "still here");
-	assert_int_equal(poll(&pollfd, 1, 0), 0);
-	user_end(&user);
-}
-
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, bench_teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, pty_setup, bench_teardown)
 
 int main(void)
 {
@@ -628,11 +411,6 @@ int main(void)
 		TEST(test_input_only_as_the_guest_takes_it),
 		TEST(test_read_only_until_a_boot_reads),
 		TEST(test_yields_5_s_after_its_last_byte),
-		TEST(test_adopts_a_reader),
-		TEST(test_adopts_where_the_reader_has_left),
-		TEST(test_adopts_who_came_meanwhile),
-		TEST(test_holders_are_no_users),
-		TEST(test_no_hang_up_between_daemons),
 	};
 	return cmocka_run_group_tests_name("endpoint: pty", tests, NULL, NULL);
 }

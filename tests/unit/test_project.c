@@ -19,13 +19,19 @@ static void on_unknown(void *ctx, const struct err *what)
 	snprintf(unknown + used, sizeof(unknown) - used, "%s\n", what->msg);
 }
 
+static const struct project_ops ops = { .on_warning = on_unknown };
+
 static Pwemu__V1__Target *load(const char *json, const char *name, struct err *err)
 {
-	static const struct project_ops ops = { .on_unknown = on_unknown };
-	Pwemu__V1__Target *target = (Pwemu__V1__Target *)-1;
+	Pwemu__V1__Target *target = NULL;
+	struct project *project = NULL;
 	unknown[0] = '\0';
 	file_put(json);
-	return project_target(file_path, name, &ops, &target, err) < 0 ? NULL : target;
+	if (project_open(file_path, true, &ops, &project, err) < 0)
+		return NULL;
+	(void)!project_target(project, name, NULL, NULL, &target, err);
+	project_free(project);
+	return target;
 }
 
 static Pwemu__V1__Target *must_load(const char *json, const char *name)
@@ -116,25 +122,30 @@ static void test_not_there(void **state)
 {
 	(void)state;
 	struct err err = ERR_INIT;
-	assert_null(load(CONFIG("\"targets\": {\"a\": 5}"), "t", &err)); /* other targets are not looked at */
-	assert_false(err_is_set(&err));
+	assert_null(load(CONFIG("\"targets\": {\"tt\": 5}"), "t", &err)); /* other targets are not looked at */
+	assert_string_equal(err.reason, "invalid-target");
+	assert_non_null(strstr(err.msg, "x.json: targets: t: not found (did you mean \"tt\"?)"));
 	assert_null(load(CONFIG(""), "t", &err));
-	assert_false(err_is_set(&err));
+	assert_int_equal(err.code, ERR_NOT_FOUND);
 }
 
 static void test_unknown_keys_are_told(void **state)
 {
 	(void)state;
 	Pwemu__V1__Target *target =
-		must_load(CONFIG("\"emulators\": {},\n\"qemu\": {\"executable\": \"e\", \"argz\": []},"
-				 "\"targets\": {\"t\": {\n\"pre-start-cmds\": {}, \"qemu\": {\"machine\": \"m\", \"new\": 1}}}"),
+		must_load(CONFIG("\"emulators\": {\"fvp\": {}, \"qemu\": {}}, \"gbd\": 1,\n\"qemu\": {\"executable\": \"e\", \"argz\": []},"
+				 "\"targets\": {\"t\": {\n\"post-start-cmd\": {}, \"qemu\": {\"machine\": \"m\", \"new\": 1}}}"),
 			  "t");
 	release(target);
-	static const char *const told[] = { ":2: pw.pw_emu.emulators: unknown key",
-					    ":3: pw.pw_emu.qemu.argz: unknown key (did you mean \"args\"",
-					    ":4: pw.pw_emu.targets.t.pre-start-cmds: unknown key",
-					    ":4: pw.pw_emu.targets.t.qemu.new: unknown key" };
-	for (size_t i = 0; i < 4; i++)
+	static const char *const told[] = {
+		":2: pw.pw_emu.emulators.fvp: its Python classes cannot be used, and the daemon has no driver \"fvp\"",
+		":2: pw.pw_emu.emulators.qemu: its Python classes are not used, but the daemon's driver \"qemu\"",
+		":2: pw.pw_emu.gbd: unknown key (did you mean \"gdb\"",
+		":3: pw.pw_emu.qemu.argz: unknown key (did you mean \"args\"",
+		":4: pw.pw_emu.targets.t.post-start-cmd: unknown key (did you mean \"post-start-cmds\"",
+		":4: pw.pw_emu.targets.t.qemu.new: unknown key"
+	};
+	for (size_t i = 0; i < sizeof(told) / sizeof(told[0]); i++)
 		if (strstr(unknown, told[i]) == NULL)
 			fail_msg("no \"%s\" in: %s", told[i], unknown);
 }
@@ -148,27 +159,31 @@ static void test_mistakes(void **state)
 	static const struct {
 		const char *json, *want;
 	} rows[] = {
-		{ "{}", "1: \"pw\" is missing" },
-		{ "{\"pw\": {}}", "1: pw: \"pw_emu\" is missing" },
-		{ "{\"pw\": {\"pw_emu\": null}}", "1: pw: \"pw_emu\" is missing" },
-		{ "{\"pw\": []}", "1: pw: must be an object" },
+		{ "{}", " missing `pw_emu` configuration" },
+		{ "{\"pw\": {}}", " missing `pw_emu` configuration" },
+		{ "{\"pw\": {\"pw_emu\": null}}", " missing `pw_emu` configuration" },
+		{ "{\"pw\": []}", " missing `pw_emu` configuration" },
 		{ CONFIG("\"targets\": []"), "2: pw.pw_emu.targets: must be an object" },
-		{ ONE(""), "2: pw.pw_emu.targets.t: \"qemu\" is missing" },
+		{ ONE(""), "2: pw.pw_emu.targets.t: could not determine emulator: it has neither" },
 		{ ONE("\"qemu\": {\"executable\": \"e\"}"), "2: pw.pw_emu.targets.t: qemu: \"machine\" is missing" },
 		{ ONE("\"qemu\": {\"machine\": \"m\"}"), "2: pw.pw_emu.targets.t: qemu: \"executable\" is missing" },
 		{ ONE("\"qemu\": {\"executable\": \"$pw_env{PWEMU_TEST_UNSET}\"}"),
 		  "3: pw.pw_emu.targets.t.qemu.executable: environment variable PWEMU_TEST_UNSET is not set" },
-		{ ONE("\"qemu\": {\"args\": [\n\"$pw_emu_wdir{x}\"]}"),
-		  "4: pw.pw_emu.targets.t.qemu.args[0]: $pw_emu_wdir{x} is not supported here: only $pw_env{NAME} is" },
-		{ ONE("\"qemu\": {\"executable\": \"e\", \"machine\": \"m\", \"channels\": {\"chardevs\": {\"c\": {\"id\": \"uart1\"}}}}"),
-		  "2: pw.pw_emu.targets.t: channel \"c\": id \"uart1\" must be serial0 to serial15" },
+		{ ONE("\"qemu\": {\n\"machine\": \"$pw_emu_wdir{x}\"}"),
+		  "4: pw.pw_emu.targets.t.qemu.machine: $pw_emu_wdir{} can stand in arguments of the emulator and in" },
+		{ ONE("\"qemu\": {\"args\": [\n\"$pw_emu_wdri{x}\"]}"),
+		  "4: pw.pw_emu.targets.t.qemu.args[0]: $pw_emu_wdri{} is no expression (did you mean \"$pw_emu_wdir\"?)" },
+		{ ONE("\"qemu\": {\"executable\": \"e\", \"machine\": \"m\", \"channels\": {\"chardevs\": {\"c\": {\"id\": "
+		      "\"serial16\"}}}}"),
+		  "2: pw.pw_emu.targets.t: channel \"c\": id \"serial16\" must be serial0 to serial15 for a serial port" },
 		{ ONE("\"qemu\": {\"executable\": \"e\", \"machine\": \"m\", \"channels\": {\"chardevs\": {\"c\": {\"id\": \"serial0\", "
 		      "\"type\": "
 		      "\"tpc\"}}}}"),
-		  "2: pw.pw_emu.targets.t: channel \"c\": type of a channel \"tpc\" is unknown (did you mean \"tcp\"" },
+		  "3: pw.pw_emu.targets.t.qemu.channels.chardevs.c.type: 'tpc' is not one of tcp, pty, none (did you mean \"tcp\"" },
 		{ ONE("\"qemu\": {\"executable\": \"e\", \"machine\": \"m\", \"channels\": {\"chardevs\": {\"c\": {}}}}"),
 		  "3: pw.pw_emu.targets.t.qemu.channels.chardevs.c: \"id\" is missing" },
-		{ ONE("\"restart\": \"alway\""), "3: pw.pw_emu.targets.t.restart: 'alway' is not one of no, on-failure, always" },
+		{ ONE("\"restart\": \"alway\", \"qemu\": {}"),
+		  "3: pw.pw_emu.targets.t.restart: 'alway' is not one of no, on-failure, always" },
 		{ ONE("\"hang\": {\"silence\": \"1s\", \"channel\": \"x\"}, \"qemu\": {\"executable\": \"e\", \"machine\": \"m\"}"),
 		  "2: pw.pw_emu.targets.t: hang: channel: the target has no channel \"x\"" },
 	};
@@ -178,6 +193,12 @@ static void test_mistakes(void **state)
 			fail_msg("taken: %s", rows[i].json);
 		assert_names_file(err.msg, rows[i].want);
 	}
+}
+
+static int on_expression(void *ctx, enum subst_kind kind, const char *argument, struct err *err)
+{
+	(void)ctx;
+	return kind == SUBST_WDIR && strcmp(argument, "bad") == 0 ? err_set(err, ERR_INVALID_ARGUMENT, "bad") : 0;
 }
 
 static void test_subst(void **state)
@@ -198,10 +219,12 @@ static void test_subst(void **state)
 		{ "$pw_env{}", NULL },
 		{ "$pw_env{PWEMU_TEST_UNSET}", NULL },
 		{ "$pw_other{x}", NULL },
+		{ "$pw_emu_wdir{bad}", NULL },
+		{ "x=$pw_emu_wdir{a},$pw_emu_channel_port{b}", "x=$pw_emu_wdir{a},$pw_emu_channel_port{b}" },
 	};
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct err err = ERR_INIT;
-		char *made = subst_env(rows[i].text, &err);
+		char *made = subst_env(rows[i].text, on_expression, NULL, &err);
 		if (rows[i].want == NULL) {
 			assert_null(made);
 			assert_true(err_is_set(&err));

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command line as users and their scripts have it: `pwemu` in a home of its own, with the daemon that it starts itself."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import unittest
+
+from pwemu_fixture import BUILD, CALL_DEADLINE, PATH, TEST_DEADLINE, processes_with, wait_for
+
+PWEMU = os.path.join(BUILD, "bin/pwemu")
+
+
+class CliCase(unittest.TestCase):
+    """pwemu() runs a command to its end, popen() lets it run. Nothing of either may be left at the end."""
+
+    def setUp(self):
+        def late(number, frame):
+            raise AssertionError("the test takes too long")
+
+        signal.signal(signal.SIGALRM, late)
+        signal.alarm(TEST_DEADLINE)
+        self.addCleanup(signal.alarm, 0)
+        self.dir = tempfile.mkdtemp(prefix="pwemu-cli-")
+        self.work = os.path.join(self.dir, "work")
+        os.mkdir(self.work)
+        self.environment = {"PATH": os.path.join(BUILD, "bin") + ":" + PATH, "HOME": self.dir, "PWEMU_TEST_DIR": self.dir,
+                            "LANG": os.environ.get("LANG", "C.UTF-8")}
+        for name in ("RUNTIME_DIR", "STATE_HOME", "CONFIG_HOME"):
+            path = os.path.join(self.dir, name.lower())
+            os.mkdir(path, 0o700)
+            self.environment["XDG_" + name] = path
+        for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS"):
+            if name in os.environ:
+                self.environment[name] = os.environ[name]
+        self.processes = []
+        self.addCleanup(self.clean_up)
+
+    def clean_up(self):
+        for process in self.processes:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+            for stream in (process.stdin, process.stdout, process.stderr):
+                if stream is not None:
+                    self.close(stream)
+        subprocess.run([PWEMU, "-q", "daemon", "stop", "--with-instances"], env=self.environment, cwd=self.dir, stdin=subprocess.DEVNULL,
+                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=CALL_DEADLINE, check=False)
+        left = {}
+        try:
+            wait_for(lambda: not processes_with(self.dir), "the processes to end", 15)
+        except AssertionError:
+            left = processes_with(self.dir)
+            for pid in left:
+                os.kill(pid, signal.SIGKILL)
+        shutil.rmtree(self.dir, ignore_errors=True)
+        self.assertEqual(left, {}, "left running")
+
+    @staticmethod
+    def close(stream):
+        try:
+            stream.close()
+        except BrokenPipeError:  # what it still held nobody reads any more
+            pass
+
+    def popen(self, *words, environment=None, **options):
+        options.setdefault("stdin", subprocess.DEVNULL)
+        options.setdefault("cwd", self.work)
+        process = subprocess.Popen([PWEMU, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                   env=dict(self.environment, **(environment or {})), **options)
+        self.processes.append(process)
+        return process
+
+    def run_any(self, *words, stdin=b"", environment=None, cwd=None, timeout=CALL_DEADLINE):
+        """Runs a command to its end, whatever that is."""
+        done = subprocess.run([PWEMU, *words], input=stdin, capture_output=True, timeout=timeout, check=False, cwd=cwd or self.work,
+                              env=dict(self.environment, **(environment or {})))
+        done.out, done.err = done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
+        self.assertNotIn("AddressSanitizer", done.err)
+        self.assertNotIn("runtime error:", done.err)
+        return done
+
+    def pwemu(self, *words, code=0, **options):
+        """Runs a command that must end with this code; returns its stdout as text."""
+        done = self.run_any(*words, **options)
+        self.assertEqual(done.returncode, code, f"pwemu {' '.join(words)}\n{done.out}{done.err}")
+        self.last_err = done.err
+        return done.out
+
+    def refused(self, *words, code=1, says="", **options):
+        """Ends with this code, nothing on stdout, and a reason on stderr that contains the text."""
+        done = self.run_any(*words, **options)
+        self.assertEqual((done.returncode, done.out), (code, ""), done.err)
+        self.assertIn(says, done.err)
+        self.assertTrue(done.err.startswith("pwemu: "), done.err)
+        return done.err
+
+    def status(self, *words, **options):
+        return json.loads(self.pwemu("status", "-o", "json", *words, **options))
+
+    def logs(self, *words):
+        return self.run_any("logs", *words).stdout
+
+    def daemon_pid(self):
+        return json.loads(self.pwemu("daemon", "info", "-o", "json"))["pid"]
