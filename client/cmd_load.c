@@ -20,6 +20,7 @@ static int load_send(struct cli *cli, Pwemu__V1__LoadRequest *request)
 	ref_init(&ref, cli, 0);
 	request->instance = &ref.message;
 	int rc = call_repeatable(&cli->conn, CALL_INSTANCES_LOAD, &request->base, &reply, &err);
+	request->instance = NULL;
 	ref_fini(&ref);
 	if (rc < 0)
 		return cli_refused(&err);

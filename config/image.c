@@ -258,11 +258,11 @@ static int open_and_check(struct image_file *file, const char *path, const uint6
 		expect = NULL;
 	file->name = shown_name(path, shown, sizeof(shown));
 	file->fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-	if (file->fd < 0)
-		return fail_open(file, expect, err);
-	int rc = check_open_file(file, address, expect, &info, err);
+	int rc = file->fd < 0 ? fail_open(file, expect, err) : check_open_file(file, address, expect, &info, err);
 
-	close(file->fd);
+	if (file->fd >= 0)
+		close(file->fd);
+	file->name = path;
 	if (rc == 0)
 		*out = info;
 	return rc;
