@@ -84,7 +84,7 @@ class Api(Properties):
         self.assert_set_fails(Code.INVALID_ARGUMENT, "invalid-value", self.set_request("/machine", "graphics", json='"off"'), text="expected: boolean")
         self.assert_set_fails(Code.INVALID_ARGUMENT, "invalid-value", self.set_request("/machine", "graphics", json="{"), text="no JSON")
         self.assert_set_fails(Code.INVALID_ARGUMENT, "invalid-value", self.set_request("/machine", "graphics"), text="needs a value")
-        # QEMU's own parser does not know this; it is an answer all the same
+        # QEMU's own parser would stumble over it
         self.assert_set_fails(Code.INVALID_ARGUMENT, "invalid-value", self.set_request("/machine", "graphics", json="[NaN]"))
         self.assertIs(self.value("/machine", "graphics"), True)
 
