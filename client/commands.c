@@ -143,6 +143,12 @@ static const struct opt_spec events_options[] = {
 	OPT_END,
 };
 
+static const struct opt_spec load_options[] = {
+	OPT_ROW("pause", 'p', OPT_FLAG, NULL, "leave the guest paused before its first instruction"),
+	OPT_ROW("offset", 'o', OPT_TEXT, "ADDR", "load address of a raw binary; of other files added to their addresses"),
+	OPT_END,
+};
+
 static const struct opt_spec output_options[] = { OPTION_OUTPUT, OPT_END };
 
 static const struct opt_spec daemon_stop_options[] = {
@@ -184,6 +190,13 @@ static const char start_details[] = "Returns when the emulator is ready. Name th
 				    "With -F the exit codes are those of run.\n"
 				    "\n" RESTART_DETAILS "\n"
 				    "A TCP port or pseudo-terminal stays the same for the life of the instance, whatever is restarted.";
+
+static const char load_details[] =
+	"Writes an ELF, Intel hex or raw binary file into the memory of the board, flash too, resets it and lets it run from there.\n"
+	"The file is checked against the board as at a start. An image without the vector table that the board boots from is started\n"
+	"by what is there, as a boot loader does it. It goes through the emulator's gdb stub, so not while a debugger is attached.\n"
+	"`pwemu reset` loads the same image again; a reset by the guest itself of a board that was started with -f boots the image of the\n"
+	"start, and a restart, also an automatic one, begins with the images of the start.";
 
 static const char prop_ls_details[] =
 	"PATH is one of the emulator: /machine, /machine/unattached/device[2], or the end of one that names one device only (unattached).\n"
@@ -264,6 +277,7 @@ const struct command commands[] = {
 	{ "pause", "stop the guest, not the emulator", "", 0, 0, true, false, NULL, cmd_pause, NULL },
 	{ "resume", "let a paused guest run on", "", 0, 0, true, false, NULL, cmd_resume, NULL },
 	{ "rm", "forget ended instances and delete their logs", "", 0, 0, true, false, rm_options, cmd_rm, NULL },
+	{ "load", "load an image into the running board", "FILE[@ADDR]", 1, 1, false, false, load_options, cmd_load, load_details },
 	{ "prop-ls", "list the properties of a device", "PATH", 1, 1, false, false, output_options, cmd_prop_ls, prop_ls_details },
 	{ "prop-get", "show a property of a device", "PATH PROPERTY", 2, 2, false, false, output_options, cmd_prop_get,
 	  "Text is printed as it is, a bool as true or false, everything else as JSON; with -o json everything." },

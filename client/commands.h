@@ -43,6 +43,7 @@ int cmd_reset(struct cli *cli);
 int cmd_pause(struct cli *cli);
 int cmd_resume(struct cli *cli);
 int cmd_rm(struct cli *cli);
+int cmd_load(struct cli *cli);
 int cmd_prop_ls(struct cli *cli);
 int cmd_prop_get(struct cli *cli);
 int cmd_prop_set(struct cli *cli);

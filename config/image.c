@@ -13,6 +13,7 @@
 #include "config/image_file.h"
 
 #define HEAD_MAX       4096
+#define PASS_MAX       16384
 #define NAME_MAX_SHOWN 200
 
 static const char *const kind_names[] = { [IMAGE_ELF] = "ELF", [IMAGE_HEX] = "Intel hex", [IMAGE_BIN] = "raw binary" };
@@ -49,6 +50,20 @@ int image_read(const struct image_file *file, uint64_t offset, void *buf, size_t
 		if (n == 0)
 			return image_fail(file, err, "became shorter while it was read; is a build still writing it?");
 		done += (size_t)n;
+	}
+	return 0;
+}
+
+int image_pass(const struct image_file *file, uint64_t offset, uint64_t address, uint64_t len, struct err *err)
+{
+	unsigned char buf[PASS_MAX];
+
+	for (uint64_t done = 0; file->sink && done < len;) {
+		size_t n = len - done < sizeof(buf) ? (size_t)(len - done) : sizeof(buf);
+
+		if (image_read(file, offset + done, buf, n, err) < 0 || file->sink->write(file->sink->ctx, address + done, buf, n, err) < 0)
+			return -1;
+		done += n;
 	}
 	return 0;
 }
@@ -233,22 +248,38 @@ static int check_open_file(struct image_file *file, const uint64_t *address, con
 	return info->kind == IMAGE_ELF ? image_check_elf(file, info, err) : image_check_hex(file, info, err);
 }
 
-int image_check(const char *path, const Pwemu__V1__Target *target, const uint64_t *address, const struct image_expect *expect,
-		struct image_info *out, struct err *err)
+static int open_and_check(struct image_file *file, const char *path, const uint64_t *address, const struct image_expect *expect,
+			  struct image_info *out, struct err *err)
 {
 	char shown[NAME_MAX_SHOWN];
-	struct image_file file = { .fd = -1, .name = shown_name(path, shown, sizeof(shown)), .target = target };
 	struct image_info info = { 0 };
 
 	if (expect && expect->device == 0 && expect->inode == 0 && expect->size == 0)
 		expect = NULL;
-	file.fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-	if (file.fd < 0)
-		return fail_open(&file, expect, err);
-	int rc = check_open_file(&file, address, expect, &info, err);
+	file->name = shown_name(path, shown, sizeof(shown));
+	file->fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	int rc = file->fd < 0 ? fail_open(file, expect, err) : check_open_file(file, address, expect, &info, err);
 
-	close(file.fd);
+	if (file->fd >= 0)
+		close(file->fd);
+	file->name = path;
 	if (rc == 0)
 		*out = info;
 	return rc;
+}
+
+int image_check(const char *path, const Pwemu__V1__Target *target, const uint64_t *address, const struct image_expect *expect,
+		struct image_info *out, struct err *err)
+{
+	struct image_file file = { .fd = -1, .target = target };
+
+	return open_and_check(&file, path, address, expect, out, err);
+}
+
+int image_load(const char *path, const Pwemu__V1__Target *target, const uint64_t *address, uint64_t offset,
+	       const struct image_expect *expect, const struct image_sink *sink, struct image_info *out, struct err *err)
+{
+	struct image_file file = { .fd = -1, .target = target, .shift = offset, .sink = sink };
+
+	return open_and_check(&file, path, address, expect, out, err);
 }

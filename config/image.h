@@ -5,6 +5,8 @@
  */
 #pragma once
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "pwemu/v1/targets.pb-c.h"
@@ -27,6 +29,12 @@ struct image_info {
 	uint64_t entry;   /* ELF: the entry point; hex: the start address record, 0 if none; bin: 0 */
 };
 
+/* Takes what is to be loaded, piece by piece and in the order of the file. */
+struct image_sink {
+	int (*write)(void *ctx, uint64_t address, const void *bytes, size_t len, struct err *err);
+	void *ctx;
+};
+
 /* "ELF", "Intel hex", "raw binary" */
 const char *image_kind_name(enum image_kind kind);
 
@@ -38,3 +46,14 @@ const char *image_kind_name(enum image_kind kind);
  */
 int image_check(const char *path, const Pwemu__V1__Target *target, const uint64_t *address, const struct image_expect *expect,
 		struct image_info *out, struct err *err) __attribute__((warn_unused_result));
+
+/*
+ * The same, and its contents go to `sink`. `offset` is added to the addresses of an ELF or hex file and to the entry point; of a raw binary
+ * without an address it is that, where it is not 0.
+ */
+int image_load(const char *path, const Pwemu__V1__Target *target, const uint64_t *address, uint64_t offset,
+	       const struct image_expect *expect, const struct image_sink *sink, struct image_info *out, struct err *err)
+	__attribute__((warn_unused_result));
+
+/* Where the board boots, and a raw binary goes; false: not known. */
+bool image_boot_address(const Pwemu__V1__Target *target, uint64_t *address);

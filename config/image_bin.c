@@ -53,6 +53,8 @@ int image_check_bin(const struct image_file *file, const uint64_t *address, stru
 	const Pwemu__V1__Memory *boot = image_boot_memory(file->target);
 	char memory[MEMORY_TEXT_MAX];
 
+	if (!address && file->shift != 0)
+		address = &file->shift;
 	if (!address && !boot)
 		return image_fail(file, err, "is a raw binary, and where %s boots is not known: say where it goes (FILE@ADDR)",
 				  file->target->name);
@@ -65,7 +67,7 @@ int image_check_bin(const struct image_file *file, const uint64_t *address, stru
 		return image_fail(file, err, "is a raw binary of %llu bytes and does not fit into memory of %s at 0x%08llx; it has %s",
 				  (unsigned long long)out->size, file->target->name, (unsigned long long)out->address,
 				  image_memory_text(file->target, memory, sizeof(memory)));
-	if (boot && out->address == boot->address && image_is_cortex_m(file->target))
-		return check_vectors(file, err);
-	return 0;
+	if (boot && out->address == boot->address && image_is_cortex_m(file->target) && check_vectors(file, err) < 0)
+		return -1;
+	return image_pass(file, 0, out->address, out->size, err);
 }

@@ -175,7 +175,7 @@ static int read_segment(const struct elf *elf, unsigned index, struct segment *o
 		.type = (unsigned)field(elf, row, 4),
 		.offset = field(elf, at, word),
 		.vaddr = field(elf, at + word, word),
-		.paddr = field(elf, at + 2 * word, word),
+		.paddr = field(elf, at + 2 * word, word) + elf->file->shift,
 		.file_size = field(elf, at + 3 * word, word),
 		.memory_size = field(elf, at + 4 * word, word),
 	};
@@ -253,8 +253,11 @@ static int check_segments(const struct elf *elf, struct image_info *out, struct 
 			continue;
 		if (check_segment(elf, i, &segment, err) < 0)
 			return -1;
-		if (segment.file_size > 0 && !is_avr_extra(elf, &segment))
-			add_segment(out, &segment);
+		if (segment.file_size == 0 || is_avr_extra(elf, &segment))
+			continue;
+		add_segment(out, &segment);
+		if (image_pass(file, segment.offset, segment.paddr, segment.file_size, err) < 0)
+			return -1;
 	}
 	if (out->size == 0)
 		return image_fail(file, err, "has nothing to load: no segment with contents; check the linker script");
@@ -267,6 +270,6 @@ int image_check_elf(const struct image_file *file, struct image_info *out, struc
 
 	if (read_header(&elf, err) < 0 || check_machine(&elf, err) < 0 || check_type(&elf, err) < 0)
 		return -1;
-	out->entry = elf.entry;
+	out->entry = elf.entry + file->shift;
 	return check_segments(&elf, out, err);
 }

@@ -14,6 +14,8 @@ struct image_file {
 	const char *name; /* for messages: the path, its beginning cut off when long */
 	uint64_t size;    /* when it was opened */
 	const Pwemu__V1__Target *target;
+	uint64_t shift;                /* added to the addresses in the file */
+	const struct image_sink *sink; /* NULL: it is only checked */
 };
 
 /* Sets INVALID_ARGUMENT, reason "invalid-image", with the file's name in front. Returns -1. */
@@ -21,6 +23,10 @@ int image_fail(const struct image_file *file, struct err *err, const char *fmt, 
 
 /* Reads exactly these bytes; the caller has compared offset and length with file->size. */
 int image_read(const struct image_file *file, uint64_t offset, void *buf, size_t len, struct err *err) __attribute__((warn_unused_result));
+
+/* Hands this part of the file to the sink, where there is one. */
+int image_pass(const struct image_file *file, uint64_t offset, uint64_t address, uint64_t len, struct err *err)
+	__attribute__((warn_unused_result));
 
 /* Whether all of [address, address + size) is memory of the board, ranges that touch taken as one; true when no memory is known. */
 bool image_in_memory(const Pwemu__V1__Target *target, uint64_t address, uint64_t size);

@@ -88,8 +88,9 @@ static int decode(const struct hex *hex, const char *line, size_t len, unsigned 
 	return 0;
 }
 
-static int take_data(struct hex *hex, uint64_t address, uint64_t size, struct err *err)
+static int take_data(struct hex *hex, uint64_t address, const unsigned char *data, uint64_t size, struct err *err)
 {
+	const struct image_sink *sink = hex->file->sink;
 	struct image_info *out = hex->out;
 	char memory[MEMORY_TEXT_MAX];
 
@@ -106,7 +107,7 @@ static int take_data(struct hex *hex, uint64_t address, uint64_t size, struct er
 	if (out->size == 0 || address + size > out->end)
 		out->end = address + size;
 	out->size += size;
-	return 0;
+	return sink ? sink->write(sink->ctx, address, data, size, err) : 0;
 }
 
 static int take_record(struct hex *hex, const unsigned char *record, struct err *err)
@@ -122,7 +123,7 @@ static int take_record(struct hex *hex, const unsigned char *record, struct err 
 				  lengths[type]);
 	switch (type) {
 	case HEX_DATA:
-		return take_data(hex, (uint64_t)hex->base + ((unsigned)record[1] << 8 | record[2]), len, err);
+		return take_data(hex, hex->file->shift + hex->base + ((unsigned)record[1] << 8 | record[2]), data, len, err);
 	case HEX_END:
 		hex->ended = true;
 		break;

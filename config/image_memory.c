@@ -58,6 +58,15 @@ const Pwemu__V1__Memory *image_boot_memory(const Pwemu__V1__Target *target)
 	return NULL;
 }
 
+bool image_boot_address(const Pwemu__V1__Target *target, uint64_t *address)
+{
+	const Pwemu__V1__Memory *boot = image_boot_memory(target);
+
+	if (boot)
+		*address = boot->address;
+	return boot != NULL;
+}
+
 bool image_is_cortex_m(const Pwemu__V1__Target *target)
 {
 	return strncmp(target->cpu, "cortex-m", strlen("cortex-m")) == 0;

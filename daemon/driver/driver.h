@@ -113,6 +113,20 @@ typedef void (*driver_properties_fn)(void *ctx, const struct driver_property *ro
 /* err NULL: the value as JSON, and its type; valid during the call. Also NOT_FOUND (invalid-property). */
 typedef void (*driver_value_fn)(void *ctx, const char *json, const char *type, const struct err *err);
 
+/* What is loaded into a running board: a file of pieces, each followed by its bytes. */
+struct driver_piece {
+	uint64_t address, len;
+};
+
+struct driver_load {
+	int fd;                          /* stands at the first piece; the driver takes it */
+	const Pwemu__V1__Target *target; /* the caller's, outlives it */
+	bool has_entry;
+	uint64_t entry;      /* where it begins */
+	bool has_boot_image; /* the board has something to boot from beside it */
+	bool run;            /* else the guest is left paused before its first instruction */
+};
+
 enum driver_action { DRIVER_PAUSE, DRIVER_RESUME, DRIVER_RESET, DRIVER_ACTION_COUNT };
 
 /* ---------------------------------------------------------------- end */
@@ -159,6 +173,9 @@ struct driver_ops {
 	void (*act)(struct driver_link *link, enum driver_action action, driver_done_fn done, void *ctx);
 	/* Asks whether the emulator still answers: DEADLINE_EXCEEDED when it has not within the time. done as in act. */
 	void (*ping)(struct driver_link *link, uint32_t timeout_ms, driver_done_fn done, void *ctx);
+	/* Writes it into the guest's memory, resets the board and begins there. One at a time, and nobody else at the gdb stub. After an
+	 * error the guest may be left paused, with a part of it. */
+	void (*load)(struct driver_link *link, const struct driver_load *load, driver_done_fn done, void *ctx);
 	/* Properties of devices; done as in act. Strings are copied. Errors are the emulator's, with the names that may have been meant. */
 	void (*list_properties)(struct driver_link *link, const char *path, driver_properties_fn done, void *ctx);
 	void (*get_property)(struct driver_link *link, const char *path, const char *property, driver_value_fn done, void *ctx);

@@ -4,6 +4,7 @@
 
 #include "driver/qemu.h"
 
+struct qemu_load;
 struct qmp;
 
 /* Serials are drained by the same loop that waits, so QEMU cannot be frozen by its output for long. */
@@ -15,6 +16,9 @@ struct driver_link {
 	void *ctx;
 	bool is_ready;
 	bool is_nudging;
+	struct event_base *base;
+	char *run_path;
+	struct qemu_load *load; /* NULL: none is under way */
 };
 
 /* ---- qemu_props.c */
@@ -22,3 +26,8 @@ void qemu_list_properties(struct driver_link *link, const char *path, driver_pro
 void qemu_get_property(struct driver_link *link, const char *path, const char *property, driver_value_fn done, void *ctx);
 void qemu_set_property(struct driver_link *link, const char *path, const char *property, const char *value, bool is_json,
 		       driver_done_fn done, void *ctx);
+
+/* ---- qemu_load.c */
+void qemu_load_begin(struct driver_link *link, const struct driver_load *what, driver_done_fn done, void *ctx);
+void qemu_load_on_reset(struct driver_link *link); /* by us, not by the guest */
+void qemu_load_cancel(struct driver_link *link);   /* the link is about to go */

@@ -63,7 +63,10 @@ static void link_event_resume(struct driver_link *link, struct json_object *data
 
 static void link_event_reset(struct driver_link *link, struct json_object *data)
 {
-	link->events->on_reset(link->ctx, qmp_bool(data, "guest"));
+	bool by_guest = qmp_bool(data, "guest");
+	link->events->on_reset(link->ctx, by_guest);
+	if (!by_guest)
+		qemu_load_on_reset(link);
 }
 
 static void link_event_shutdown(struct driver_link *link, struct json_object *data)
@@ -122,6 +125,8 @@ static int qemu_connect(struct event_base *base, int run_dir, const char *run_pa
 	struct driver_link *link = xcalloc(1, sizeof(*link));
 	link->events = events;
 	link->ctx = ctx;
+	link->base = base;
+	link->run_path = xstrdup(run_path);
 	link->qmp = qmp_new(base, fd, &link_qmp_ops, link);
 	link_begin(link);
 	*out = link;
@@ -137,7 +142,9 @@ static void qemu_disconnect(struct driver_link *link)
 {
 	if (link == NULL)
 		return;
+	qemu_load_cancel(link);
 	qmp_free(link->qmp);
+	free(link->run_path);
 	free(link);
 }
 
@@ -209,6 +216,7 @@ const struct driver_ops qemu_driver = {
 	.disconnect = qemu_disconnect,
 	.act = qemu_act,
 	.ping = qemu_ping,
+	.load = qemu_load_begin,
 	.list_properties = qemu_list_properties,
 	.get_property = qemu_get_property,
 	.set_property = qemu_set_property,

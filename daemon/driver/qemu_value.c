@@ -50,6 +50,21 @@ static int value_string(const char *text, struct json_object **out, struct err *
 	return 0;
 }
 
+/* json-c also takes NaN and Infinity, over which QEMU's parser would stumble. */
+static bool value_has_words(const char *json)
+{
+	bool in_string = false;
+	for (; *json != '\0'; json++) {
+		if (in_string && *json == '\\' && json[1] != '\0')
+			json++;
+		else if (*json == '"')
+			in_string = !in_string;
+		else if (!in_string && (*json == 'N' || *json == 'I'))
+			return true;
+	}
+	return false;
+}
+
 /* False: it is no JSON. */
 static bool value_parse(const char *json, struct json_object **out)
 {
@@ -57,7 +72,7 @@ static bool value_parse(const char *json, struct json_object **out)
 	json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
 	/* With its NUL: a number at the end is complete then. */
 	struct json_object *value = json_tokener_parse_ex(tokener, json, (int)strlen(json) + 1);
-	bool is_json = json_tokener_get_error(tokener) == json_tokener_success;
+	bool is_json = json_tokener_get_error(tokener) == json_tokener_success && !value_has_words(json);
 	json_tokener_free(tokener);
 	if (!is_json)
 		json_object_put(value);

@@ -112,9 +112,7 @@ static void qmp_on_reply(struct qmp *qmp, struct json_object *message)
 	struct qmp_command *head = STAILQ_FIRST(&qmp->queue);
 	struct json_object *id = json_object_object_get(message, "id"), *error = NULL;
 	bool is_error = json_object_object_get_ex(message, "error", &error);
-	/* A request that the emulator cannot read is refused without its id, at once. */
-	bool is_for_head = id != NULL ? head != NULL && (uint64_t)json_object_get_int64(id) == head->id : is_error;
-	if (head == NULL || !qmp->is_busy || !is_for_head)
+	if (head == NULL || !qmp->is_busy || id == NULL || (uint64_t)json_object_get_int64(id) != head->id)
 		return; /* past its deadline */
 	if (is_error) {
 		struct err err = ERR_INIT;

@@ -231,15 +231,20 @@ static int channels_not_found(const struct instance *inst, const char *name, str
 	return err_reason(err, "invalid-channel");
 }
 
+struct instance_channel *channels_get(const struct instance *inst, const char *name, struct err *err)
+{
+	bool is_default = name == NULL || name[0] == '\0';
+	struct instance_channel *channel = is_default ? channels_default(inst) : channels_find(inst, name);
+	if (channel == NULL)
+		(void)channels_not_found(inst, is_default ? "(default console)" : name, err);
+	return channel;
+}
+
 int instance_hub(struct instance *inst, const char *name, struct hub **out, const char **channel_name, struct err *err)
 {
-	struct instance_channel *channel;
-	if (name == NULL || name[0] == '\0')
-		channel = channels_default(inst);
-	else
-		channel = channels_find(inst, name);
+	struct instance_channel *channel = channels_get(inst, name, err);
 	if (channel == NULL)
-		return channels_not_found(inst, name != NULL && name[0] != '\0' ? name : "(default console)", err);
+		return -1;
 	if (channel->is_socket) {
 		err_set(err, ERR_FAILED_PRECONDITION, "channel \"%s\" has no log; attach to it: pwemu pipe %s", channel->name,
 			channel->name);

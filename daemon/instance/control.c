@@ -12,8 +12,10 @@ int instance_check_up(const struct instance *inst, struct err *err)
 
 int instance_act(struct instance *inst, enum driver_action action, driver_done_fn done, void *ctx, struct err *err)
 {
-	if (instance_check_up(inst, err) < 0)
+	if (instance_check_up(inst, err) < 0 || load_check_idle(inst, err) < 0)
 		return -1;
+	if (action == DRIVER_RESET && load_resets(inst, done, ctx))
+		return 0;
 	if (!debug_acts(inst, action, done, ctx))
 		inst->driver->act(inst->link, action, done, ctx);
 	return 0;

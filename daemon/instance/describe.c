@@ -92,9 +92,12 @@ static void describe_processes(const struct instance *inst, Pwemu__V1__Instance 
 
 static void describe_images(const struct instance *inst, Pwemu__V1__Instance *out)
 {
-	out->images = xcalloc(inst->request->n_images, sizeof(*out->images));
+	out->images = xcalloc(inst->request->n_images + 1, sizeof(*out->images));
+	if (inst->loaded_path != NULL)
+		out->images[out->n_images++] = inst->loaded_path;
 	for (size_t i = 0; i < inst->request->n_images; i++)
-		out->images[out->n_images++] = inst->request->images[i]->path;
+		if (inst->loaded_path == NULL || strcmp(inst->loaded_path, inst->request->images[i]->path) != 0)
+			out->images[out->n_images++] = inst->request->images[i]->path;
 }
 
 /* The policy in force, with its defaults filled in. */

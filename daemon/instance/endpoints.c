@@ -62,13 +62,18 @@ static int endpoints_bad_type(const char *channel, const char *type, struct err 
 	return err_reason(err, "invalid-channel-type");
 }
 
+int endpoints_parse_kind(const char *channel, const char *type, enum endpoint_kind *kind, struct err *err)
+{
+	return endpoint_kind_parse(type, kind) ? 0 : endpoints_bad_type(channel, type, err);
+}
+
 int endpoints_want(const struct instance *inst, const char *channel, enum endpoint_kind *kind, uint16_t *port, struct err *err)
 {
 	uint32_t wanted;
 	const char *type = endpoints_asked_type(inst, channel, &wanted);
 	const struct instance_channel *before = channels_find(inst, channel);
-	if (!endpoint_kind_parse(type, kind))
-		return endpoints_bad_type(channel, type, err);
+	if (endpoints_parse_kind(channel, type, kind, err) < 0)
+		return -1;
 	if (wanted > UINT16_MAX)
 		return err_set(err, ERR_INVALID_ARGUMENT, "channel \"%s\": port %u is not 1 to 65535", channel, wanted);
 	*port = (uint16_t)wanted;
@@ -157,7 +162,7 @@ static void endpoints_on_party(void *ctx, bool attached, const char *who)
 	store_save(channel->inst); /* the next daemon must not begin at the boot's first byte again */
 }
 
-static void endpoints_on_trouble(void *ctx, const struct err *err)
+void endpoints_on_trouble(void *ctx, const struct err *err)
 {
 	const struct instance_channel *channel = ctx;
 	log_warn(&channel->inst->scope, "channel %s: %s", channel->name, err->msg);
@@ -230,20 +235,22 @@ static void endpoints_unbridge(struct instance_channel *channel)
 }
 
 /* A channel of a boot that has ended has a hub without FIFOs. */
+void endpoints_serve(struct instance_channel *channel, bool adopted)
+{
+	struct err err = ERR_INIT;
+	if (channel->is_socket)
+		endpoints_serve_socket(channel);
+	else if (channels_open(channel->inst, channel, &err) == 0)
+		endpoints_serve_log(channel, adopted);
+	else
+		endpoints_on_trouble(channel, &err);
+}
+
 void endpoints_serve_all(struct instance *inst, bool adopted)
 {
-	for (size_t i = 0; i < inst->channel_count; i++) {
-		struct instance_channel *channel = inst->channels[i];
-		struct err err = ERR_INIT;
-		if (channel->is_socket)
-			endpoints_serve_socket(channel);
-		else if (!endpoints_has_fds(channel))
-			continue;
-		else if (channels_open(inst, channel, &err) == 0)
-			endpoints_serve_log(channel, adopted);
-		else
-			endpoints_on_trouble(channel, &err);
-	}
+	for (size_t i = 0; i < inst->channel_count; i++)
+		if (inst->channels[i]->is_socket || endpoints_has_fds(inst->channels[i]))
+			endpoints_serve(inst->channels[i], adopted);
 }
 
 /* ---------------------------------------------------------------- adoption and end */

@@ -206,6 +206,7 @@ void instance_free(struct instance *inst)
 		return;
 	prepare_cancel(inst->prepare);
 	boot_discard_layout(inst);
+	load_cancel(inst);
 	if (inst->link != NULL)
 		inst->driver->disconnect(inst->link);
 	hang_free(inst->hang);
@@ -225,8 +226,8 @@ void instance_free(struct instance *inst)
 	strv_fini(&inst->argv);
 	strv_fini(&inst->argv_template);
 	ends_clear(&inst->ends);
-	char *const texts[] = { inst->id,    inst->name,    inst->project, inst->working_dir,
-				inst->owner, inst->program, inst->mark,    inst->proc_name };
+	char *const texts[] = { inst->id,      inst->name, inst->project,   inst->working_dir, inst->owner,
+				inst->program, inst->mark, inst->proc_name, inst->loaded_path };
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
 		free(texts[i]);
 	free(inst);
@@ -237,6 +238,7 @@ void instance_free(struct instance *inst)
 /* The hang is told that its question is void before it goes. */
 void instance_disconnect(struct instance *inst)
 {
+	load_cancel(inst);
 	if (inst->link != NULL)
 		inst->driver->disconnect(inst->link);
 	inst->link = NULL;
@@ -322,6 +324,7 @@ static void enter_booting(struct instance *inst)
 	inst->restart_at_ns = 0;
 	inst->restarts += inst->is_restart;
 	inst->boot++;
+	load_forget(inst);
 	inst->was_ready = inst->stop_requested = inst->no_restart = inst->restart_wanted = false;
 	inst->shutdown_reason[0] = inst->ending[0] = '\0';
 	inst->has_end = inst->is_debugged = false;

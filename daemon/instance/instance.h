@@ -98,6 +98,9 @@ void instance_stop(struct instance *inst, uint32_t grace_ms, const char *reason)
 /* FAILED_PRECONDITION at once when it does not run; else done comes later. */
 int instance_act(struct instance *inst, enum driver_action action, driver_done_fn done, void *ctx, struct err *err)
 	__attribute__((warn_unused_result));
+/* The same for an image into the running board; copies the request. Also FAILED_PRECONDITION (busy): a debugger, another load. */
+int instance_load(struct instance *inst, const Pwemu__V1__LoadRequest *request, driver_done_fn done, void *ctx, struct err *err)
+	__attribute__((warn_unused_result));
 /* The same for the properties of its devices; see driver_ops. */
 int instance_list_properties(struct instance *inst, const char *path, driver_properties_fn done, void *ctx, struct err *err)
 	__attribute__((warn_unused_result));
@@ -114,6 +117,10 @@ void instance_tell(struct instance *inst, Pwemu__V1__EventKind kind, const char 
 /* ---- channels */
 /* The hub of a channel; name NULL or "": the default channel. NOT_FOUND (invalid-channel) names those there are. */
 int instance_hub(struct instance *inst, const char *name, struct hub **out, const char **channel_name, struct err *err)
+	__attribute__((warn_unused_result));
+/* Gives a channel an endpoint for the life of the instance; one that it has already stays. type "": what it has, else tcp; port 0: any.
+ * *channel_name: as in instance_hub. FAILED_PRECONDITION (not-running, invalid-channel-type), ALREADY_EXISTS (port-taken). */
+int instance_expose(struct instance *inst, const char *name, const char *type, uint32_t port, const char **channel_name, struct err *err)
 	__attribute__((warn_unused_result));
 const char *instance_eol(const struct instance *inst);
 bool instance_channel_takes_input(const struct instance *inst, const char *name);

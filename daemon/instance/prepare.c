@@ -20,7 +20,9 @@
 
 struct prepare {
 	struct helper *helper;
+	/* One of them. */
 	void (*on_done)(void *ctx, const struct prepare_result *result);
+	void (*on_loaded)(void *ctx, const struct prepare_loaded *loaded);
 	void (*on_programs)(void *ctx, const struct prepare_program *rows, const struct err *err);
 	size_t program_count;
 	void *ctx;
@@ -113,6 +115,11 @@ static int prepare_program(const struct prepare_spec *spec, struct prepare_resul
 	return err_reason(&result->err, sys == ENOENT ? "emulator-not-found" : "emulator-not-executable");
 }
 
+static uint32_t prepare_kind(enum image_kind kind)
+{
+	return kind == IMAGE_ELF ? DRIVER_IMAGE_ELF : kind == IMAGE_HEX ? DRIVER_IMAGE_HEX : DRIVER_IMAGE_BIN;
+}
+
 /* A raw binary without an address goes to the board's boot memory. */
 static int prepare_image(const struct prepare_spec *spec, const Pwemu__V1__Image *image, struct prepare_result *result)
 {
@@ -122,7 +129,7 @@ static int prepare_image(const struct prepare_spec *spec, const Pwemu__V1__Image
 	if (image_check(image->path, spec->target, has_address ? &image->address : NULL, &expect, &info, &result->err) < 0)
 		return -1;
 	uint32_t at = result->image_count++;
-	result->images[at].kind = info.kind == IMAGE_ELF ? DRIVER_IMAGE_ELF : info.kind == IMAGE_HEX ? DRIVER_IMAGE_HEX : DRIVER_IMAGE_BIN;
+	result->images[at].kind = prepare_kind(info.kind);
 	result->images[at].address = info.address;
 	result->images[at].entry = info.entry;
 	if (info.kind == IMAGE_ELF)
@@ -143,14 +150,41 @@ static int prepare_images(const struct prepare_spec *spec, struct prepare_result
 	return 0;
 }
 
-static void prepare_reply(int reply_fd, const void *bytes, size_t size)
+static int prepare_write(int fd, const void *bytes, size_t len)
 {
-	for (size_t done = 0; done < size;) {
-		ssize_t n = write(reply_fd, (const char *)bytes + done, size - done);
+	for (size_t done = 0; done < len;) {
+		ssize_t n = write(fd, (const char *)bytes + done, len - done);
 		if (n <= 0 && errno != EINTR)
-			return;
+			return -1;
 		done += n > 0 ? (size_t)n : 0;
 	}
+	return 0;
+}
+
+static int prepare_put_piece(void *ctx, uint64_t address, const void *bytes, size_t len, struct err *err)
+{
+	const struct prepare_load_spec *spec = ctx;
+	struct driver_piece piece = { address, len };
+	if (prepare_write(spec->out_fd, &piece, sizeof(piece)) == 0 && prepare_write(spec->out_fd, bytes, len) == 0)
+		return 0;
+	return err_sys(err, errno, "keep the contents of \"%s\"", spec->image->path);
+}
+
+static void prepare_load_work(void *arg, int reply_fd)
+{
+	struct prepare_load_spec *spec = arg;
+	const Pwemu__V1__Image *image = spec->image;
+	struct prepare_loaded loaded = { .err = ERR_INIT };
+	struct image_expect expect = { .device = image->device, .inode = image->inode, .size = image->size };
+	struct image_sink sink = { .write = prepare_put_piece, .ctx = spec };
+	struct image_info info;
+	bool has_address = image->load_case == PWEMU__V1__IMAGE__LOAD_ADDRESS;
+	if (image_load(image->path, spec->target, has_address ? &image->address : NULL, spec->offset, &expect, &sink, &info, &loaded.err) ==
+	    0) {
+		loaded.kind = prepare_kind(info.kind);
+		loaded.entry = info.kind == IMAGE_BIN ? info.address : info.entry;
+	}
+	(void)prepare_write(reply_fd, &loaded, sizeof(loaded));
 }
 
 static void prepare_work(void *arg, int reply_fd)
@@ -159,7 +193,7 @@ static void prepare_work(void *arg, int reply_fd)
 	static struct prepare_result result;
 	if (prepare_program(spec, &result) == 0 && prepare_images(spec, &result) == 0 && dirs_make(spec->working_dir, &result.err) < 0)
 		err_prefix(&result.err, "working directory");
-	prepare_reply(reply_fd, &result, sizeof(result));
+	(void)prepare_write(reply_fd, &result, sizeof(result));
 }
 
 struct prepare_names {
@@ -174,7 +208,7 @@ static void prepare_programs_work(void *arg, int reply_fd)
 	for (size_t i = 0; i < job->count; i++) {
 		static struct prepare_program row;
 		row.sys = prepare_find(&job->search, job->names[i], row.path);
-		prepare_reply(reply_fd, &row, sizeof(row));
+		(void)prepare_write(reply_fd, &row, sizeof(row));
 	}
 }
 
@@ -211,6 +245,48 @@ int prepare_begin(struct event_base *base, const struct prepare_spec *spec, void
 		.work = prepare_work,
 		.arg = (void *)(uintptr_t)spec,
 		.on_done = prepare_on_done,
+		.ctx = prepare,
+	};
+	if (helper_run(base, &helper, &prepare->helper, err) < 0) {
+		free(prepare);
+		return -1;
+	}
+	*out = prepare;
+	return 0;
+}
+
+static void prepare_on_loaded(void *ctx, const void *reply, size_t len, const struct err *err)
+{
+	struct prepare *prepare = ctx;
+	struct prepare_loaded loaded = { .err = ERR_INIT };
+	if (err != NULL) {
+		loaded.err = *err;
+		err_prefix(&loaded.err, "looking at the image");
+	} else if (len != sizeof(loaded)) {
+		err_set(&loaded.err, ERR_INTERNAL, "the helper that looks at the image gave %zu bytes instead of %zu", len, sizeof(loaded));
+	} else {
+		memcpy(&loaded, reply, sizeof(loaded));
+	}
+	prepare->on_loaded(prepare->ctx, &loaded);
+	free(prepare);
+}
+
+int prepare_load_begin(struct event_base *base, const struct prepare_load_spec *spec,
+		       void (*on_done)(void *ctx, const struct prepare_loaded *loaded), void *ctx, struct prepare **out, struct err *err)
+{
+	struct prepare *prepare = xcalloc(1, sizeof(*prepare));
+	prepare->on_loaded = on_done;
+	prepare->ctx = ctx;
+	struct helper_spec helper = {
+		.name = "image check",
+		.uid = (uid_t)-1,
+		.deadline_ms = PREPARE_DEADLINE_MS,
+		.max_reply = sizeof(struct prepare_loaded),
+		.keep_fds = &spec->out_fd,
+		.keep_count = 1,
+		.work = prepare_load_work,
+		.arg = (void *)(uintptr_t)spec,
+		.on_done = prepare_on_loaded,
 		.ctx = prepare,
 	};
 	if (helper_run(base, &helper, &prepare->helper, err) < 0) {

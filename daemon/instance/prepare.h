@@ -53,3 +53,24 @@ int prepare_programs(struct event_base *base, const Pwemu__V1__Environment *envi
 		     size_t count, void (*on_done)(void *ctx, const struct prepare_program *rows, const struct err *err), void *ctx,
 		     struct prepare **out, struct err *err) __attribute__((warn_unused_result));
 void prepare_cancel(struct prepare *prepare); /* takes NULL */
+
+/* ---- an image for a running board */
+
+/* What the helper found; likewise. */
+struct prepare_loaded {
+	struct err err;
+	uint32_t kind;  /* of struct driver_image */
+	uint64_t entry; /* of an ELF or hex file, where it has one; of a raw binary its address */
+};
+
+struct prepare_load_spec {
+	const Pwemu__V1__Target *target;
+	const Pwemu__V1__Image *image;
+	uint64_t offset; /* as in LoadRequest */
+	int out_fd;      /* an empty file that gets the pieces (struct driver_piece) */
+};
+
+/* Checks it against the board as at a start and writes its contents to out_fd. As prepare_begin. */
+int prepare_load_begin(struct event_base *base, const struct prepare_load_spec *spec,
+		       void (*on_done)(void *ctx, const struct prepare_loaded *loaded), void *ctx, struct prepare **out, struct err *err)
+	__attribute__((warn_unused_result));

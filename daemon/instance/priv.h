@@ -14,9 +14,10 @@
 #include "loop/timer.h"
 #include "pwemu/v1/record.pb-c.h"
 
+struct debug;
+struct load;
 struct command;
 struct files;
-struct debug;
 
 struct instance_channel {
 	char name[PLAN_NAME_MAX];
@@ -92,6 +93,10 @@ struct instance {
 	struct timer *link_again; /* its emulator did not take the connection of an adoption yet, or the link was lost */
 	struct hang *hang;        /* as the link */
 	const struct driver_ops *driver;
+	struct load *load;        /* NULL: none is under way */
+	char *loaded_path;        /* image that was loaded into this boot; NULL: none */
+	uint64_t loaded_entry;    /* where it begins … */
+	bool loaded_has_entry;    /* … and whether that is known */
 	struct debug *debug;      /* of the channel's bridge; NULL: there is no such channel */
 	bool is_debugged;         /* a debugger is attached, or was to an earlier daemon … */
 	bool debug_was_running;   /* … and the guest ran before, or is wanted to run after */
@@ -171,8 +176,14 @@ int endpoints_want(const struct instance *inst, const char *channel, enum endpoi
 int endpoints_make(const struct instance *inst, const char *channel, bool is_socket, enum endpoint_kind kind, uint16_t port,
 		   struct endpoint_fds *fds, uint16_t *got_port, char path[ENDPOINT_PATH_MAX], struct err *err)
 	__attribute__((warn_unused_result));
+/* What a type means for a channel; "" is none. INVALID_ARGUMENT (invalid-channel-type). */
+int endpoints_parse_kind(const char *channel, const char *type, enum endpoint_kind *kind, struct err *err)
+	__attribute__((warn_unused_result));
 /* Every channel that the request names must be there. */
 int endpoints_check(const struct instance *inst, const struct plan *plan, struct err *err) __attribute__((warn_unused_result));
+void endpoints_serve(struct instance_channel *channel, bool adopted);
+/* Something about its endpoint to be known. ctx: the channel. */
+void endpoints_on_trouble(void *ctx, const struct err *err);
 /* Serves those that there are; a boot has begun (adopted: is gone on with, or has ended and another will come). */
 void endpoints_serve_all(struct instance *inst, bool adopted);
 /* Takes the descriptors from the shim. */
@@ -191,9 +202,19 @@ void debug_clean_adopted(struct instance *inst);
 bool debug_acts(struct instance *inst, enum driver_action action, driver_done_fn done, void *ctx);
 void debug_guest_resumed(struct instance *inst);
 
+/* ---- load.c */
+/* FAILED_PRECONDITION (busy) while a load is under way. */
+int load_check_idle(const struct instance *inst, struct err *err) __attribute__((warn_unused_result));
+/* A reset where something was loaded. False: none of its business. */
+bool load_resets(struct instance *inst, driver_done_fn done, void *ctx);
+void load_cancel(struct instance *inst); /* before the link goes */
+void load_forget(struct instance *inst); /* another boot begins */
+
 /* ---- channels.c */
 struct instance_channel *channels_default(const struct instance *inst);
 struct instance_channel *channels_find(const struct instance *inst, const char *name);
+/* By name; NULL or "": the default one. NULL with NOT_FOUND (invalid-channel), which names those there are. */
+struct instance_channel *channels_get(const struct instance *inst, const char *name, struct err *err);
 void channels_set(struct instance *inst, const struct plan *plan);
 void channels_free(struct instance *inst);
 /* The directory of logs and record; open while the instance is not over and while a log is. */

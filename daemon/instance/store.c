@@ -170,6 +170,9 @@ static void store_fill(struct instance *inst, Pwemu__V1__Record *record)
 	record->no_restart = inst->no_restart;
 	record->restart_wanted = inst->restart_wanted;
 	record->grace_ms = inst->grace_ms;
+	record->loaded_path = inst->loaded_path != NULL ? inst->loaded_path : (char *)"";
+	record->loaded_entry = inst->loaded_entry;
+	record->loaded_has_entry = inst->loaded_has_entry;
 	record->is_debugged = inst->is_debugged;
 	record->debug_was_running = inst->debug_was_running;
 	record->ended_ns = inst->ended_ns;
@@ -371,6 +374,9 @@ void store_apply(struct instance *inst, const Pwemu__V1__Record *record)
 	inst->no_restart = record->no_restart || record->stop_requested;
 	inst->grace_ms = record->grace_ms > 0 ? record->grace_ms : STORE_GRACE_MS;
 	inst->began_ns = record->began_ns;
+	inst->loaded_path = record->loaded_path[0] != '\0' ? xstrdup(record->loaded_path) : NULL;
+	inst->loaded_entry = record->loaded_entry;
+	inst->loaded_has_entry = record->loaded_has_entry;
 	inst->is_debugged = record->is_debugged;
 	inst->debug_was_running = record->debug_was_running;
 	inst->state_since_ns = record->state_since_ns;

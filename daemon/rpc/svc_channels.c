@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Read and Attach. Both are a cursor that is pumped into a stream while the stream takes it; Attach has a writer besides. Nothing is
- * kept for a slow client: its cursor just stays behind.
+ * Channels: Read and Attach, besides List and Expose. Both are a cursor that is pumped into a stream while the stream takes it; Attach has
+ * a writer besides. Nothing is kept for a slow client: its cursor just stays behind.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -385,10 +385,55 @@ static void handle_attach(struct rpc_call *call, const ProtobufCMessage *message
 		tap_pump(tap);
 }
 
+/* ---------------------------------------------------------------- List, Expose */
+
+static void handle_list(struct rpc_call *call, const ProtobufCMessage *message)
+{
+	struct instance *inst = service_find(call, ((const Pwemu__V1__ListChannelsRequest *)message)->instance);
+	if (inst == NULL)
+		return;
+	Pwemu__V1__Instance described;
+	Pwemu__V1__ListChannelsReply reply = PWEMU__V1__LIST_CHANNELS_REPLY__INIT;
+	instance_describe(inst, &described);
+	reply.channels = described.channels;
+	reply.n_channels = described.n_channels;
+	rpc_call_reply(call, &reply.base);
+	instance_describe_fini(&described);
+}
+
+static void expose_reply(struct rpc_call *call, struct instance *inst, const char *name)
+{
+	Pwemu__V1__Instance described;
+	const Pwemu__V1__Channel *channel = NULL;
+	instance_describe(inst, &described);
+	for (size_t i = 0; i < described.n_channels; i++)
+		if (strcmp(described.channels[i]->name, name) == 0)
+			channel = described.channels[i];
+	if (channel != NULL)
+		rpc_call_reply(call, &channel->base);
+	instance_describe_fini(&described);
+}
+
+static void handle_expose(struct rpc_call *call, const ProtobufCMessage *message)
+{
+	const Pwemu__V1__ExposeRequest *request = (const Pwemu__V1__ExposeRequest *)message;
+	struct err err = ERR_INIT;
+	const char *name;
+	struct instance *inst = service_find(call, request->instance);
+	if (inst == NULL)
+		return;
+	if (instance_expose(inst, request->channel, request->type, request->port, &name, &err) < 0)
+		service_fail(call, &err);
+	else
+		expose_reply(call, inst, name);
+}
+
 #define READ_MAX   16384
 #define ATTACH_MAX (256u << 10)
 
 const struct rpc_method svc_channels_methods[] = {
+	SERVICE_METHOD("Channels", "List", RPC_UNARY, list_channels_request, list_channels_reply, READ_MAX, RIGHT_VIEW, handle_list),
+	SERVICE_METHOD("Channels", "Expose", RPC_UNARY, expose_request, channel, READ_MAX, RIGHT_CONTROL, handle_expose),
 	SERVICE_METHOD("Channels", "Read", RPC_SERVER_STREAM, read_request, read_reply, READ_MAX, RIGHT_VIEW, handle_read),
 	SERVICE_METHOD("Channels", "Attach", RPC_BIDI, attach_request, attach_reply, ATTACH_MAX, RIGHT_VIEW, handle_attach),
 	{ 0 },

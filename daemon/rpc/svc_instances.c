@@ -331,7 +331,7 @@ static void handle_restart(struct rpc_call *call, const ProtobufCMessage *messag
 	pending_try(pending, inst);
 }
 
-/* ---------------------------------------------------------------- Pause, Resume, Reset */
+/* ---------------------------------------------------------------- Pause, Resume, Reset, Load */
 
 static void action_on_done(void *ctx, const struct err *err)
 {
@@ -366,6 +366,18 @@ static void handle_resume(struct rpc_call *call, const ProtobufCMessage *message
 static void handle_reset(struct rpc_call *call, const ProtobufCMessage *message)
 {
 	handle_action(call, ((const Pwemu__V1__ResetRequest *)message)->instance, DRIVER_RESET);
+}
+
+static void handle_load(struct rpc_call *call, const ProtobufCMessage *message)
+{
+	const Pwemu__V1__LoadRequest *request = (const Pwemu__V1__LoadRequest *)message;
+	struct err err = ERR_INIT;
+	struct instance *inst = service_find(call, request->instance);
+	if (inst == NULL)
+		return;
+	struct ask *ask = ask_new(call, inst);
+	if (instance_load(inst, request, action_on_done, ask, &err) < 0)
+		action_on_done(ask, &err);
 }
 
 /* ---------------------------------------------------------------- Get, List */
@@ -410,6 +422,7 @@ const struct rpc_method svc_instances_methods[] = {
 	SERVICE_METHOD("Instances", "Pause", RPC_UNARY, pause_request, instance, REF_MAX, RIGHT_CONTROL, handle_pause),
 	SERVICE_METHOD("Instances", "Resume", RPC_UNARY, resume_request, instance, REF_MAX, RIGHT_CONTROL, handle_resume),
 	SERVICE_METHOD("Instances", "Reset", RPC_UNARY, reset_request, instance, REF_MAX, RIGHT_CONTROL, handle_reset),
+	SERVICE_METHOD("Instances", "Load", RPC_UNARY, load_request, instance, REF_MAX, RIGHT_CONTROL, handle_load),
 	SERVICE_METHOD("Instances", "Get", RPC_UNARY, get_request, instance, REF_MAX, RIGHT_VIEW, handle_get),
 	SERVICE_METHOD("Instances", "List", RPC_UNARY, list_request, list_reply, REF_MAX, RIGHT_NONE, handle_list),
 	SERVICE_METHOD("Instances", "Remove", RPC_UNARY, remove_request, remove_reply, REF_MAX, RIGHT_CONTROL, handle_remove),

@@ -24,6 +24,7 @@ _pwemu() {
 	'pause') words='' ;;
 	'resume') words='' ;;
 	'rm') words=' --force --ended' ;;
+	'load') words=' --pause --offset' ;;
 	'prop-ls') words=' --output' ;;
 	'prop-get') words=' --output' ;;
 	'prop-set') words=' --output' ;;
@@ -46,7 +47,7 @@ _pwemu() {
 	'daemon reload') words='' ;;
 	'daemon logs') words=' --lines' ;;
 	'help') words=' --man --bash' ;;
-	'') words=' run start restart stop reset pause resume rm prop-ls prop-get prop-set term pipe gdb gdb-cmds logs send wait ls status events targets config config daemon daemon daemon daemon daemon help' ;;
+	'') words=' run start restart stop reset pause resume rm load prop-ls prop-get prop-set term pipe gdb gdb-cmds logs send wait ls status events targets config config daemon daemon daemon daemon daemon help' ;;
 	daemon) words='info stop restart reload logs' ;;
 	esac
 	if [[ $cur == -* ]]; then words+=' --instance --working-dir --config --host --quiet --verbose --help --version'

@@ -48,6 +48,58 @@ static void test_address_given(void **state)
 	image_refuse(image_board("arm"), &at, "is an Intel hex file and has addresses of its own");
 }
 
+/* What goes to a sink. */
+struct sunk {
+	uint64_t address;
+	unsigned char bytes[64];
+	size_t len, pieces;
+};
+
+static int sink_write(void *ctx, uint64_t address, const void *bytes, size_t len, struct err *err)
+{
+	struct sunk *sunk = ctx;
+
+	(void)err;
+	if (sunk->pieces++ == 0)
+		sunk->address = address;
+	assert_int_equal(address, sunk->address + sunk->len);
+	assert_true(sunk->len + len <= sizeof(sunk->bytes));
+	memcpy(sunk->bytes + sunk->len, bytes, len);
+	sunk->len += len;
+	return 0;
+}
+
+/* The file put last. */
+static void sink_load(uint64_t offset, struct sunk *sunk, struct image_info *info)
+{
+	struct image_sink sink = { sink_write, sunk };
+	struct err err = ERR_INIT;
+
+	*sunk = (struct sunk){ 0 };
+	assert_int_equal(image_load(image_path, image_board("arm"), NULL, offset, NULL, &sink, info, &err), 0);
+}
+
+static void test_contents(void **state)
+{
+	struct image_info info;
+	struct sunk sunk;
+
+	(void)state;
+	put(LINEAR_0800 DATA_AT_0 ":0200040005AB4A\n:0400000508000101ED\n" END);
+	sink_load(0, &sunk, &info);
+	assert_int_equal(sunk.address, 0x08000000);
+	assert_int_equal(sunk.len, 6);
+	assert_memory_equal(sunk.bytes, "\1\2\3\4\5\xab", 6);
+	assert_int_equal(info.entry, 0x08000101);
+	sink_load(0x1000, &sunk, &info);
+	assert_int_equal(sunk.address, 0x08001000);
+	assert_int_equal(info.address, 0x08001000);
+	image_put("fw.bin", "\xff\xfe\xfd", 3);
+	sink_load(0x2000, &sunk, &info);
+	assert_int_equal(sunk.address, 0x2000);
+	assert_memory_equal(sunk.bytes, "\xff\xfe\xfd", 3);
+}
+
 static void test_damaged(void **state)
 {
 	(void)state;
@@ -126,7 +178,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_good),     cmocka_unit_test(test_address_given),  cmocka_unit_test(test_damaged),
 		cmocka_unit_test(test_too_long), cmocka_unit_test(test_longest_record), cmocka_unit_test(test_outside),
-		cmocka_unit_test(test_large),
+		cmocka_unit_test(test_large),    cmocka_unit_test(test_contents),
 	};
 
 	return cmocka_run_group_tests(tests, image_setup, image_teardown);
