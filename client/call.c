@@ -9,6 +9,7 @@
 #include "pwemu/v1/channels.pb-c.h"
 #include "pwemu/v1/daemon.pb-c.h"
 #include "pwemu/v1/instances.pb-c.h"
+#include "pwemu/v1/properties.pb-c.h"
 #include "pwemu/v1/targets.pb-c.h"
 #include "wire/mem.h"
 
@@ -33,6 +34,9 @@ static const struct {
 	[CALL_INSTANCES_WATCH] = ROW("Instances", "Watch", event, 0),
 	[CALL_CHANNELS_READ] = ROW("Channels", "Read", read_reply, 0),
 	[CALL_CHANNELS_ATTACH] = ROW("Channels", "Attach", attach_reply, 0),
+	[CALL_PROPERTIES_LIST] = ROW("Properties", "List", list_properties_reply, 30000),
+	[CALL_PROPERTIES_GET] = ROW("Properties", "Get", property_value, 30000),
+	[CALL_PROPERTIES_SET] = ROW("Properties", "Set", set_property_reply, 30000),
 	[CALL_TARGETS_LIST] = ROW("Targets", "List", list_targets_reply, 10000),
 	[CALL_TARGETS_GET] = ROW("Targets", "Get", target, 10000),
 	[CALL_TARGETS_CHECK] = ROW("Targets", "Check", check_target_reply, 10000),

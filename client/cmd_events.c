@@ -50,6 +50,11 @@ static const char *text_of_actor(const Pwemu__V1__Event *event)
 	return event->actor;
 }
 
+static const char *text_of_process(const Pwemu__V1__Event *event)
+{
+	return event->process;
+}
+
 /* What there is to say besides channel and reason. */
 static const char *text_of(const Pwemu__V1__Event *event)
 {
@@ -60,6 +65,7 @@ static const char *text_of(const Pwemu__V1__Event *event)
 		{ PWEMU__V1__EVENT_KIND__EVENT_KIND_STATE, text_of_state },
 		{ PWEMU__V1__EVENT_KIND__EVENT_KIND_END, text_of_end },
 		{ PWEMU__V1__EVENT_KIND__EVENT_KIND_WRITER, text_of_writer },
+		{ PWEMU__V1__EVENT_KIND__EVENT_KIND_PROCESS, text_of_process },
 	};
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
 		if (rows[i].kind == event->kind)

@@ -33,6 +33,29 @@ static void print_channel(const Pwemu__V1__Channel *channel)
 	free(text);
 }
 
+/* Beside the emulator, whose pid stands above. */
+static void print_process(const Pwemu__V1__Instance *inst, const Pwemu__V1__Process *process)
+{
+	if (strcmp(process->name, inst->emulator) == 0)
+		return;
+	if (process->pid > 0)
+		out_field("", OUT_PLAIN, "%s: pid %d", process->name, process->pid);
+	else if (process->end != NULL)
+		out_field("", process->end->cause == PWEMU__V1__END_CAUSE__END_CAUSE_STOPPED ? OUT_PLAIN : OUT_YELLOW, "%s: %s",
+			  process->name, process->end->message);
+	else
+		out_field("", OUT_PLAIN, "%s: not started", process->name);
+}
+
+static void print_processes(const Pwemu__V1__Instance *inst)
+{
+	if (inst->n_processes <= 1)
+		return;
+	printf("commands:\n");
+	for (size_t i = 0; i < inst->n_processes; i++)
+		print_process(inst, inst->processes[i]);
+}
+
 static void print_restart(const Pwemu__V1__Instance *inst)
 {
 	char policy[POLICY_TEXT_MAX], again[48], count[48];
@@ -117,6 +140,7 @@ static void print_status(const Pwemu__V1__Instance *inst)
 		printf("channels:\n");
 	for (size_t i = 0; i < inst->n_channels; i++)
 		print_channel(inst->channels[i]);
+	print_processes(inst);
 	print_ends(inst);
 	print_details(inst->end);
 }

@@ -169,6 +169,15 @@ static const char start_details[] = "Returns when the emulator is ready. Name th
 				    "\n" RESTART_DETAILS "\n"
 				    "A TCP port or pseudo-terminal stays the same for the life of the instance, whatever is restarted.";
 
+static const char prop_ls_details[] =
+	"PATH is one of the emulator: /machine, /machine/unattached/device[2], or the end of one that names one device only (unattached).\n"
+	"On a terminal the output is a table, otherwise JSON, unless -o says which.";
+
+static const char prop_set_details[] =
+	"VALUE is read by the property's own type: on, off, true, false, 1 or 0 for a bool; 12, 0x1f, 64K, 1M "
+	"for a number;\n"
+	"text as it is; anything else as JSON where it is that.";
+
 static const char term_details[] =
 	"Keys go to the guest, Ctrl-C too. Ctrl+] quits, doubled it is sent; Ctrl+T opens a menu. Several terms may look at a\n"
 	"channel at once, one of them writes. Without a terminal, stdin goes to the guest and the output is unchanged.";
@@ -218,6 +227,11 @@ const struct command commands[] = {
 	{ "pause", "stop the guest, not the emulator", "", 0, 0, true, false, NULL, cmd_pause, NULL },
 	{ "resume", "let a paused guest run on", "", 0, 0, true, false, NULL, cmd_resume, NULL },
 	{ "rm", "forget ended instances and delete their logs", "", 0, 0, true, false, rm_options, cmd_rm, NULL },
+	{ "prop-ls", "list the properties of a device", "PATH", 1, 1, false, false, output_options, cmd_prop_ls, prop_ls_details },
+	{ "prop-get", "show a property of a device", "PATH PROPERTY", 2, 2, false, false, output_options, cmd_prop_get,
+	  "Text is printed as it is, a bool as true or false, everything else as JSON; with -o json everything." },
+	{ "prop-set", "change a property of a device", "PATH PROPERTY VALUE", 3, 3, false, false, output_options, cmd_prop_set,
+	  prop_set_details },
 	{ "term", "terminal on a channel", "[CHANNEL]", 0, 1, false, false, term_options, cmd_term, term_details },
 	{ "logs", "what a channel has printed", "[CHANNEL]", 0, 1, false, false, logs_options, cmd_logs,
 	  "From the first byte of the first boot, unless told otherwise. The channel `emulator` has the emulator's own messages." },

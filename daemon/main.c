@@ -421,8 +421,8 @@ static void daemon_on_disconnect(void *ctx, const struct rpc_peer *peer)
 
 static void daemon_serve(struct daemon *d, int listen_fd)
 {
-	static const struct rpc_method *const tables[] = { svc_instances_methods, svc_channels_methods, svc_targets_methods,
-							   svc_daemon_methods, NULL };
+	static const struct rpc_method *const tables[] = { svc_instances_methods, svc_channels_methods, svc_properties_methods,
+							   svc_targets_methods,   svc_daemon_methods,   NULL };
 	struct rpc_server_config config = {
 		.base = d->base,
 		.tables = tables,

@@ -93,6 +93,16 @@ struct driver_events {
 
 typedef void (*driver_done_fn)(void *ctx, const struct err *err); /* err NULL: done */
 
+/* A property of a device. */
+struct driver_property {
+	const char *name, *type; /* in the emulator's words */
+};
+
+/* err NULL: `rows`, valid during the call. A path that leads nowhere: NOT_FOUND (invalid-property-path). */
+typedef void (*driver_properties_fn)(void *ctx, const struct driver_property *rows, size_t count, const struct err *err);
+/* err NULL: the value as JSON, and its type; valid during the call. Also NOT_FOUND (invalid-property). */
+typedef void (*driver_value_fn)(void *ctx, const char *json, const char *type, const struct err *err);
+
 enum driver_action { DRIVER_PAUSE, DRIVER_RESUME, DRIVER_RESET, DRIVER_ACTION_COUNT };
 
 /* ---------------------------------------------------------------- end */
@@ -137,6 +147,13 @@ struct driver_ops {
 	void (*act)(struct driver_link *link, enum driver_action action, driver_done_fn done, void *ctx);
 	/* Asks whether the emulator still answers: DEADLINE_EXCEEDED when it has not within the time. done as in act. */
 	void (*ping)(struct driver_link *link, uint32_t timeout_ms, driver_done_fn done, void *ctx);
+	/* Properties of devices; done as in act. Strings are copied. Errors are the emulator's, with the names that may have been meant. */
+	void (*list_properties)(struct driver_link *link, const char *path, driver_properties_fn done, void *ctx);
+	void (*get_property)(struct driver_link *link, const char *path, const char *property, driver_value_fn done, void *ctx);
+	/* value: JSON, or text that is given the property's own type. Also INVALID_ARGUMENT (invalid-value) and FAILED_PRECONDITION
+	 * (read-only-property). */
+	void (*set_property)(struct driver_link *link, const char *path, const char *property, const char *value, bool is_json,
+			     driver_done_fn done, void *ctx);
 	/* Makes the emulator look at its input. */
 	void (*nudge)(struct driver_link *link);
 	void (*classify)(const struct driver_death *death, struct driver_verdict *out);

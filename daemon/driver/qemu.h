@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The driver for QEMU, in three parts: qemu_argv.c (the plan), qemu_link.c (QMP), qemu_end.c (why it ended). */
+/* The driver for QEMU: qemu_argv.c (the plan), qemu_link.c (QMP), qemu_props.c (properties), qemu_end.c (why it ended). */
 #pragma once
 
 #include "driver/driver.h"

@@ -7,21 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "driver/qemu_int.h"
 #include "driver/qmp.h"
 #include "wire/addr.h"
 #include "wire/mem.h"
 
-/* Serials are drained by the same loop that waits, so QEMU cannot be frozen by its output for long. */
-#define QEMU_COMMAND_TIMEOUT_MS 10000
-#define QEMU_BEGIN_TIMEOUT_MS   60000 /* from before it is even executed */
-
-struct driver_link {
-	struct qmp *qmp;
-	const struct driver_events *events;
-	void *ctx;
-	bool is_ready;
-	bool is_nudging;
-};
+#define QEMU_BEGIN_TIMEOUT_MS 60000 /* from before it is even executed */
 
 struct qemu_request {
 	driver_done_fn done;
@@ -205,6 +196,9 @@ const struct driver_ops qemu_driver = {
 	.disconnect = qemu_disconnect,
 	.act = qemu_act,
 	.ping = qemu_ping,
+	.list_properties = qemu_list_properties,
+	.get_property = qemu_get_property,
+	.set_property = qemu_set_property,
 	.nudge = qemu_nudge,
 	.classify = qemu_classify,
 };

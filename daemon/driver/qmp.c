@@ -103,17 +103,20 @@ static void qmp_close(struct qmp *qmp, const struct err *err)
 
 static void qmp_error_of(struct json_object *error, const char *command, struct err *err)
 {
-	err_set(err, ERR_FAILED_PRECONDITION, "QMP %s: %s", command, qmp_string(error, "desc"));
+	bool is_missing = strcmp(qmp_string(error, "class"), "DeviceNotFound") == 0;
+	err_set(err, is_missing ? ERR_NOT_FOUND : ERR_FAILED_PRECONDITION, "QMP %s: %s", command, qmp_string(error, "desc"));
 }
 
 static void qmp_on_reply(struct qmp *qmp, struct json_object *message)
 {
 	struct qmp_command *head = STAILQ_FIRST(&qmp->queue);
-	struct json_object *id = json_object_object_get(message, "id");
-	if (head == NULL || !qmp->is_busy || id == NULL || (uint64_t)json_object_get_int64(id) != head->id)
+	struct json_object *id = json_object_object_get(message, "id"), *error = NULL;
+	bool is_error = json_object_object_get_ex(message, "error", &error);
+	/* A request that the emulator cannot read is refused without its id, at once. */
+	bool is_for_head = id != NULL ? head != NULL && (uint64_t)json_object_get_int64(id) == head->id : is_error;
+	if (head == NULL || !qmp->is_busy || !is_for_head)
 		return; /* past its deadline */
-	struct json_object *error = NULL;
-	if (json_object_object_get_ex(message, "error", &error)) {
+	if (is_error) {
 		struct err err = ERR_INIT;
 		qmp_error_of(error, head->name, &err);
 		qmp_finish_head(qmp, NULL, &err);

@@ -10,6 +10,8 @@
 #include <string.h>
 
 #include "base/pb.h"
+#include "instance/commands.h"
+#include "instance/files.h"
 #include "instance/priv.h"
 
 #define ADOPT_KEEPER_MS 10000 /* for a client to come back after the daemon was replaced */
@@ -49,6 +51,7 @@ static void adopt_after_reboot(struct instance *inst)
 	end.message = (char *)"the host was rebooted";
 	inst->state = INST_STOPPING;
 	inst->proc_end.code = -1;
+	commands_forget(inst);
 	if (inst->boot > 0 && !inst->has_end) {
 		ends_add(&inst->ends, &end);
 		inst->has_end = true;
@@ -72,7 +75,12 @@ static uint64_t adopt_gone_ms(const struct instance *inst)
 static void adopt_stop(struct instance *inst)
 {
 	uint64_t gone_ms = adopt_gone_ms(inst);
-	proc_stop(inst->proc, inst->ending[0] != '\0' || gone_ms >= inst->grace_ms ? 0 : inst->grace_ms - (uint32_t)gone_ms);
+	uint32_t left_ms = inst->ending[0] != '\0' || gone_ms >= inst->grace_ms ? 0 : inst->grace_ms - (uint32_t)gone_ms;
+	if (inst->no_restart)
+		commands_stop(inst, true, left_ms);
+	proc_stop(inst->proc, left_ms);
+	if (inst->no_restart)
+		commands_stop(inst, false, left_ms);
 }
 
 static void adopt_rearm(struct instance *inst)
@@ -95,6 +103,21 @@ static int adopt_preparing(struct instance *inst, struct err *err)
 {
 	(void)err;
 	instance_event(inst, INST_EV_REFUSED, "the daemon ended while it was starting");
+	return 0;
+}
+
+/* Its boot has ended and is told; only commands are left. */
+static int adopt_closing(struct instance *inst, struct err *err)
+{
+	(void)err;
+	adopt_told(inst);
+	adopt_rearm(inst);
+	uint64_t gone_ms = adopt_gone_ms(inst);
+	uint32_t left_ms = gone_ms >= inst->grace_ms ? 0 : inst->grace_ms - (uint32_t)gone_ms;
+	commands_stop(inst, true, left_ms);
+	commands_stop(inst, false, left_ms);
+	if (!commands_live(inst))
+		instance_event(inst, INST_EV_CLEARED, inst->reason);
 	return 0;
 }
 
@@ -151,8 +174,10 @@ static int adopt_draining(struct instance *inst, struct err *err)
 }
 
 static int (*const adoptions[INST_STATE_COUNT])(struct instance *inst, struct err *err) = {
-	[INST_PREPARING] = adopt_preparing, [INST_BOOTING] = adopt_boot,      [INST_RUNNING] = adopt_boot,    [INST_PAUSED] = adopt_boot,
-	[INST_STOPPING] = adopt_boot,       [INST_DRAINING] = adopt_draining, [INST_BACKOFF] = adopt_backoff,
+	[INST_PREPARING] = adopt_preparing, [INST_ASSISTING] = adopt_preparing, [INST_CLOSING] = adopt_closing,
+	[INST_FAILING] = adopt_closing,     [INST_BOOTING] = adopt_boot,        [INST_RUNNING] = adopt_boot,
+	[INST_PAUSED] = adopt_boot,         [INST_STOPPING] = adopt_boot,       [INST_DRAINING] = adopt_draining,
+	[INST_BACKOFF] = adopt_backoff,
 };
 
 static int adopt(struct instance *inst, const char *host_boot, struct err *err)
@@ -162,9 +187,14 @@ static int adopt(struct instance *inst, const char *host_boot, struct err *err)
 		return -1;
 	inst->proc_end.code = -1;
 	inst->proc_end.shim_died = true;
-	if (!adopt_host_rebooted(inst, host_boot))
-		return adoptions[inst->state](inst, err);
-	adopt_after_reboot(inst);
+	files_assume(inst);
+	if (!adopt_host_rebooted(inst, host_boot)) {
+		if (commands_adopt(inst, err) < 0 || adoptions[inst->state](inst, err) < 0)
+			return -1;
+	} else {
+		adopt_after_reboot(inst);
+	}
+	files_update(inst);
 	return 0;
 }
 

@@ -16,7 +16,10 @@
 #include <unistd.h>
 
 #include "base/dirs.h"
+#include "instance/commands.h"
+#include "instance/expand.h"
 #include "instance/fifo.h"
+#include "instance/files.h"
 #include "wire/addr.h"
 #include "wire/mem.h"
 
@@ -40,6 +43,8 @@ struct boot {
 	struct fifo_ends ends[PLAN_CHANNELS_MAX]; /* of plan.channels */
 	struct boot_endpoint endpoints[PLAN_CHANNELS_MAX + PLAN_SOCKETS_MAX];
 	size_t endpoint_count;
+	struct expand_channel scope_rows[PLAN_CHANNELS_MAX + PLAN_SOCKETS_MAX];
+	struct expand_scope scope; /* once it is laid out */
 	char *run_path;
 	int run_dir;
 	struct proc_fd fds[BOOT_FDS_MAX];
@@ -228,8 +233,7 @@ static void boot_mark(struct instance *inst)
 	inst->mark = xasprintf("%s:%u:%016llx", inst->id, inst->boot, (unsigned long long)nonce);
 }
 
-/* The user's environment, or the daemon's own where a client sent none, with our mark. */
-static void boot_environment(const struct instance *inst, struct strv *env)
+void boot_environment(const struct instance *inst, const char *mark, struct strv *env)
 {
 	const Pwemu__V1__Environment *given = inst->request->environment;
 	strv_init(env);
@@ -241,7 +245,19 @@ static void boot_environment(const struct instance *inst, struct strv *env)
 		for (char **var = environ; *var != NULL; var++)
 			strv_add(env, *var);
 	}
-	strv_addf(env, "PWEMU_INSTANCE=%s", inst->mark);
+	strv_addf(env, "PWEMU_INSTANCE=%s", mark);
+}
+
+const char *boot_cwd(const struct instance *inst)
+{
+	const Pwemu__V1__Environment *environment = inst->request->environment;
+	return environment != NULL && environment->cwd[0] == '/' ? environment->cwd : inst->working_dir;
+}
+
+mode_t boot_umask(const struct instance *inst)
+{
+	const Pwemu__V1__Environment *environment = inst->request->environment;
+	return environment != NULL ? environment->umask & 0777 : 077;
 }
 
 static void boot_on_ready(void *ctx, bool paused)
@@ -251,6 +267,7 @@ static void boot_on_ready(void *ctx, bool paused)
 	if (!paused)
 		inst->started_ns = inst->started_ns != 0 ? inst->started_ns : clock_wall_ns();
 	instance_event(inst, paused ? INST_EV_RESTS : INST_EV_RUNS, paused ? "paused" : "");
+	commands_follow(inst);
 }
 
 static void boot_on_paused(void *ctx, const char *reason)
@@ -283,7 +300,9 @@ static void boot_on_shutdown(void *ctx, const char *reason)
 static void boot_on_lost(void *ctx, const struct err *err)
 {
 	struct instance *inst = ctx;
-	log_debug(&inst->scope, "%s", err->msg);
+	bool is_over = err->code == ERR_UNAVAILABLE || err->code == ERR_CANCELLED;
+	log_message(is_over ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARNING, &inst->scope, "%s", err->msg);
+	boot_link_later(inst);
 }
 
 const struct driver_events boot_events = {
@@ -304,6 +323,29 @@ static int boot_connect(struct boot *b, struct err *err)
 	return 0;
 }
 
+/* What the endpoints are that this boot has, made for it or handed on to it. */
+static void boot_scope_endpoint(struct boot *b, const char *name)
+{
+	const struct instance_channel *before = channels_find(b->inst, name);
+	struct expand_channel *row = &b->scope_rows[b->scope.channel_count++];
+	*row = (struct expand_channel){ .name = name };
+	if (before != NULL && endpoints_has_fds(before))
+		*row = (struct expand_channel){ name, before->endpoint_kind, before->port, before->pty_path };
+	for (size_t i = 0; i < b->endpoint_count; i++)
+		if (strcmp(b->endpoints[i].name, name) == 0)
+			*row = (struct expand_channel){ name, b->endpoints[i].kind, b->endpoints[i].port, b->endpoints[i].path };
+}
+
+static void boot_fill_scope(struct boot *b)
+{
+	b->scope = (struct expand_scope){ b->inst->target->name, b->inst->working_dir, b->scope_rows, 0 };
+	for (size_t i = 0; i < b->plan.channel_count; i++)
+		boot_scope_endpoint(b, b->plan.channels[i].name);
+	for (size_t i = 0; i < b->plan.socket_count; i++)
+		if (plan_socket_is_channel(&b->plan.sockets[i]))
+			boot_scope_endpoint(b, b->plan.sockets[i].name);
+}
+
 static int boot_open_run_dir(struct boot *b, bool make, struct err *err)
 {
 	if (make && dirs_make(b->run_path, err) < 0)
@@ -316,9 +358,11 @@ int boot_lay_out(struct instance *inst, struct err *err)
 	struct boot *b = xmalloc(sizeof(*b));
 	boot_init(b, inst);
 	inst->layout = b;
-	if (boot_open_run_dir(b, true, err) < 0 || boot_make_plan(b, NULL, err) < 0 || endpoints_check(inst, &b->plan, err) < 0)
+	if (boot_open_run_dir(b, true, err) < 0 || boot_make_plan(b, NULL, err) < 0 || endpoints_check(inst, &b->plan, err) < 0 ||
+	    boot_make_files(b, err) < 0)
 		return -1;
-	return boot_make_files(b, err);
+	boot_fill_scope(b);
+	return 0;
 }
 
 void boot_discard_layout(struct instance *inst)
@@ -360,7 +404,7 @@ static void boot_on_started(void *ctx, pid_t pid)
 		instance_event(inst, INST_EV_USELESS, err.msg);
 	}
 	boot_discard_layout(inst);
-	endpoints_make_links(inst);
+	files_update(inst);
 	instance_changed(inst);
 }
 
@@ -380,18 +424,16 @@ const struct proc_ops boot_proc_ops = { .on_started = boot_on_started, .on_ended
 static int boot_spawn(struct boot *b, struct err *err)
 {
 	struct instance *inst = b->inst;
-	const Pwemu__V1__Environment *environment = inst->request->environment;
 	struct strv env;
-	boot_environment(inst, &env);
-	bool has_cwd = environment != NULL && environment->cwd[0] == '/';
+	boot_environment(inst, inst->mark, &env);
 	struct proc_spec spec = {
 		.run_dir = b->run_dir,
 		.name = inst->proc_name,
 		.program = inst->program,
 		.argv = (const char *const *)b->plan.argv.items,
 		.envp = (const char *const *)env.items,
-		.cwd = has_cwd ? environment->cwd : inst->working_dir,
-		.umask = environment != NULL ? environment->umask & 0777 : 077,
+		.cwd = boot_cwd(inst),
+		.umask = boot_umask(inst),
 		.uid = (uid_t)-1,
 		.fds = b->fds,
 		.fd_count = b->fd_count,
@@ -410,17 +452,89 @@ static void boot_copy_argv(struct strv *to, const struct strv *from)
 	strv_add_all(to, from->items, from->count);
 }
 
-/* The command line of a restart is that of the boot before, whose images were checked. */
+/* Whether it was given as an argument: elsewhere (a file's name) an expression is plain text. */
+static bool boot_is_argument(const struct instance *inst, const char *word)
+{
+	const Pwemu__V1__QemuTarget *qemu = inst->target->qemu;
+	const Pwemu__V1__RenodeTarget *renode = inst->target->renode;
+	const struct {
+		char *const *items;
+		size_t count;
+	} lists[] = { { qemu != NULL ? qemu->args : NULL, qemu != NULL ? qemu->n_args : 0 },
+		      { renode != NULL ? renode->args : NULL, renode != NULL ? renode->n_args : 0 },
+		      { inst->request->args, inst->request->n_args } };
+	for (size_t k = 0; k < sizeof(lists) / sizeof(lists[0]); k++)
+		for (size_t i = 0; i < lists[k].count; i++)
+			if (strcmp(lists[k].items[i], word) == 0)
+				return true;
+	return false;
+}
+
+static bool boot_is_expression(const struct instance *inst, const char *word)
+{
+	return expand_is_needed(word) && boot_is_argument(inst, word);
+}
+
+/* The command line with its expressions becomes one without; where it has any, it is kept for the boots that follow. */
+static int boot_expand_argv(struct boot *b, struct err *err)
+{
+	struct strv words;
+	bool has_any = false;
+	int rc = 0;
+	strv_init(&words);
+	for (size_t i = 0; i < b->plan.argv.count && rc == 0; i++) {
+		const char *word = b->plan.argv.items[i];
+		bool is_expression = boot_is_expression(b->inst, word);
+		char *value = is_expression ? expand_text(&b->scope, "argument of the emulator", word, err) : xstrdup(word);
+		has_any = has_any || is_expression;
+		rc = value != NULL ? 0 : -1;
+		if (value != NULL)
+			strv_add(&words, value);
+		free(value);
+	}
+	if (rc == 0 && has_any)
+		boot_copy_argv(&b->inst->argv_template, &b->plan.argv);
+	if (rc == 0)
+		boot_copy_argv(&b->plan.argv, &words);
+	strv_fini(&words);
+	return rc;
+}
+
+/* The command line of a restart is that of the boot before, whose images were checked; ports may be others. */
 static int boot_choose_argv(struct boot *b, struct err *err)
 {
-	if (b->inst->is_restart) {
-		boot_copy_argv(&b->plan.argv, &b->inst->argv);
-		return 0;
+	struct instance *inst = b->inst;
+	if (inst->is_restart) {
+		boot_copy_argv(&b->plan.argv, inst->argv_template.count > 0 ? &inst->argv_template : &inst->argv);
+	} else {
+		if (boot_make_plan(b, inst->prepared, err) < 0)
+			return -1;
+		strv_fini(&inst->argv_template);
+		strv_init(&inst->argv_template);
 	}
-	if (boot_make_plan(b, b->inst->prepared, err) < 0)
+	if (boot_expand_argv(b, err) < 0)
 		return -1;
-	boot_copy_argv(&b->inst->argv, &b->plan.argv);
+	boot_copy_argv(&inst->argv, &b->plan.argv);
 	return 0;
+}
+
+/* An expression that means nothing is told before anything is begun. */
+static int boot_check_arguments(struct boot *b, struct err *err)
+{
+	for (size_t i = 0; i < b->plan.argv.count; i++) {
+		const char *word = b->plan.argv.items[i];
+		char *value =
+			boot_is_expression(b->inst, word) ? expand_text(&b->scope, "argument of the emulator", word, err) : xstrdup("");
+		if (value == NULL)
+			return -1;
+		free(value);
+	}
+	return 0;
+}
+
+int boot_plan_commands(struct instance *inst, struct err *err)
+{
+	return boot_check_arguments(inst->layout, err) < 0 ? -1 : commands_plan(inst, &inst->layout->scope, err);
 }
 
 static void boot_set_channels(struct boot *b)

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "instance/commands.h"
 #include "instance/priv.h"
 #include "wire/mem.h"
 
@@ -54,6 +55,36 @@ static void describe_channels(struct instance *inst, Pwemu__V1__Instance *out)
 		if (out->console[0] == '\0' && channel->kind == CHANNEL_SERIAL)
 			out->console = channel->name;
 	}
+}
+
+/* Takes the path. */
+static void describe_process(Pwemu__V1__Instance *out, const char *name, pid_t pid, char *log, Pwemu__V1__End *end)
+{
+	Pwemu__V1__Process *row = xcalloc(1, sizeof(*row));
+	pwemu__v1__process__init(row);
+	row->name = (char *)(uintptr_t)name;
+	row->pid = (int32_t)pid;
+	row->log = log;
+	row->end = end;
+	out->processes[out->n_processes++] = row;
+}
+
+static void describe_commands(const struct instance *inst, Pwemu__V1__Instance *out, bool is_post)
+{
+	for (size_t i = 0; i < inst->command_count; i++) {
+		const struct command *command = &inst->commands[i];
+		if (command->is_post == is_post)
+			describe_process(out, command->name, command_pid(command), command_log_path(command), command->end);
+	}
+}
+
+static void describe_processes(const struct instance *inst, Pwemu__V1__Instance *out)
+{
+	char *log = xasprintf("%s/data/%s/emulator.log", inst->env->state_dir, inst->id);
+	out->processes = xcalloc(inst->command_count + 1, sizeof(*out->processes));
+	describe_commands(inst, out, false);
+	describe_process(out, inst->target->emulator, instance_pid(inst), log, instance_end(inst));
+	describe_commands(inst, out, true);
 }
 
 static void describe_images(const struct instance *inst, Pwemu__V1__Instance *out)
@@ -111,7 +142,13 @@ void instance_describe(struct instance *inst, Pwemu__V1__Instance *out)
 	out->target = inst->target->name;
 	out->emulator = inst->target->emulator;
 	out->semihosting = inst->request->semihosting || inst->request->n_firmware_args > 0;
+	out->gdb = inst->target->gdb;
+	out->n_gdb = inst->target->n_gdb;
+	out->config = inst->target->config;
+	if (inst->target->defaults != NULL)
+		out->from = inst->target->defaults->from;
 	describe_images(inst, out);
+	describe_processes(inst, out);
 }
 
 void instance_describe_fini(Pwemu__V1__Instance *out)
@@ -122,6 +159,11 @@ void instance_describe_fini(Pwemu__V1__Instance *out)
 		free(out->channels[i]);
 	}
 	free(out->channels);
+	for (size_t i = 0; i < out->n_processes; i++) {
+		free(out->processes[i]->log);
+		free(out->processes[i]);
+	}
+	free(out->processes);
 	free(out->images);
 	free(out->restart);
 }

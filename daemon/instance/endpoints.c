@@ -208,34 +208,6 @@ void endpoints_serve_all(struct instance *inst, bool adopted)
 	}
 }
 
-/* ---------------------------------------------------------------- links */
-
-/* <wdir>/<channel> leads to the PTY, as pw_emu has it. */
-static void endpoints_link(struct instance *inst, bool remove)
-{
-	struct prepare_link links[PLAN_CHANNELS_MAX];
-	struct err err = ERR_INIT;
-	size_t count = 0;
-	for (size_t i = 0; i < inst->channel_count && count < PLAN_CHANNELS_MAX; i++) {
-		const struct instance_channel *channel = inst->channels[i];
-		if (channel->pty_path[0] == '\0')
-			continue;
-		links[count].path = xasprintf("%s/%s", inst->working_dir, channel->name);
-		links[count++].target = xstrdup(channel->pty_path);
-	}
-	if (count > 0 && prepare_links(inst->env->base, links, count, remove, &err) < 0)
-		log_warn(&inst->scope, "%s", err.msg);
-	for (size_t i = 0; i < count; i++) {
-		free(links[i].path);
-		free(links[i].target);
-	}
-}
-
-void endpoints_make_links(struct instance *inst)
-{
-	endpoints_link(inst, false);
-}
-
 /* ---------------------------------------------------------------- adoption and end */
 
 static int endpoints_fetch_one(struct instance_channel *channel, struct proc *proc, const char *suffix, int *fd, struct err *err)
@@ -307,7 +279,6 @@ static void endpoints_end(struct instance_channel *channel)
 
 void endpoints_end_all(struct instance *inst)
 {
-	endpoints_link(inst, true);
 	for (size_t i = 0; i < inst->channel_count; i++)
 		if (!inst->channels[i]->is_ending)
 			endpoints_end(inst->channels[i]);

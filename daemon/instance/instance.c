@@ -6,6 +6,8 @@
 
 #include "base/dirs.h"
 #include "base/pb.h"
+#include "instance/commands.h"
+#include "instance/files.h"
 #include "instance/priv.h"
 #include "wire/mem.h"
 #include "wire/utf8.h"
@@ -87,6 +89,16 @@ bool instance_is_fresh(const struct instance *inst)
 	return inst->request != NULL && inst->request->fresh;
 }
 
+bool instance_is_begun(const struct instance *inst)
+{
+	return commands_are_begun(inst) && files_are_settled(inst);
+}
+
+bool instance_is_gone(const struct instance *inst)
+{
+	return instance_is_over(inst) && files_are_settled(inst);
+}
+
 bool instance_has_disk_bytes(const struct instance *inst)
 {
 	return inst->disk_bytes_boot == inst->boot;
@@ -113,19 +125,32 @@ void instance_changed(struct instance *inst)
 	inst->env->on_change(inst->env->ctx, inst);
 }
 
+static void instance_put_down(struct instance *inst, Pwemu__V1__Event *event, const char *reason)
+{
+	event->instance_id = inst->id;
+	event->instance = inst->name;
+	event->state = inst_state_row(inst->state)->shown;
+	event->reason = (char *)(uintptr_t)(reason != NULL ? reason : "");
+	event->boot = inst->boot;
+	journal_add(inst->env->journal, event);
+}
+
 void instance_tell(struct instance *inst, Pwemu__V1__EventKind kind, const char *channel, const char *actor, const char *reason)
 {
 	Pwemu__V1__Event event = PWEMU__V1__EVENT__INIT;
 	event.kind = kind;
-	event.instance_id = inst->id;
-	event.instance = inst->name;
-	event.state = inst_state_row(inst->state)->shown;
-	event.reason = (char *)(uintptr_t)(reason != NULL ? reason : "");
-	event.boot = inst->boot;
 	event.end = kind == PWEMU__V1__EVENT_KIND__EVENT_KIND_END ? instance_end(inst) : NULL;
 	event.channel = (char *)(uintptr_t)(channel != NULL ? channel : "");
 	event.actor = (char *)(uintptr_t)(actor != NULL ? actor : "");
-	journal_add(inst->env->journal, &event);
+	instance_put_down(inst, &event, reason);
+}
+
+void instance_tell_process(struct instance *inst, const char *process, const char *reason)
+{
+	Pwemu__V1__Event event = PWEMU__V1__EVENT__INIT;
+	event.kind = PWEMU__V1__EVENT_KIND__EVENT_KIND_PROCESS;
+	event.process = (char *)(uintptr_t)process;
+	instance_put_down(inst, &event, reason);
 }
 
 /* ---------------------------------------------------------------- identity */
@@ -168,7 +193,9 @@ struct instance *instance_new(const struct instance_env *env, const struct insta
 	inst->uid = identity->uid;
 	inst->timer = timer_new(env->base, instance_on_timeout, inst);
 	inst->link_again = timer_new(env->base, boot_link_again, inst);
+	inst->files = files_new(inst);
 	strv_init(&inst->argv);
+	strv_init(&inst->argv_template);
 	instance_name_scope(inst);
 	return inst;
 }
@@ -184,6 +211,8 @@ void instance_free(struct instance *inst)
 	hang_free(inst->hang);
 	proc_free(inst->proc);
 	proc_free(inst->old_proc);
+	commands_free(inst);
+	files_free(inst->files);
 	channels_free(inst);
 	timer_free(inst->timer);
 	timer_free(inst->keeper_timer);
@@ -194,6 +223,7 @@ void instance_free(struct instance *inst)
 	PB_FREE(inst->request);
 	free(inst->prepared);
 	strv_fini(&inst->argv);
+	strv_fini(&inst->argv_template);
 	ends_clear(&inst->ends);
 	char *const texts[] = { inst->id,    inst->name,    inst->project, inst->working_dir,
 				inst->owner, inst->program, inst->mark,    inst->proc_name };
@@ -205,7 +235,7 @@ void instance_free(struct instance *inst)
 /* ---------------------------------------------------------------- states */
 
 /* The hang is told that its question is void before it goes. */
-static void instance_disconnect(struct instance *inst)
+void instance_disconnect(struct instance *inst)
 {
 	if (inst->link != NULL)
 		inst->driver->disconnect(inst->link);
@@ -248,7 +278,10 @@ static void instance_on_prepared(void *ctx, const struct prepare_result *result)
 	*inst->prepared = *result;
 	free(inst->program);
 	inst->program = xstrdup(result->program);
-	instance_event(inst, INST_EV_PREPARED, "the emulator is starting");
+	if (inst->command_count > 0)
+		instance_event(inst, INST_EV_ASSIST, "its commands are starting");
+	else
+		instance_event(inst, INST_EV_PREPARED, "the emulator is starting");
 }
 
 static void instance_refuse(struct instance *inst, const struct err *err)
@@ -260,22 +293,6 @@ static void instance_refuse(struct instance *inst, const struct err *err)
 	instance_event(inst, event, reason);
 }
 
-static void instance_place(const struct instance *inst, struct prepare_place *place)
-{
-	char *own = xasprintf("%s/instances/", inst->env->state_dir);
-	place->dir = inst->working_dir;
-	place->is_ours = strncmp(inst->working_dir, own, strlen(own)) == 0;
-	place->link = xasprintf("%s/%s.log", inst->working_dir, inst->target->emulator);
-	place->log = xasprintf("%s/data/%s/emulator.log", inst->env->state_dir, inst->id);
-	free(own);
-}
-
-static void instance_place_fini(struct prepare_place *place)
-{
-	free(place->link);
-	free(place->log);
-}
-
 static void enter_preparing(struct instance *inst)
 {
 	struct err err = ERR_INIT;
@@ -284,11 +301,17 @@ static void enter_preparing(struct instance *inst)
 		.target = inst->target,
 		.request = inst->request,
 		.executable = inst->driver->executable(inst->target, &err),
+		.working_dir = inst->working_dir,
 	};
-	instance_place(inst, &spec.place);
 	int rc = spec.executable == NULL ? -1 : prepare_begin(inst->env->base, &spec, instance_on_prepared, inst, &inst->prepare, &err);
-	instance_place_fini(&spec.place);
-	if (rc < 0 || channels_open_dir(inst, &err) < 0 || boot_lay_out(inst, &err) < 0)
+	if (rc < 0 || channels_open_dir(inst, &err) < 0 || boot_lay_out(inst, &err) < 0 || boot_plan_commands(inst, &err) < 0)
+		instance_refuse(inst, &err);
+}
+
+static void enter_assisting(struct instance *inst)
+{
+	struct err err = ERR_INIT;
+	if (commands_assist(inst, &err) < 0)
 		instance_refuse(inst, &err);
 }
 
@@ -316,6 +339,14 @@ static void enter_stopping(struct instance *inst)
 		timer_arm(inst->timer, (uint64_t)inst->grace_ms + INSTANCE_STOP_MORE_MS);
 }
 
+/* The same for commands that are left. */
+static void enter_closing(struct instance *inst)
+{
+	timer_arm(inst->timer, (uint64_t)inst->grace_ms + INSTANCE_STOP_MORE_MS);
+	commands_stop(inst, true, inst->grace_ms);
+	commands_stop(inst, false, inst->grace_ms);
+}
+
 static void enter_backoff(struct instance *inst)
 {
 	uint64_t now = clock_wall_ns(), left_ns = inst->restart_at_ns > now ? inst->restart_at_ns - now : 0;
@@ -332,7 +363,8 @@ static void enter_over(struct instance *inst)
 }
 
 static void (*const enter_actions[INST_STATE_COUNT])(struct instance *inst) = {
-	[INST_PREPARING] = enter_preparing, [INST_BOOTING] = enter_booting, [INST_DRAINING] = boot_drain,
+	[INST_PREPARING] = enter_preparing, [INST_ASSISTING] = enter_assisting, [INST_CLOSING] = enter_closing,
+	[INST_FAILING] = enter_closing,     [INST_BOOTING] = enter_booting,     [INST_DRAINING] = boot_drain,
 	[INST_STOPPING] = enter_stopping,   [INST_BACKOFF] = enter_backoff,
 };
 
@@ -363,6 +395,7 @@ static void instance_enter(struct instance *inst, enum inst_state state, const c
 		timer_arm(inst->timer, row->timeout_ms);
 	if (row->is_over)
 		enter_over(inst);
+	files_state_changed(inst);
 	if (enter_actions[state] != NULL)
 		enter_actions[state](inst); /* may lead to the next state at once */
 	if (inst->state == state)
@@ -371,10 +404,19 @@ static void instance_enter(struct instance *inst, enum inst_state state, const c
 
 /* ---------------------------------------------------------------- actions */
 
+/* In the reverse order of their start, all at once. */
 static void do_stop(struct instance *inst)
 {
+	commands_stop(inst, true, inst->grace_ms);
 	if (inst->proc != NULL && !proc_has_ended(inst->proc))
 		proc_stop(inst->proc, inst->grace_ms);
+	commands_stop(inst, false, inst->grace_ms);
+}
+
+static void do_clear(struct instance *inst)
+{
+	commands_stop(inst, true, 0);
+	commands_stop(inst, false, 0);
 }
 
 static void do_kill(struct instance *inst)
@@ -418,6 +460,7 @@ static const struct {
 } actions[INST_ACTION_COUNT] = {
 	[INST_DO_STOP] = { NULL, do_stop },
 	[INST_DO_KILL] = { NULL, do_kill },
+	[INST_DO_CLEAR] = { NULL, do_clear },
 	[INST_DO_TIME_OUT] = { do_time_out, do_kill },
 	[INST_DO_FAIL_TIME] = { do_note_timeout, NULL },
 	[INST_DO_ABORT] = { do_abort, NULL },
@@ -431,6 +474,8 @@ bool instance_event(struct instance *inst, enum inst_event event, const char *re
 		log_debug(&inst->scope, "%s changes nothing in state %s", inst_event_name(event), inst_state_row(inst->state)->name);
 		return false;
 	}
+	if (step.moves && commands_live(inst))
+		step.next = inst_state_by_way_of(step.next);
 	char text[sizeof(inst->reason)]; /* reason may be inst->reason */
 	snprintf(text, sizeof(text), "%s", reason);
 	if (actions[step.action].before != NULL)
@@ -478,6 +523,7 @@ void instance_start(struct instance *inst, const struct driver_ops *driver, cons
 	inst->restarts = 0;
 	inst->deaths.count = 0;
 	inst->has_end = false; /* what ended was another start's */
+	inst->grace_ms = INSTANCE_GRACE_MS;
 	instance_choose_restart(inst);
 	instance_event(inst, INST_EV_START, "looking at images and emulator");
 }
@@ -504,17 +550,6 @@ void instance_hung(struct instance *inst, Pwemu__V1__HangAction action, const ch
 	instance_event(inst, INST_EV_USELESS, reason);
 }
 
-int instance_act(struct instance *inst, enum driver_action action, driver_done_fn done, void *ctx, struct err *err)
-{
-	bool is_up = inst->state == INST_RUNNING || inst->state == INST_PAUSED;
-	if (!is_up || inst->link == NULL) {
-		err_set(err, ERR_FAILED_PRECONDITION, "instance \"%s\" is not running (%s)", inst->name, inst_state_row(inst->state)->name);
-		return err_reason(err, "not-running");
-	}
-	inst->driver->act(inst->link, action, done, ctx);
-	return 0;
-}
-
 static void instance_remove_dir(struct instance *inst, char *path)
 {
 	struct err err = ERR_INIT;
@@ -523,24 +558,11 @@ static void instance_remove_dir(struct instance *inst, char *path)
 	free(path);
 }
 
-/* What a start has put into the working directory; a directory of ours goes too, unless somebody has left something there. */
-static void instance_leave_working_dir(struct instance *inst)
-{
-	struct err err = ERR_INIT;
-	struct prepare_place place;
-	if (inst->target == NULL || inst->boot == 0)
-		return;
-	instance_place(inst, &place);
-	if (prepare_undo(inst->env->base, &place, &err) < 0)
-		log_warn(&inst->scope, "%s", err.msg);
-	instance_place_fini(&place);
-}
-
 /* The record goes last: a daemon that dies in between begins again. */
 void instance_erase(struct instance *inst)
 {
 	channels_free(inst);
-	instance_leave_working_dir(inst);
+	files_erase(inst);
 	instance_remove_dir(inst, instance_run_path(inst));
 	instance_remove_dir(inst, instance_data_path(inst));
 }

@@ -61,6 +61,10 @@ const char *instance_working_dir(const struct instance *inst);
 uid_t instance_uid(const struct instance *inst);
 enum inst_state instance_state(const struct instance *inst);
 bool instance_is_over(const struct instance *inst);
+/* It is over, and its files in the working directory show it. */
+bool instance_is_gone(const struct instance *inst);
+/* While it is up: all its commands were begun, and its files in the working directory are there. */
+bool instance_is_begun(const struct instance *inst);
 uint32_t instance_boot(const struct instance *inst);
 pid_t instance_pid(const struct instance *inst);
 /* Why the latest start failed; ERR_OK if it did not. */
@@ -93,6 +97,13 @@ void instance_stop(struct instance *inst, uint32_t grace_ms, const char *reason)
 /* FAILED_PRECONDITION at once when it does not run; else done comes later. */
 int instance_act(struct instance *inst, enum driver_action action, driver_done_fn done, void *ctx, struct err *err)
 	__attribute__((warn_unused_result));
+/* The same for the properties of its devices; see driver_ops. */
+int instance_list_properties(struct instance *inst, const char *path, driver_properties_fn done, void *ctx, struct err *err)
+	__attribute__((warn_unused_result));
+int instance_get_property(struct instance *inst, const char *path, const char *property, driver_value_fn done, void *ctx, struct err *err)
+	__attribute__((warn_unused_result));
+int instance_set_property(struct instance *inst, const char *path, const char *property, const char *value, bool is_json,
+			  driver_done_fn done, void *ctx, struct err *err) __attribute__((warn_unused_result));
 /* Deletes logs, record and run directory. It must be over. */
 void instance_erase(struct instance *inst);
 

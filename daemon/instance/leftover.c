@@ -102,29 +102,31 @@ static void leftover_each(int run_dir, void (*each)(void *ctx, int run_dir, cons
 struct leftover_scan {
 	struct event_base *base;
 	struct leftover_dir *dir;
-	const char *except;
+	bool (*is_kept)(const void *ctx, const char *name); /* NULL: none is */
+	const void *ctx;
 };
 
 static void leftover_take_other(void *ctx, int run_dir, const char *name)
 {
 	const struct leftover_scan *scan = ctx;
-	if (strcmp(name, scan->except) != 0)
+	if (scan->is_kept == NULL || !scan->is_kept(scan->ctx, name))
 		leftover_take(scan->base, scan->dir, run_dir, name);
 }
 
 /* Takes the path. */
-static void leftover_scan(struct event_base *base, int run_dir, const char *except, char *path)
+static void leftover_scan(struct leftover_scan *scan, int run_dir, char *path)
 {
-	struct leftover_scan scan = { base, xcalloc(1, sizeof(*scan.dir)), except };
-	scan.dir->path = path;
-	scan.dir->shims = 1; /* until all are taken */
-	leftover_each(run_dir, leftover_take_other, &scan);
-	leftover_dir_put(scan.dir);
+	scan->dir = xcalloc(1, sizeof(*scan->dir));
+	scan->dir->path = path;
+	scan->dir->shims = 1; /* until all are taken */
+	leftover_each(run_dir, leftover_take_other, scan);
+	leftover_dir_put(scan->dir);
 }
 
-void leftover_release(struct event_base *base, int run_dir, const char *except)
+void leftover_release(struct event_base *base, int run_dir, bool (*is_kept)(const void *ctx, const char *name), const void *ctx)
 {
-	leftover_scan(base, run_dir, except, NULL);
+	struct leftover_scan scan = { .base = base, .is_kept = is_kept, .ctx = ctx };
+	leftover_scan(&scan, run_dir, NULL);
 }
 
 static bool leftover_is_aside(const char *name)
@@ -181,6 +183,7 @@ void leftover_clear(struct event_base *base, const char *run, const char *name)
 		free(aside);
 		return;
 	}
-	leftover_scan(base, dir, "", aside);
+	struct leftover_scan scan = { .base = base };
+	leftover_scan(&scan, dir, aside);
 	close(dir);
 }

@@ -13,5 +13,5 @@ bool leftover_report(const char *run, const char *name);
  * loop; the name is free at once. */
 void leftover_clear(struct event_base *base, const char *run, const char *name);
 
-/* The run directory of an instance: releases every shim there but the one of this name. What such a one still runs is ended. */
-void leftover_release(struct event_base *base, int run_dir, const char *except);
+/* The run directory of an instance: releases every shim there that is not to be kept. What such a one still runs is ended. */
+void leftover_release(struct event_base *base, int run_dir, bool (*is_kept)(const void *ctx, const char *name), const void *ctx);

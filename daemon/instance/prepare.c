@@ -21,7 +21,15 @@
 struct prepare {
 	struct helper *helper;
 	void (*on_done)(void *ctx, const struct prepare_result *result);
+	void (*on_programs)(void *ctx, const struct prepare_program *rows, const struct err *err);
+	size_t program_count;
 	void *ctx;
+};
+
+/* Where programs are looked for. */
+struct prepare_search {
+	const Pwemu__V1__Environment *environment; /* NULL: the daemon's own */
+	const char *dir;                           /* where that names no directory */
 };
 
 /* ---------------------------------------------------------------- in the helper */
@@ -36,10 +44,9 @@ static const char *prepare_search_path(const Pwemu__V1__Environment *environment
 	return path != NULL && path[0] != '\0' ? path : PREPARE_PATH;
 }
 
-static const char *prepare_cwd(const struct prepare_spec *spec)
+static const char *prepare_cwd(const struct prepare_search *search)
 {
-	const Pwemu__V1__Environment *environment = spec->request->environment;
-	return environment != NULL && environment->cwd[0] == '/' ? environment->cwd : spec->place.dir;
+	return search->environment != NULL && search->environment->cwd[0] == '/' ? search->environment->cwd : search->dir;
 }
 
 /* 0: executable; else errno. */
@@ -61,12 +68,12 @@ static int prepare_join(char out[PREPARE_PATH_MAX], const char *cwd, const char 
 	return n < PREPARE_PATH_MAX ? prepare_try(out) : ENAMETOOLONG;
 }
 
-static int prepare_search(const struct prepare_spec *spec, const char *search, char out[PREPARE_PATH_MAX])
+static int prepare_search_in(const char *dirs, const char *cwd, const char *name, char out[PREPARE_PATH_MAX])
 {
 	int best = ENOENT;
-	for (const char *at = search;; at++) {
+	for (const char *at = dirs;; at++) {
 		size_t len = strcspn(at, ":");
-		int sys = prepare_join(out, prepare_cwd(spec), len > 0 ? at : ".", len > 0 ? len : 1, spec->executable);
+		int sys = prepare_join(out, cwd, len > 0 ? at : ".", len > 0 ? len : 1, name);
 		if (sys == 0)
 			return 0;
 		if (sys == EACCES)
@@ -77,11 +84,20 @@ static int prepare_search(const struct prepare_spec *spec, const char *search, c
 	}
 }
 
+/* 0, or errno. */
+static int prepare_find(const struct prepare_search *search, const char *name, char out[PREPARE_PATH_MAX])
+{
+	if (strchr(name, '/') != NULL)
+		return prepare_join(out, prepare_cwd(search), "", 0, name);
+	return prepare_search_in(prepare_search_path(search->environment), prepare_cwd(search), name, out);
+}
+
 static int prepare_program(const struct prepare_spec *spec, struct prepare_result *result)
 {
-	const char *search = prepare_search_path(spec->request->environment), *name = spec->executable;
+	const struct prepare_search search = { spec->request->environment, spec->working_dir };
+	const char *name = spec->executable;
 	bool has_slash = strchr(name, '/') != NULL;
-	int sys = has_slash ? prepare_join(result->program, prepare_cwd(spec), "", 0, name) : prepare_search(spec, search, result->program);
+	int sys = prepare_find(&search, name, result->program);
 	if (sys == 0)
 		return 0;
 	if (sys == ENOENT && has_slash)
@@ -91,35 +107,10 @@ static int prepare_program(const struct prepare_spec *spec, struct prepare_resul
 		err_set(&result->err, ERR_NOT_FOUND,
 			"emulator \"%s\" not found in PATH (%.300s); install it (Debian: apt-get install "
 			"qemu-system-arm qemu-system-misc) or correct PATH",
-			name, search);
+			name, prepare_search_path(search.environment));
 	else
 		err_sys(&result->err, sys, "emulator \"%s\" cannot be executed", name);
 	return err_reason(&result->err, sys == ENOENT ? "emulator-not-found" : "emulator-not-executable");
-}
-
-/* Unless somebody has put something else there. */
-static void prepare_unlink(const char *link, const char *target)
-{
-	char found[PREPARE_PATH_MAX];
-	ssize_t len = readlink(link, found, sizeof(found));
-	if (len >= 0 && (size_t)len == strlen(target) && memcmp(found, target, (size_t)len) == 0)
-		(void)unlink(link);
-}
-
-/* A convenience: nothing depends on it. */
-static void prepare_make_link(const char *link, const char *target)
-{
-	(void)unlink(link);
-	int is_linked = symlink(target, link);
-	(void)is_linked;
-}
-
-static int prepare_working_dir(const struct prepare_place *place, struct prepare_result *result)
-{
-	if (dirs_make(place->dir, &result->err) < 0)
-		return err_prefix(&result->err, "working directory");
-	prepare_make_link(place->link, place->log);
-	return 0;
 }
 
 /* A raw binary without an address goes to the board's boot memory. */
@@ -152,27 +143,39 @@ static int prepare_images(const struct prepare_spec *spec, struct prepare_result
 	return 0;
 }
 
-static void prepare_work(void *arg, int reply_fd)
+static void prepare_reply(int reply_fd, const void *bytes, size_t size)
 {
-	const struct prepare_spec *spec = arg;
-	static struct prepare_result result;
-	if (prepare_program(spec, &result) == 0 && prepare_images(spec, &result) == 0)
-		(void)prepare_working_dir(&spec->place, &result);
-	for (size_t done = 0; done < sizeof(result);) {
-		ssize_t n = write(reply_fd, (const char *)&result + done, sizeof(result) - done);
+	for (size_t done = 0; done < size;) {
+		ssize_t n = write(reply_fd, (const char *)bytes + done, size - done);
 		if (n <= 0 && errno != EINTR)
 			return;
 		done += n > 0 ? (size_t)n : 0;
 	}
 }
 
-static void prepare_undo_work(void *arg, int reply_fd)
+static void prepare_work(void *arg, int reply_fd)
 {
-	(void)reply_fd;
-	const struct prepare_place *place = arg;
-	prepare_unlink(place->link, place->log);
-	if (place->is_ours)
-		(void)rmdir(place->dir);
+	const struct prepare_spec *spec = arg;
+	static struct prepare_result result;
+	if (prepare_program(spec, &result) == 0 && prepare_images(spec, &result) == 0 && dirs_make(spec->working_dir, &result.err) < 0)
+		err_prefix(&result.err, "working directory");
+	prepare_reply(reply_fd, &result, sizeof(result));
+}
+
+struct prepare_names {
+	struct prepare_search search;
+	const char *const *names;
+	size_t count;
+};
+
+static void prepare_programs_work(void *arg, int reply_fd)
+{
+	const struct prepare_names *job = arg;
+	for (size_t i = 0; i < job->count; i++) {
+		static struct prepare_program row;
+		row.sys = prepare_find(&job->search, job->names[i], row.path);
+		prepare_reply(reply_fd, &row, sizeof(row));
+	}
 }
 
 /* ---------------------------------------------------------------- in the daemon */
@@ -226,47 +229,41 @@ void prepare_cancel(struct prepare *prepare)
 	free(prepare);
 }
 
-static void prepare_on_undone(void *ctx, const void *reply, size_t len, const struct err *err)
+static void prepare_on_programs(void *ctx, const void *reply, size_t len, const struct err *err)
 {
-	(void)ctx, (void)reply, (void)len;
-	if (err != NULL)
-		log_warn(NULL, "%s", err->msg);
+	struct prepare *prepare = ctx;
+	struct err short_err = ERR_INIT;
+	if (err == NULL && len != prepare->program_count * sizeof(struct prepare_program)) {
+		err_set(&short_err, ERR_INTERNAL, "the helper that looks for programs gave %zu bytes", len);
+		err = &short_err;
+	}
+	prepare->on_programs(prepare->ctx, reply, err);
+	free(prepare);
 }
 
-struct prepare_links_job {
-	const struct prepare_link *links;
-	size_t count;
-	bool remove;
-};
-
-static void prepare_links_work(void *arg, int reply_fd)
+int prepare_programs(struct event_base *base, const Pwemu__V1__Environment *environment, const char *dir, const char *const *names,
+		     size_t count, void (*on_done)(void *ctx, const struct prepare_program *rows, const struct err *err), void *ctx,
+		     struct prepare **out, struct err *err)
 {
-	(void)reply_fd;
-	const struct prepare_links_job *job = arg;
-	for (size_t i = 0; i < job->count; i++)
-		(job->remove ? prepare_unlink : prepare_make_link)(job->links[i].path, job->links[i].target);
-}
-
-static int prepare_in_background(struct event_base *base, void (*work)(void *arg, int reply_fd), const void *arg, struct err *err)
-{
+	struct prepare *prepare = xcalloc(1, sizeof(*prepare));
+	struct prepare_names job = { { environment, dir }, names, count };
+	prepare->on_programs = on_done;
+	prepare->program_count = count;
+	prepare->ctx = ctx;
 	struct helper_spec helper = {
-		.name = "care of a working directory",
+		.name = "search for programs",
 		.uid = (uid_t)-1,
 		.deadline_ms = PREPARE_DEADLINE_MS,
-		.work = work,
-		.arg = (void *)(uintptr_t)arg,
-		.on_done = prepare_on_undone,
+		.max_reply = count * sizeof(struct prepare_program),
+		.work = prepare_programs_work,
+		.arg = &job,
+		.on_done = prepare_on_programs,
+		.ctx = prepare,
 	};
-	return helper_run(base, &helper, NULL, err);
-}
-
-int prepare_links(struct event_base *base, const struct prepare_link *links, size_t count, bool remove, struct err *err)
-{
-	struct prepare_links_job job = { links, count, remove };
-	return prepare_in_background(base, prepare_links_work, &job, err);
-}
-
-int prepare_undo(struct event_base *base, const struct prepare_place *place, struct err *err)
-{
-	return prepare_in_background(base, prepare_undo_work, place, err);
+	if (helper_run(base, &helper, &prepare->helper, err) < 0) {
+		free(prepare);
+		return -1;
+	}
+	*out = prepare;
+	return 0;
 }

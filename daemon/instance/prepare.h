@@ -31,33 +31,25 @@ struct prepare_result {
 	uint32_t calls[PREPARE_CALLS_MAX]; /* addresses of `bkpt 0xab` */
 };
 
-/* The working directory, and what a start puts there. */
-struct prepare_place {
-	const char *dir; /* made with its parents, 0700 */
-	bool is_ours;    /* chosen by the daemon, not by the user */
-	char *link;      /* to be made, a link to log */
-	char *log;
-};
-
 /* Needed until prepare_begin returns (the helper has a copy of the whole process). */
 struct prepare_spec {
 	const Pwemu__V1__Target *target;
 	const Pwemu__V1__StartRequest *request;
 	const char *executable;
-	struct prepare_place place;
+	const char *working_dir; /* made with its parents, 0700 */
 };
 
 /* on_done comes once, from the loop, save after prepare_cancel. */
 int prepare_begin(struct event_base *base, const struct prepare_spec *spec, void (*on_done)(void *ctx, const struct prepare_result *result),
 		  void *ctx, struct prepare **out, struct err *err) __attribute__((warn_unused_result));
-/* Removes the link, if it still is ours, and a directory of ours that is empty then; soon, in a helper that nobody waits for. */
-int prepare_undo(struct event_base *base, const struct prepare_place *place, struct err *err) __attribute__((warn_unused_result));
-
-/* A symbolic link in the working directory. */
-struct prepare_link {
-	char *path, *target;
+/* A program as it was found. */
+struct prepare_program {
+	int sys; /* 0, or why it cannot be executed */
+	char path[PREPARE_PATH_MAX];
 };
-/* Makes the links (replacing what is there), or removes those that still are ours; soon, in a helper that nobody waits for. */
-int prepare_links(struct event_base *base, const struct prepare_link *links, size_t count, bool remove, struct err *err)
-	__attribute__((warn_unused_result));
+/* Looks for programs in the user's PATH; relative ones from his directory, where none is given from `dir`. on_done comes once, with as
+ * many rows as names or with an error, from the loop, save after prepare_cancel. */
+int prepare_programs(struct event_base *base, const Pwemu__V1__Environment *environment, const char *dir, const char *const *names,
+		     size_t count, void (*on_done)(void *ctx, const struct prepare_program *rows, const struct err *err), void *ctx,
+		     struct prepare **out, struct err *err) __attribute__((warn_unused_result));
 void prepare_cancel(struct prepare *prepare); /* takes NULL */

@@ -14,6 +14,9 @@
 #include "loop/timer.h"
 #include "pwemu/v1/record.pb-c.h"
 
+struct command;
+struct files;
+
 struct instance_channel {
 	char name[PLAN_NAME_MAX];
 	enum channel_kind kind;
@@ -54,7 +57,11 @@ struct instance {
 	Pwemu__V1__Target *target;
 	Pwemu__V1__StartRequest *request;
 	struct prepare_result *prepared;
-	struct strv argv; /* of the latest boot */
+	struct strv argv;          /* of the latest boot */
+	struct strv argv_template; /* the same with its expressions; empty where there are none */
+	struct command *commands;  /* of the latest explicit start, those before the emulator first */
+	size_t command_count;
+	struct files *files;
 	char *program, *mark;
 
 	uint32_t boot;
@@ -75,13 +82,13 @@ struct instance {
 	bool restart_wanted;    /* by the hang policy, whatever the restart policy's mode */
 	uint64_t restart_at_ns; /* in back-off */
 
-	struct prepare *prepare;  /* INST_HOLDS_HELPER */
+	struct prepare *prepare;  /* INST_HOLDS_HELPER: of images, or of programs of commands */
 	struct boot *layout;      /* INST_HOLDS_FIFOS, until the process has them */
 	char *proc_name;          /* of the latest boot's process to its shim */
 	struct proc *proc;        /* INST_HOLDS_PROC */
 	struct proc *old_proc;    /* that of the boot before, until its successor holds the descriptors */
 	struct driver_link *link; /* INST_HOLDS_LINK */
-	struct timer *link_again; /* its emulator did not take the connection of an adoption yet */
+	struct timer *link_again; /* its emulator did not take the connection of an adoption yet, or the link was lost */
 	struct hang *hang;        /* as the link */
 	const struct driver_ops *driver;
 	int log_dir;              /* -1: not opened */
@@ -97,20 +104,32 @@ struct instance {
 /* Feeds an event to the table; true when it led to another state. */
 bool instance_event(struct instance *inst, enum inst_event event, const char *reason);
 void instance_changed(struct instance *inst);
+/* FAILED_PRECONDITION (not-running) unless its emulator can be asked. */
+int instance_check_up(const struct instance *inst, struct err *err) __attribute__((warn_unused_result));
+/* Ends the link and what goes with it, lost or not. */
+void instance_disconnect(struct instance *inst);
 /* It hangs: what the policy wants. */
 void instance_hung(struct instance *inst, Pwemu__V1__HangAction action, const char *reason);
 /* How the latest boot ended; NULL while it lives. */
 Pwemu__V1__End *instance_end(const struct instance *inst);
 char *instance_run_path(const struct instance *inst);  /* to be freed */
 char *instance_data_path(const struct instance *inst); /* to be freed */
+/* As instance_tell, of a pre-start or post-start command. */
+void instance_tell_process(struct instance *inst, const char *process, const char *reason);
 
 /* ---- boot.c */
 /* Makes the run directory with FIFOs, sockets and endpoints for a boot that is to come. */
 int boot_lay_out(struct instance *inst, struct err *err) __attribute__((warn_unused_result));
+/* For an explicit start: the commands, which may name what was laid out, as may the emulator's arguments. */
+int boot_plan_commands(struct instance *inst, struct err *err) __attribute__((warn_unused_result));
 void boot_discard_layout(struct instance *inst);
 /* Starts the process in what was laid out, begins the boot on every channel. A restart lays out itself, and repeats the command line. */
 int boot_begin(struct instance *inst, struct err *err) __attribute__((warn_unused_result));
 void boot_release(struct proc **proc); /* takes pointers to NULL */
+/* What processes of the instance run with. The environment: the user's, or the daemon's own where a client sent none, with the mark. */
+void boot_environment(const struct instance *inst, const char *mark, struct strv *env);
+const char *boot_cwd(const struct instance *inst);
+mode_t boot_umask(const struct instance *inst);
 void boot_remove_files(struct instance *inst);
 extern const struct proc_ops boot_proc_ops;
 extern const struct driver_events boot_events;
@@ -121,7 +140,9 @@ int boot_adopt(struct instance *inst, struct err *err) __attribute__((warn_unuse
 /* Takes over the descriptors that the shim of the boot before holds, when its successor never came to life. */
 int boot_adopt_before(struct instance *inst, struct err *err) __attribute__((warn_unused_result));
 
-/* Timer: the connection to an emulator that was too busy for it. */
+/* The link was lost: another one if the emulator lives on. */
+void boot_link_later(struct instance *inst);
+/* Timer: the connection to an emulator that was too busy for it, or whose link was lost. */
 void boot_link_again(void *ctx);
 
 /* ---- boot_end.c */
@@ -151,7 +172,6 @@ int endpoints_check(const struct instance *inst, const struct plan *plan, struct
 void endpoints_serve_all(struct instance *inst, bool adopted);
 /* Takes the descriptors from the shim. */
 void endpoints_fetch(struct instance *inst, struct proc *proc);
-void endpoints_make_links(struct instance *inst); /* to PTYs, in the working directory */
 void endpoints_close(struct instance_channel *channel);
 void endpoints_close_all(struct instance *inst); /* at once, also those that are ending */
 void endpoints_end_all(struct instance *inst);   /* who is there gets what is left */

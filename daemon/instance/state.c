@@ -3,19 +3,24 @@
 
 #include <string.h>
 
-#define PROCESS     (INST_HOLDS_PROC | INST_HOLDS_LINK | INST_HOLDS_FIFOS | INST_HOLDS_ENDPOINTS)
-#define DEAD        (INST_HOLDS_PROC | INST_HOLDS_FIFOS | INST_HOLDS_ENDPOINTS)
-#define LAYOUT      (INST_HOLDS_HELPER | INST_HOLDS_FIFOS | INST_HOLDS_ENDPOINTS)
+#define PLACE       (INST_HOLDS_FIFOS | INST_HOLDS_ENDPOINTS)
+#define LAYOUT      (INST_HOLDS_HELPER | PLACE)
+#define DEAD        (INST_HOLDS_PROC | PLACE | INST_HOLDS_COMMANDS)
+#define PROCESS     (DEAD | INST_HOLDS_LINK)
+#define REST        (INST_HOLDS_FIFOS | INST_HOLDS_COMMANDS) /* shims have their files in the run directory */
 #define SHOWN(name) PWEMU__V1__STATE__STATE_##name
 
 static const struct inst_state_row rows[] = {
 	[INST_PREPARING] = { "preparing", SHOWN(STARTING), LAYOUT, 30000, false, false },
+	[INST_ASSISTING] = { "assisting", SHOWN(STARTING), LAYOUT | INST_HOLDS_COMMANDS, 30000, false, false },
 	[INST_BOOTING] = { "booting", SHOWN(STARTING), PROCESS, 60000, false, false },
 	[INST_RUNNING] = { "running", SHOWN(RUNNING), PROCESS, 0, false, true },
 	[INST_PAUSED] = { "paused", SHOWN(PAUSED), PROCESS, 0, false, true },
 	[INST_STOPPING] = { "stopping", SHOWN(STOPPING), PROCESS, 15000, false, true },
 	[INST_DRAINING] = { "draining", SHOWN(STOPPING), DEAD, 10000, false, false },
 	[INST_BACKOFF] = { "backoff", SHOWN(BACKOFF), DEAD, 0, false, true },
+	[INST_CLOSING] = { "closing", SHOWN(STOPPING), REST, 15000, false, true },
+	[INST_FAILING] = { "failing", SHOWN(STOPPING), REST, 15000, false, true },
 	[INST_ENDED] = { "ended", SHOWN(ENDED), 0, 0, true, true },
 	[INST_FAILED] = { "failed", SHOWN(FAILED), 0, 0, true, true },
 };
@@ -41,9 +46,17 @@ struct cell {
 /* clang-format off */
 static const struct cell cells[INST_STATE_COUNT][INST_EVENT_COUNT] = {
 	[INST_PREPARING] = {
+		[INST_EV_ASSIST] = GO(ASSISTING),
 		[INST_EV_PREPARED] = GO(BOOTING),
 		[INST_EV_REFUSED] = GO(FAILED),
 		[INST_EV_STOP] = DO(ABORT, ENDED),
+		[INST_EV_TIMEOUT] = DO(FAIL_TIME, FAILED),
+	},
+	[INST_ASSISTING] = {
+		[INST_EV_PREPARED] = GO(BOOTING),
+		[INST_EV_REFUSED] = GO(FAILED),
+		[INST_EV_STOP] = DO(ABORT, ENDED),
+		[INST_EV_FORSAKEN] = GO(FAILED),
 		[INST_EV_TIMEOUT] = DO(FAIL_TIME, FAILED),
 	},
 	[INST_BOOTING] = {
@@ -54,6 +67,7 @@ static const struct cell cells[INST_STATE_COUNT][INST_EVENT_COUNT] = {
 		[INST_EV_RESTS] = GO(PAUSED),
 		[INST_EV_STOP] = DO(STOP, STOPPING),
 		[INST_EV_USELESS] = DO(KILL, STOPPING),
+		[INST_EV_FORSAKEN] = DO(STOP, STOPPING),
 		[INST_EV_EXITED] = GO(DRAINING),
 		[INST_EV_TIMEOUT] = DO(TIME_OUT, STOPPING),
 	},
@@ -61,12 +75,14 @@ static const struct cell cells[INST_STATE_COUNT][INST_EVENT_COUNT] = {
 		[INST_EV_RESTS] = GO(PAUSED),
 		[INST_EV_STOP] = DO(STOP, STOPPING),
 		[INST_EV_USELESS] = DO(KILL, STOPPING),
+		[INST_EV_FORSAKEN] = DO(STOP, STOPPING),
 		[INST_EV_EXITED] = GO(DRAINING),
 	},
 	[INST_PAUSED] = {
 		[INST_EV_RUNS] = GO(RUNNING),
 		[INST_EV_STOP] = DO(STOP, STOPPING),
 		[INST_EV_USELESS] = DO(KILL, STOPPING),
+		[INST_EV_FORSAKEN] = DO(STOP, STOPPING),
 		[INST_EV_EXITED] = GO(DRAINING),
 	},
 	[INST_STOPPING] = {
@@ -83,7 +99,18 @@ static const struct cell cells[INST_STATE_COUNT][INST_EVENT_COUNT] = {
 	},
 	[INST_BACKOFF] = {
 		[INST_EV_STOP] = GO(ENDED),
+		[INST_EV_FORSAKEN] = GO(ENDED),
 		[INST_EV_TIMEOUT] = GO(BOOTING),
+	},
+	[INST_CLOSING] = {
+		[INST_EV_STOP] = STAY(STOP),
+		[INST_EV_CLEARED] = GO(ENDED),
+		[INST_EV_TIMEOUT] = DO(CLEAR, CLOSING),
+	},
+	[INST_FAILING] = {
+		[INST_EV_STOP] = STAY(STOP),
+		[INST_EV_CLEARED] = GO(FAILED),
+		[INST_EV_TIMEOUT] = DO(CLEAR, FAILING),
 	},
 	[INST_ENDED] = { [INST_EV_START] = GO(PREPARING) },
 	[INST_FAILED] = { [INST_EV_START] = GO(PREPARING) },
@@ -91,16 +118,21 @@ static const struct cell cells[INST_STATE_COUNT][INST_EVENT_COUNT] = {
 /* clang-format on */
 
 static const char *const event_names[] = {
-	[INST_EV_START] = "start",     [INST_EV_PREPARED] = "prepared", [INST_EV_REFUSED] = "refused", [INST_EV_RUNS] = "runs",
-	[INST_EV_RESTS] = "rests",     [INST_EV_STOP] = "stop",         [INST_EV_USELESS] = "useless", [INST_EV_EXITED] = "exited",
-	[INST_EV_DRAINED] = "drained", [INST_EV_SPOILED] = "spoiled",   [INST_EV_RETRY] = "retry",     [INST_EV_EXHAUSTED] = "exhausted",
-	[INST_EV_TIMEOUT] = "timeout",
+	[INST_EV_START] = "start",       [INST_EV_ASSIST] = "assist",       [INST_EV_PREPARED] = "prepared", [INST_EV_REFUSED] = "refused",
+	[INST_EV_RUNS] = "runs",         [INST_EV_RESTS] = "rests",         [INST_EV_STOP] = "stop",         [INST_EV_USELESS] = "useless",
+	[INST_EV_FORSAKEN] = "forsaken", [INST_EV_EXITED] = "exited",       [INST_EV_DRAINED] = "drained",   [INST_EV_SPOILED] = "spoiled",
+	[INST_EV_RETRY] = "retry",       [INST_EV_EXHAUSTED] = "exhausted", [INST_EV_CLEARED] = "cleared",   [INST_EV_TIMEOUT] = "timeout",
 };
 _Static_assert(sizeof(event_names) / sizeof(event_names[0]) == INST_EVENT_COUNT, "a name for every event");
 
 const struct inst_state_row *inst_state_row(enum inst_state state)
 {
 	return &rows[state];
+}
+
+enum inst_state inst_state_by_way_of(enum inst_state state)
+{
+	return state == INST_ENDED ? INST_CLOSING : state == INST_FAILED ? INST_FAILING : state;
 }
 
 const char *inst_event_name(enum inst_event event)

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/pb.h"
+#include "instance/commands.h"
 #include "instance/priv.h"
 #include "wire/mem.h"
 
@@ -137,6 +138,7 @@ static void store_release(Pwemu__V1__Record *record)
 	for (size_t i = 0; i < record->n_channel_rows; i++)
 		free(record->channel_rows[i]);
 	free(record->channel_rows);
+	commands_record_fini(record);
 	free(record->restart);
 	free(record->quick_deaths_ns);
 }
@@ -179,7 +181,10 @@ static void store_fill(struct instance *inst, Pwemu__V1__Record *record)
 		record->semihosting_calls = inst->prepared->calls;
 		record->n_semihosting_calls = inst->prepared->call_count;
 	}
+	record->argv_template = inst->argv_template.items;
+	record->n_argv_template = inst->argv_template.count;
 	store_fill_channels(inst, record);
+	commands_record(inst, record);
 }
 
 int store_put(struct instance *inst, struct err *err)
@@ -368,6 +373,8 @@ void store_apply(struct instance *inst, const Pwemu__V1__Record *record)
 	inst->proc_name = xstrdup(record->proc[0] != '\0' ? record->proc : "emulator"); /* the name in format 1 */
 	store_apply_ends(inst, record);
 	store_apply_restart(inst, record);
+	strv_add_all(&inst->argv_template, record->argv_template, record->n_argv_template);
 	store_apply_channels(inst, record);
+	commands_apply(inst, record);
 	store_apply_calls(inst, record);
 }

@@ -301,10 +301,31 @@ static void proc_on_packet(evutil_socket_t event_fd, short what, void *arg)
 	proc_tell(proc);
 }
 
-static bool proc_send(struct proc *proc, const char *command)
+/* With a descriptor, or -1. */
+static bool proc_send_fd(struct proc *proc, const char *command, int fd)
 {
 	size_t len = strlen(command);
-	return proc->conn >= 0 && send(proc->conn, command, len, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)len;
+	struct iovec iov = { .iov_base = (void *)(uintptr_t)command, .iov_len = len };
+	union {
+		struct cmsghdr header;
+		char space[CMSG_SPACE(sizeof(int))];
+	} control = { 0 };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+	if (fd >= 0) {
+		msg.msg_control = &control;
+		msg.msg_controllen = sizeof(control);
+		struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
+		cmsg->cmsg_level = SOL_SOCKET;
+		cmsg->cmsg_type = SCM_RIGHTS;
+		cmsg->cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(cmsg), &fd, sizeof(int));
+	}
+	return proc->conn >= 0 && sendmsg(proc->conn, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)len;
+}
+
+static bool proc_send(struct proc *proc, const char *command)
+{
+	return proc_send_fd(proc, command, -1);
 }
 
 /* Tells the shim what is wanted of it; what the kernel does not take now, for lack of memory, is said again. */
@@ -583,8 +604,23 @@ void proc_stop(struct proc *proc, uint32_t grace_ms)
 	proc_say(proc);
 }
 
-/* 0 with the descriptor, -1 with an error, 1 for a packet that was something else. */
-static int held_answer(struct proc *proc, const char *name, int *fd, struct err *err)
+/* A question about a held descriptor, "WORD NAME", and its answers. */
+struct held_question {
+	const char *name;
+	const char *yes, *no;
+	const char *refusal; /* for people, with the names of program and descriptor */
+	bool wants_fd;
+	int fd; /* that came with the answer, -1 */
+};
+
+static bool held_is(const char *packet, const char *word, const char *name)
+{
+	size_t len = strlen(word);
+	return strncmp(packet, word, len) == 0 && packet[len] == ' ' && strcmp(packet + len + 1, name) == 0;
+}
+
+/* 0 when it was granted, -1 with an error, 1 for a packet that was something else. */
+static int held_answer(struct proc *proc, struct held_question *question, struct err *err)
 {
 	char packet[SHIM_PACKET_MAX + 1];
 	int passed;
@@ -593,29 +629,29 @@ static int held_answer(struct proc *proc, const char *name, int *fd, struct err 
 		return 1;
 	if (n <= 0) /* the event tells the rest */
 		return err_set(err, ERR_UNAVAILABLE, "the shim of \"%s\" is gone", proc->name);
-	if (passed >= 0 && strncmp(packet, "fd ", 3) == 0 && strcmp(packet + 3, name) == 0) {
-		*fd = passed;
+	if ((passed >= 0) == question->wants_fd && held_is(packet, question->yes, question->name)) {
+		question->fd = passed;
 		return 0;
 	}
 	if (passed >= 0)
 		close(passed);
-	if (strncmp(packet, "none ", 5) == 0 && strcmp(packet + 5, name) == 0)
-		return err_set(err, ERR_NOT_FOUND, "the shim of \"%s\" holds no \"%s\"", proc->name, name);
+	if (held_is(packet, question->no, question->name))
+		return err_set(err, ERR_NOT_FOUND, "the shim of \"%s\" %s \"%s\"", proc->name, question->refusal, question->name);
 	proc_take_packet(proc, packet, (size_t)n);
 	proc_tell_later(proc);
 	return 1;
 }
 
-int proc_held_fd(struct proc *proc, const char *name, int *fd, struct err *err)
+static int held_ask(struct proc *proc, const char *word, int fd, struct held_question *question, struct err *err)
 {
 	char command[SHIM_HELD_NAME_MAX + 8];
-	if (snprintf(command, sizeof(command), "get %s", name) >= (int)sizeof(command))
-		return err_set(err, ERR_INVALID_ARGUMENT, "\"%s\" is no name for a descriptor", name);
-	if (!proc_send(proc, command))
+	if (snprintf(command, sizeof(command), "%s %s", word, question->name) >= (int)sizeof(command))
+		return err_set(err, ERR_INVALID_ARGUMENT, "\"%s\" is no name for a descriptor", question->name);
+	if (!proc_send_fd(proc, command, fd))
 		return err_set(err, ERR_UNAVAILABLE, "the shim of \"%s\" is gone", proc->name);
 	uint64_t deadline = clock_monotonic_ms() + PROC_HELD_FD_MS;
 	for (;;) {
-		int result = held_answer(proc, name, fd, err);
+		int result = held_answer(proc, question, err);
 		if (result <= 0)
 			return result;
 		uint64_t now = clock_monotonic_ms();
@@ -623,6 +659,21 @@ int proc_held_fd(struct proc *proc, const char *name, int *fd, struct err *err)
 			return err_set(err, ERR_DEADLINE_EXCEEDED, "the shim of \"%s\" does not answer", proc->name);
 		poll(&(struct pollfd){ .fd = proc->conn, .events = POLLIN }, 1, (int)(deadline - now));
 	}
+}
+
+int proc_held_fd(struct proc *proc, const char *name, int *fd, struct err *err)
+{
+	struct held_question question = { name, "fd", "none", "holds no", true, -1 };
+	if (held_ask(proc, "get", -1, &question, err) < 0)
+		return -1;
+	*fd = question.fd;
+	return 0;
+}
+
+int proc_hold_fd(struct proc *proc, const char *name, int fd, struct err *err)
+{
+	struct held_question question = { name, "held", "full", "has no room for", false, -1 };
+	return held_ask(proc, "hold", fd, &question, err);
 }
 
 void proc_release(struct proc *proc)

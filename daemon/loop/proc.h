@@ -116,6 +116,10 @@ void proc_stop(struct proc *proc, uint32_t grace_ms);
 /* Asks the shim for a held fd by name; returns a new CLOEXEC fd. Bounded wait (the shim answers at once). */
 int proc_held_fd(struct proc *proc, const char *name, int *fd, struct err *err) __attribute__((warn_unused_result));
 
+/* Has the shim hold one more fd until it is released, instead of one that it holds under this name; the caller keeps his. A shim of an
+ * earlier version cannot: UNAVAILABLE, and the connection to it is made anew. Bounded wait. */
+int proc_hold_fd(struct proc *proc, const char *name, int fd, struct err *err) __attribute__((warn_unused_result));
+
 /* After the end (of an adopted one also before it was told), once: the shim drops what it holds and exits; its files are removed.
  * proc_free() may follow at once. */
 void proc_release(struct proc *proc);

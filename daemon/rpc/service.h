@@ -30,7 +30,8 @@ struct services {
 	void *ctx;
 };
 
-extern const struct rpc_method svc_instances_methods[], svc_channels_methods[], svc_targets_methods[], svc_daemon_methods[];
+extern const struct rpc_method svc_instances_methods[], svc_channels_methods[], svc_properties_methods[], svc_targets_methods[],
+	svc_daemon_methods[];
 
 /* Before the first call. What it registers with the registry stays until that is freed. */
 void svc_instances_init(struct services *services);

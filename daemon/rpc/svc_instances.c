@@ -12,6 +12,7 @@
 #include "base/pb.h"
 #include "config/policy.h"
 #include "loop/timer.h"
+#include "rpc/ask.h"
 #include "rpc/service.h"
 #include "wire/mem.h"
 
@@ -99,12 +100,13 @@ static void start_fail(struct pending *pending, struct instance *inst)
 static bool start_try(struct pending *pending, struct instance *inst)
 {
 	enum inst_state state = instance_state(inst);
+	bool is_ready = (state == INST_RUNNING || state == INST_PAUSED) && instance_is_begun(inst);
 	bool is_up = state == INST_RUNNING || state == INST_PAUSED || state == INST_STOPPING || state == INST_DRAINING;
 	bool is_executed = pending->no_wait && (state == INST_BACKOFF || (state == INST_BOOTING && instance_pid(inst) != 0));
 	bool refused = state == INST_FAILED || err_is_set(instance_start_error(inst));
 	if (instance_is_over(inst) && refused)
 		start_fail(pending, inst);
-	else if (state == INST_ENDED || (is_up && (pending->no_wait || state == INST_RUNNING || state == INST_PAUSED)) || is_executed)
+	else if (state == INST_ENDED || (is_up && pending->no_wait) || is_ready || is_executed)
 		service_send_instance(pending->call, inst, true);
 	else
 		return false;
@@ -183,7 +185,7 @@ static void handle_start(struct rpc_call *call, const ProtobufCMessage *message)
 
 static bool stop_try(struct pending *pending, struct instance *inst)
 {
-	if (!instance_is_over(inst))
+	if (!instance_is_gone(inst))
 		return false;
 	service_send_instance(pending->call, inst, true);
 	return true;
@@ -331,47 +333,13 @@ static void handle_restart(struct rpc_call *call, const ProtobufCMessage *messag
 
 /* ---------------------------------------------------------------- Pause, Resume, Reset */
 
-/* Lives until both the driver has answered and the call has ended, whichever is later. */
-struct action {
-	struct rpc_call *call; /* NULL: it has ended */
-	struct services *services;
-	bool is_done;
-	char id[INSTANCE_ID_LEN + 1];
-};
-
-static void action_release(struct action *action)
-{
-	if (action->is_done && action->call == NULL)
-		free(action);
-}
-
-static void action_on_end(struct rpc_call *call, void *ctx)
-{
-	(void)call;
-	struct action *action = ctx;
-	action->call = NULL;
-	action_release(action);
-}
-
-static const struct rpc_call_ops action_ops = { .on_end = action_on_end };
-
 static void action_on_done(void *ctx, const struct err *err)
 {
-	struct action *action = ctx;
-	struct instance *inst = registry_by_id(action->services->registry, action->id);
-	bool is_lost = inst == NULL || (err != NULL && (err->code == ERR_CANCELLED || err->code == ERR_UNAVAILABLE));
-	struct err lost = ERR_INIT;
-	action->is_done = true;
-	if (is_lost) {
-		err_set(&lost, ERR_FAILED_PRECONDITION, "instance \"%s\" ended before it was done",
-			inst != NULL ? instance_name(inst) : action->id);
-		err_reason(&lost, "not-running");
-	}
-	if (action->call != NULL && err == NULL && !is_lost)
-		service_send_instance(action->call, inst, true);
-	else if (action->call != NULL)
-		service_fail(action->call, is_lost ? &lost : err);
-	action_release(action);
+	struct ask *ask = ctx;
+	struct instance *inst = ask_answered(ask, err);
+	if (inst != NULL)
+		service_send_instance(ask->call, inst, true);
+	ask_finish(ask);
 }
 
 static void handle_action(struct rpc_call *call, const Pwemu__V1__InstanceRef *ref, enum driver_action what)
@@ -380,13 +348,9 @@ static void handle_action(struct rpc_call *call, const Pwemu__V1__InstanceRef *r
 	struct instance *inst = service_find(call, ref);
 	if (inst == NULL)
 		return;
-	struct action *action = xcalloc(1, sizeof(*action));
-	action->call = call;
-	action->services = service_of(call);
-	memcpy(action->id, instance_id(inst), sizeof(action->id));
-	rpc_call_adopt(call, &action_ops, action);
-	if (instance_act(inst, what, action_on_done, action, &err) < 0)
-		action_on_done(action, &err);
+	struct ask *ask = ask_new(call, inst);
+	if (instance_act(inst, what, action_on_done, ask, &err) < 0)
+		action_on_done(ask, &err);
 }
 
 static void handle_pause(struct rpc_call *call, const ProtobufCMessage *message)

@@ -7,13 +7,15 @@
  * Both are of one build, hence a plain struct.
  *
  * Later: SOCK_SEQPACKET connections to NAME.sock, one text packet a message. A later daemon may be of another version, so what
- * is here may only grow.
+ * is here may only grow. A shim hangs up on a peer whose words it does not know.
  *     daemon: "stop MS"      SIGTERM to the tree, SIGKILL after MS milliseconds (0: at once); repeated, it can only shorten
  *             "get NAME"     asks for a held descriptor
+ *             "hold NAME"    with SCM_RIGHTS: one more descriptor to hold, instead of one of this name
  *             "release"      after the end: remove the files, close everything, exit
  *             "ping"
  *     shim:   the text of NAME.run or NAME.end, when it is written and, the newest of them, to each new connection
  *             "fd NAME" with SCM_RIGHTS, or "none NAME"
+ *             "held NAME", or "full NAME" when there is no room for it
  *             "pong"
  * A peer of another uid is hung up on.
  *
@@ -36,6 +38,7 @@
 #define SHIM_FDS_MAX       64u        /* descriptors of the program */
 #define SHIM_CHILD_FD_MAX  255u       /* largest number one may have there */
 #define SHIM_HELD_MAX      512u
+#define SHIM_ADDED_MAX     128u /* held descriptors that came later */
 #define SHIM_GROUPS_MAX    65536u
 #define SHIM_NAME_MAX      64u /* of the program in the run directory; the path of its socket must fit */
 #define SHIM_HELD_NAME_MAX 100u

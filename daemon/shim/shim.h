@@ -64,6 +64,12 @@ enum phase {
 	PHASE_END   /* recorded */
 };
 
+/* A held descriptor that came later. */
+struct added {
+	int fd;
+	char name[SHIM_HELD_NAME_MAX + 1];
+};
+
 struct shim {
 	enum phase phase;
 	uint64_t deadline; /* monotonic ms */
@@ -87,6 +93,9 @@ struct shim {
 	int signal_fd;
 	int peers[SHIM_PEERS_MAX];
 	unsigned peer_count;
+
+	struct added *added; /* SHIM_ADDED_MAX of them, mapped for the first one */
+	unsigned added_count;
 };
 
 uint64_t now_ms(void);

@@ -24,6 +24,9 @@ _pwemu() {
 	'pause') words='' ;;
 	'resume') words='' ;;
 	'rm') words=' --force --ended' ;;
+	'prop-ls') words=' --output' ;;
+	'prop-get') words=' --output' ;;
+	'prop-set') words=' --output' ;;
 	'term') words=' --channel --from --read-only --steal --escape --eol' ;;
 	'logs') words=' --channel --follow --from --boot --lines --time' ;;
 	'send') words=' --channel --line --expect --fail --timeout' ;;
@@ -40,7 +43,7 @@ _pwemu() {
 	'daemon reload') words='' ;;
 	'daemon logs') words=' --lines' ;;
 	'help') words=' --man --bash' ;;
-	'') words=' run start restart stop reset pause resume rm term logs send wait ls status events targets config config daemon daemon daemon daemon daemon help' ;;
+	'') words=' run start restart stop reset pause resume rm prop-ls prop-get prop-set term logs send wait ls status events targets config config daemon daemon daemon daemon daemon help' ;;
 	daemon) words='info stop restart reload logs' ;;
 	esac
 	if [[ $cur == -* ]]; then words+=' --instance --working-dir --config --host --quiet --verbose --help --version'

@@ -65,3 +65,25 @@ size_t utf8_width(const char *text)
 	}
 	return width;
 }
+
+void utf8_write_json(FILE *to, const char *text, size_t len)
+{
+	fputc('"', to);
+	for (size_t i = 0; i < len;) {
+		unsigned char c = (unsigned char)text[i];
+		uint32_t point;
+		size_t n = utf8_decode(text + i, len - i, &point);
+		if (n == 0)
+			fprintf(to, "\\udc%02x", c);
+		else if (c == '"' || c == '\\')
+			fprintf(to, "\\%c", c);
+		else if (c == '\n')
+			fputs("\\n", to);
+		else if (c < 32 || c == 127)
+			fprintf(to, "\\u%04x", c);
+		else
+			fwrite(text + i, 1, n, to);
+		i += n > 0 ? n : 1;
+	}
+	fputc('"', to);
+}

@@ -5,6 +5,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 /* Bytes of the character at `text` (`len` are readable), 0 when there is no valid one. */
 size_t utf8_decode(const char *text, size_t len, uint32_t *point);
@@ -14,3 +15,6 @@ void utf8_repair(char *text);
 
 /* Columns of a text; an invalid byte counts as one. */
 size_t utf8_width(const char *text);
+
+/* Writes a JSON string with its quotes; an invalid byte becomes \udcNN, as Python's surrogateescape has it. */
+void utf8_write_json(FILE *to, const char *text, size_t len);

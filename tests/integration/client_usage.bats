@@ -30,12 +30,14 @@ no_daemon() { [ ! -e "$XDG_RUNTIME_DIR/pwemu/control.sock" ]; }
 }
 
 @test "every command has help" {
-	for command in run start stop reset pause resume rm term logs send wait ls status events targets "daemon info" "daemon stop" "daemon logs" help; do
+	commands=$(pwemu help --bash | sed -n "s/^\t'\(..*\)') words=.*/\1/p")
+	[ "$(wc -l <<<"$commands")" -ge 21 ]
+	while read -r command; do
 		# shellcheck disable=SC2086 # two words
 		limited pwemu help $command
 		[ "$status" = 0 ]
 		contains "$output" "Usage: pwemu $command"
-	done
+	done <<<"$commands"
 }
 
 @test "--version" {

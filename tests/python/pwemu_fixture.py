@@ -19,6 +19,7 @@ ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "../.."))
 BUILD = os.path.abspath(os.environ.get("PWEMU_BUILD", os.path.join(ROOT, "build/release")))
 FIRMWARE = os.path.abspath(os.environ.get("PWEMU_FIRMWARE", os.path.join(ROOT, "build/firmware")))
 PWEMUD = os.path.join(BUILD, "bin/pwemud")
+PWEMU = os.path.join(BUILD, "bin/pwemu")
 FAKE_EMULATOR = os.path.join(BUILD, "tests/fake/emulator")
 sys.path.insert(0, os.path.join(BUILD, "gen/python-pwemu"))
 
@@ -27,6 +28,7 @@ from pwemu.v1 import channels_pb2, channels_pb2_grpc  # noqa: E402
 from pwemu.v1 import common_pb2  # noqa: E402
 from pwemu.v1 import daemon_pb2, daemon_pb2_grpc  # noqa: E402
 from pwemu.v1 import instances_pb2, instances_pb2_grpc  # noqa: E402
+from pwemu.v1 import properties_pb2, properties_pb2_grpc  # noqa: E402
 from pwemu.v1 import targets_pb2, targets_pb2_grpc  # noqa: E402
 
 TEST_DEADLINE = 240
@@ -197,6 +199,7 @@ class Case(unittest.TestCase):
         grpc.channel_ready_future(channel).result(CALL_DEADLINE)
         self.instances = instances_pb2_grpc.InstancesStub(channel)
         self.channels = channels_pb2_grpc.ChannelsStub(channel)
+        self.properties = properties_pb2_grpc.PropertiesStub(channel)
         self.targets = targets_pb2_grpc.TargetsStub(channel)
         self.control = daemon_pb2_grpc.DaemonStub(channel)
 
@@ -316,6 +319,16 @@ class Case(unittest.TestCase):
         instance = self.wait_until_over(name)
         self.assertTrue(instance.HasField("end"), instance)
         return instance.end
+
+    def pwemu(self, *words, code=0):
+        """The command line client, with this daemon. Returns stdout, or for an exit code that is not 0 stderr."""
+        environment = {"PATH": PATH, "HOME": self.dir, "XDG_RUNTIME_DIR": self.dir, "XDG_STATE_HOME": self.dir, "XDG_CONFIG_HOME": self.dir}
+        command = [PWEMU, "-H", "unix:" + self.daemon.socket, *words]
+        result = subprocess.run(
+            command, cwd=self.dir, env=environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=CALL_DEADLINE, text=True, check=False
+        )
+        self.assertEqual(result.returncode, code, result.stdout + result.stderr)
+        return result.stderr if code != 0 else result.stdout
 
     # ---------------------------------------------------------------- channels
 

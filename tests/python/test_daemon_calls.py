@@ -20,7 +20,7 @@ from reflection.v1 import reflection_pb2, reflection_pb2_grpc  # noqa: E402
 from reflection.v1alpha import reflection_pb2 as alpha_pb2, reflection_pb2_grpc as alpha_pb2_grpc  # noqa: E402
 
 Code = grpc.StatusCode
-SERVICES = ["pwemu.v1.Channels", "pwemu.v1.Daemon", "pwemu.v1.Instances", "pwemu.v1.Targets"]
+SERVICES = ["pwemu.v1.Channels", "pwemu.v1.Daemon", "pwemu.v1.Instances", "pwemu.v1.Properties", "pwemu.v1.Targets"]
 
 
 def same(data):

@@ -178,6 +178,65 @@ static void descriptors_sent_along(void **state)
 	finish(f, session.proc, &session.seen);
 }
 
+/* Held from now on, handed to a later daemon, and let go with the rest. */
+static void holds_more(void **state)
+{
+	struct fixture *f = *state;
+	struct session session;
+	struct err err = ERR_INIT;
+	char byte = 0;
+	int ends[2], other[2], back = -1;
+	session_start(&session, f);
+	assert_int_equal(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
+	assert_int_equal(proc_held_fd(session.proc, "late.tcp", &back, &err), -1);
+	assert_int_equal(proc_hold_fd(session.proc, "late.tcp", ends[1], &err), 0);
+	assert_int_equal(close(ends[1]), 0);
+	assert_int_equal(read(ends[0], &byte, 1), -1); /* somebody has the other end */
+	assert_int_equal(errno, EAGAIN);
+	assert_int_equal(proc_held_fd(session.proc, "late.tcp", &back, &err), 0);
+	assert_int_equal(write(back, "x", 1), 1);
+	assert_int_equal(close(back), 0);
+	assert_int_equal(read(ends[0], &byte, 1), 1);
+	/* another one under the same name takes its place */
+	assert_int_equal(pipe2(other, O_CLOEXEC | O_NONBLOCK), 0);
+	assert_int_equal(proc_hold_fd(session.proc, "late.tcp", other[1], &err), 0);
+	assert_int_equal(close(other[1]), 0);
+	assert_int_equal(read(ends[0], &byte, 1), 0);
+	for (unsigned i = 1; i < SHIM_ADDED_MAX; i++) {
+		char name[32];
+		snprintf(name, sizeof(name), "more-%u", i);
+		assert_int_equal(proc_hold_fd(session.proc, name, ends[0], &err), 0);
+	}
+	assert_int_equal(proc_hold_fd(session.proc, "too-many", ends[0], &err), -1);
+	assert_int_equal(err.code, ERR_NOT_FOUND);
+	assert_int_equal(proc_held_fd(session.proc, "more-1", &back, &err), 0);
+	close(back);
+	close(ends[0]);
+	finish(f, session.proc, &session.seen);
+	assert_int_equal(read(other[0], &byte, 1), 0);
+	close(other[0]);
+}
+
+/* Words without what they need, and descriptors with words that take none. */
+static void holds_nothing(void **state)
+{
+	struct fixture *f = *state;
+	struct session session;
+	struct err err = ERR_INIT;
+	char packet[2048];
+	int back;
+	session_start(&session, f);
+	int fd = peer_open(f);
+	peer_read(fd, packet, sizeof(packet));
+	peer_send(fd, "hold x");
+	peer_read(fd, packet, sizeof(packet));
+	assert_string_equal(packet, "full x");
+	assert_int_equal(proc_hold_fd(session.proc, "", fd, &err), -1);
+	assert_int_equal(proc_held_fd(session.proc, "x", &back, &err), -1);
+	close(fd);
+	finish(f, session.proc, &session.seen);
+}
+
 /* ---- a specification that cannot be trusted: the shim goes at once */
 
 static int shim_with_spec(const struct fixture *f, const void *data, size_t len)
@@ -278,6 +337,8 @@ int main(void)
 		TEST(peers_beyond_the_limit),
 		TEST(peer_that_does_not_read),
 		TEST(descriptors_sent_along),
+		TEST(holds_more),
+		TEST(holds_nothing),
 		TEST(bad_specifications),
 		TEST(is_small),
 	};

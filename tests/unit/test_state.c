@@ -14,24 +14,30 @@
 static const char *const cells[INST_STATE_COUNT][INST_EVENT_COUNT] = {
 	/* clang-format off */
 	[INST_PREPARING] = {
+		[INST_EV_ASSIST] = ">assisting", [INST_EV_PREPARED] = ">booting", [INST_EV_REFUSED] = ">failed",
+		[INST_EV_STOP] = "abort>ended", [INST_EV_TIMEOUT] = "fail-time>failed" },
+	[INST_ASSISTING] = {
 		[INST_EV_PREPARED] = ">booting", [INST_EV_REFUSED] = ">failed", [INST_EV_STOP] = "abort>ended",
-		[INST_EV_TIMEOUT] = "fail-time>failed" },
+		[INST_EV_FORSAKEN] = ">failed", [INST_EV_TIMEOUT] = "fail-time>failed" },
 	[INST_BOOTING] = {
 		[INST_EV_REFUSED] = ">failed", [INST_EV_RETRY] = ">backoff", [INST_EV_EXHAUSTED] = ">failed",
 		[INST_EV_RUNS] = ">running", [INST_EV_RESTS] = ">paused", [INST_EV_STOP] = "stop>stopping",
-		[INST_EV_USELESS] = "kill>stopping", [INST_EV_EXITED] = ">draining", [INST_EV_TIMEOUT] = "time-out>stopping" },
+		[INST_EV_USELESS] = "kill>stopping", [INST_EV_FORSAKEN] = "stop>stopping", [INST_EV_EXITED] = ">draining",
+		[INST_EV_TIMEOUT] = "time-out>stopping" },
 	[INST_RUNNING] = {
 		[INST_EV_RESTS] = ">paused", [INST_EV_STOP] = "stop>stopping", [INST_EV_USELESS] = "kill>stopping",
-		[INST_EV_EXITED] = ">draining" },
+		[INST_EV_FORSAKEN] = "stop>stopping", [INST_EV_EXITED] = ">draining" },
 	[INST_PAUSED] = {
 		[INST_EV_RUNS] = ">running", [INST_EV_STOP] = "stop>stopping", [INST_EV_USELESS] = "kill>stopping",
-		[INST_EV_EXITED] = ">draining" },
+		[INST_EV_FORSAKEN] = "stop>stopping", [INST_EV_EXITED] = ">draining" },
 	[INST_STOPPING] = {
 		[INST_EV_STOP] = "stop>", [INST_EV_EXITED] = ">draining", [INST_EV_TIMEOUT] = "kill>stopping" },
 	[INST_DRAINING] = {
 		[INST_EV_DRAINED] = ">ended", [INST_EV_SPOILED] = ">failed", [INST_EV_RETRY] = ">backoff",
 		[INST_EV_EXHAUSTED] = ">failed", [INST_EV_TIMEOUT] = "give-up>" },
-	[INST_BACKOFF] = { [INST_EV_STOP] = ">ended", [INST_EV_TIMEOUT] = ">booting" },
+	[INST_BACKOFF] = { [INST_EV_STOP] = ">ended", [INST_EV_FORSAKEN] = ">ended", [INST_EV_TIMEOUT] = ">booting" },
+	[INST_CLOSING] = { [INST_EV_STOP] = "stop>", [INST_EV_CLEARED] = ">ended", [INST_EV_TIMEOUT] = "clear>closing" },
+	[INST_FAILING] = { [INST_EV_STOP] = "stop>", [INST_EV_CLEARED] = ">failed", [INST_EV_TIMEOUT] = "clear>failing" },
 	[INST_ENDED] = { [INST_EV_START] = ">preparing" },
 	[INST_FAILED] = { [INST_EV_START] = ">preparing" },
 	/* clang-format on */
@@ -40,25 +46,30 @@ static const char *const cells[INST_STATE_COUNT][INST_EVENT_COUNT] = {
 static const char *const action_names[INST_ACTION_COUNT] = {
 	[INST_DO_NOTHING] = "",          [INST_DO_STOP] = "stop",           [INST_DO_KILL] = "kill",
 	[INST_DO_TIME_OUT] = "time-out", [INST_DO_FAIL_TIME] = "fail-time", [INST_DO_ABORT] = "abort",
-	[INST_DO_GIVE_UP] = "give-up",
+	[INST_DO_GIVE_UP] = "give-up",   [INST_DO_CLEAR] = "clear",
 };
 
 /* What clients see, what may be held, how long it may last, whether it is over, whether it is saved. */
 enum {
 	HELPER = INST_HOLDS_HELPER,
 	FIFOS = INST_HOLDS_FIFOS | INST_HOLDS_ENDPOINTS,
-	DEAD = INST_HOLDS_PROC | FIFOS,
+	COMMANDS = INST_HOLDS_COMMANDS,
+	DEAD = INST_HOLDS_PROC | FIFOS | COMMANDS,
+	REST = INST_HOLDS_FIFOS | COMMANDS,
 	ALL = DEAD | INST_HOLDS_LINK
 };
 
 static const struct inst_state_row rows[INST_STATE_COUNT] = {
 	[INST_PREPARING] = { "preparing", PWEMU__V1__STATE__STATE_STARTING, HELPER | FIFOS, 30000, false, false },
+	[INST_ASSISTING] = { "assisting", PWEMU__V1__STATE__STATE_STARTING, HELPER | FIFOS | COMMANDS, 30000, false, false },
 	[INST_BOOTING] = { "booting", PWEMU__V1__STATE__STATE_STARTING, ALL, 60000, false, false },
 	[INST_RUNNING] = { "running", PWEMU__V1__STATE__STATE_RUNNING, ALL, 0, false, true },
 	[INST_PAUSED] = { "paused", PWEMU__V1__STATE__STATE_PAUSED, ALL, 0, false, true },
 	[INST_STOPPING] = { "stopping", PWEMU__V1__STATE__STATE_STOPPING, ALL, 15000, false, true },
 	[INST_DRAINING] = { "draining", PWEMU__V1__STATE__STATE_STOPPING, DEAD, 10000, false, false },
 	[INST_BACKOFF] = { "backoff", PWEMU__V1__STATE__STATE_BACKOFF, DEAD, 0, false, true },
+	[INST_CLOSING] = { "closing", PWEMU__V1__STATE__STATE_STOPPING, REST, 15000, false, true },
+	[INST_FAILING] = { "failing", PWEMU__V1__STATE__STATE_STOPPING, REST, 15000, false, true },
 	[INST_ENDED] = { "ended", PWEMU__V1__STATE__STATE_ENDED, 0, 0, true, true },
 	[INST_FAILED] = { "failed", PWEMU__V1__STATE__STATE_FAILED, 0, 0, true, true },
 };
@@ -139,6 +150,22 @@ static void test_waiting_is_limited(void **ctx)
 	}
 }
 
+/* What ends passes through a state in which its commands are ended, and only that leads on to where it ends. */
+static void test_commands_go_first(void **ctx)
+{
+	(void)ctx;
+	for (int i = 0; i < INST_STATE_COUNT; i++) {
+		struct inst_step step;
+		enum inst_state way = inst_state_by_way_of((enum inst_state)i);
+		assert_int_equal(way != (enum inst_state)i, inst_state_row((enum inst_state)i)->is_over);
+		if (way == (enum inst_state)i)
+			continue;
+		assert_true(inst_state_row(way)->holds & INST_HOLDS_COMMANDS);
+		assert_true(inst_state_step(way, INST_EV_CLEARED, &step));
+		assert_int_equal(step.next, i);
+	}
+}
+
 static void test_names(void **ctx)
 {
 	(void)ctx;
@@ -167,6 +194,7 @@ int main(void)
 		cmocka_unit_test(test_rows),
 		cmocka_unit_test(test_every_state_can_end),
 		cmocka_unit_test(test_waiting_is_limited),
+		cmocka_unit_test(test_commands_go_first),
 		cmocka_unit_test(test_names),
 	};
 	return cmocka_run_group_tests_name("instance: life cycle", tests, NULL, NULL);

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* On a terminal a table; elsewhere JSON in the form that pw_emu prints. */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "client/call.h"
+#include "client/cli.h"
+#include "client/commands.h"
+#include "client/out.h"
+#include "client/ref.h"
+#include "client/tojson.h"
+#include "pwemu/v1/properties.pb-c.h"
+
+static void print_member(const char *name, const char *text, const char *end)
+{
+	printf("        \"%s\": ", name);
+	tojson_string(stdout, text, strlen(text));
+	fputs(end, stdout);
+}
+
+/* json.dumps(list, indent=4) */
+static void print_json(const Pwemu__V1__ListPropertiesReply *reply)
+{
+	fputs("[", stdout);
+	for (size_t i = 0; i < reply->n_properties; i++) {
+		fputs(i > 0 ? ",\n    {\n" : "\n    {\n", stdout);
+		print_member("name", reply->properties[i]->name, ",\n");
+		print_member("type", reply->properties[i]->type, "\n    }");
+	}
+	fputs(reply->n_properties > 0 ? "\n]\n" : "]\n", stdout);
+}
+
+static void print_table(const Pwemu__V1__ListPropertiesReply *reply)
+{
+	static const char *const columns[] = { "NAME", "TYPE" };
+	struct out_table *table = out_table_new(columns, sizeof(columns) / sizeof(columns[0]));
+	for (size_t i = 0; i < reply->n_properties; i++) {
+		out_cell(table, OUT_PLAIN, "%s", reply->properties[i]->name);
+		out_cell(table, OUT_PLAIN, "%s", reply->properties[i]->type);
+	}
+	out_table_print(table);
+}
+
+static bool wants_table(const struct cli *cli)
+{
+	return opt_is(&cli->opts, "output", "table") || (!opt_has(&cli->opts, "output") && isatty(STDOUT_FILENO));
+}
+
+int cmd_prop_ls(struct cli *cli)
+{
+	Pwemu__V1__ListPropertiesRequest request = PWEMU__V1__LIST_PROPERTIES_REQUEST__INIT;
+	ProtobufCMessage *message = NULL;
+	struct err err = ERR_INIT;
+	struct ref ref;
+	if (cli_connect(cli, CONN_NO_CHECK) < 0)
+		return EXIT_REFUSED;
+	ref_init(&ref, cli, 0);
+	request.instance = &ref.message;
+	request.path = (char *)(uintptr_t)cli->opts.args[0];
+	int rc = call_repeatable(&cli->conn, CALL_PROPERTIES_LIST, &request.base, &message, &err);
+	ref_fini(&ref);
+	if (rc < 0)
+		return cli_refused(&err);
+	(wants_table(cli) ? print_table : print_json)((const Pwemu__V1__ListPropertiesReply *)message);
+	protobuf_c_message_free_unpacked(message, NULL);
+	return EXIT_DONE;
+}

@@ -1,0 +1,430 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What was made is remembered; a change is the difference to what is wanted now. While the emulator boots its pid is known, so the files
+ * are there when it answers, and they go while it is being ended: nobody waits for them.
+ */
+#include "instance/files.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "instance/commands.h"
+#include "instance/expand.h"
+#include "instance/priv.h"
+#include "loop/helper.h"
+#include "wire/mem.h"
+#include "wire/utf8.h"
+
+#define FILES_DEADLINE_MS 20000
+#define FILES_TMP         ".pwemu-tmp"
+
+struct files_row {
+	char *path;
+	char *content; /* of a link: where it leads to */
+	bool is_link;
+	bool stays; /* when the instance is over */
+};
+
+struct files_list {
+	struct files_row *rows;
+	size_t count;
+};
+
+struct files {
+	struct instance *inst;
+	struct files_list made;
+	struct timer *timer;
+	struct helper *helper;
+	bool is_stale; /* something has changed since the helper began */
+};
+
+/* ---------------------------------------------------------------- lists */
+
+/* Takes path and content. */
+static void files_add(struct files_list *list, char *path, char *content, bool is_link, bool stays)
+{
+	list->rows = xrealloc(list->rows, list->count + 1, sizeof(*list->rows));
+	list->rows[list->count++] = (struct files_row){ path, content, is_link, stays };
+}
+
+static void files_clear(struct files_list *list)
+{
+	for (size_t i = 0; i < list->count; i++) {
+		free(list->rows[i].path);
+		free(list->rows[i].content);
+	}
+	free(list->rows);
+	*list = (struct files_list){ 0 };
+}
+
+static const struct files_row *files_find(const struct files_list *list, const char *path)
+{
+	for (size_t i = 0; i < list->count; i++)
+		if (strcmp(list->rows[i].path, path) == 0)
+			return &list->rows[i];
+	return NULL;
+}
+
+static bool files_has(const struct files_list *list, const struct files_row *row)
+{
+	const struct files_row *found = files_find(list, row->path);
+	return found != NULL && found->is_link == row->is_link && strcmp(found->content, row->content) == 0;
+}
+
+/* ---------------------------------------------------------------- handles.json */
+
+static void handles_string(FILE *to, const char *text)
+{
+	utf8_write_json(to, text, strlen(text));
+}
+
+static void handles_channels(FILE *to, const struct instance *inst)
+{
+	const char *before = "";
+	for (size_t i = 0; i < inst->channel_count; i++) {
+		const struct instance_channel *channel = inst->channels[i];
+		if (channel->endpoint_kind == ENDPOINT_NONE || !endpoints_has_fds(channel))
+			continue;
+		fputs(before, to);
+		before = ", ";
+		handles_string(to, channel->name);
+		if (channel->endpoint_kind == ENDPOINT_TCP) {
+			fprintf(to, ": {\"type\": \"tcp\", \"host\": \"%s\", \"port\": %u}", EXPAND_HOST, channel->port);
+		} else {
+			fputs(": {\"type\": \"pty\", \"path\": ", to);
+			handles_string(to, channel->pty_path);
+			fputc('}', to);
+		}
+	}
+}
+
+static void handles_process(FILE *to, const char **before, const char *name, pid_t pid)
+{
+	if (pid <= 0)
+		return;
+	fputs(*before, to);
+	*before = ", ";
+	handles_string(to, name);
+	fprintf(to, ": {\"pid\": %d}", (int)pid);
+}
+
+static void handles_commands(FILE *to, const char **before, const struct instance *inst, bool is_post)
+{
+	for (size_t i = 0; i < inst->command_count; i++)
+		if (inst->commands[i].is_post == is_post)
+			handles_process(to, before, inst->commands[i].name, command_pid(&inst->commands[i]));
+}
+
+static void handles_write(FILE *to, const struct instance *inst)
+{
+	const Pwemu__V1__Target *target = inst->target;
+	const char *before = "";
+	fputs("{\"emu\": ", to);
+	handles_string(to, target->emulator);
+	fputs(", \"config\": ", to);
+	if (target->config[0] != '\0')
+		handles_string(to, target->config);
+	else
+		fputs("null", to);
+	fputs(", \"gdb_cmd\": [", to);
+	for (size_t i = 0; i < target->n_gdb; i++) {
+		fputs(i > 0 ? ", " : "", to);
+		handles_string(to, target->gdb[i]);
+	}
+	fputs("], \"target\": ", to);
+	handles_string(to, target->name);
+	fputs(", \"channels\": {", to);
+	handles_channels(to, inst);
+	fputs("}, \"procs\": {", to);
+	handles_commands(to, &before, inst, false);
+	handles_process(to, &before, target->emulator, instance_pid(inst));
+	handles_commands(to, &before, inst, true);
+	fputs("}}", to);
+}
+
+static char *handles_text(const struct instance *inst)
+{
+	char *text = NULL;
+	size_t len;
+	FILE *to = open_memstream(&text, &len);
+	if (to == NULL)
+		abort(); /* out of memory */
+	handles_write(to, inst);
+	fclose(to);
+	return text;
+}
+
+/* ---------------------------------------------------------------- what is wanted */
+
+static char *files_path(const struct instance *inst, const char *name, const char *suffix)
+{
+	return xasprintf("%s/%s%s", inst->working_dir, name, suffix);
+}
+
+static void files_add_pid(struct files_list *list, const struct instance *inst, const char *name, pid_t pid)
+{
+	if (pid > 0)
+		files_add(list, files_path(inst, name, ".pid"), xasprintf("%d", (int)pid), false, false);
+}
+
+/* Links to logs, which are of interest afterwards too. */
+static void files_add_logs(struct files_list *list, const struct instance *inst)
+{
+	const char *emulator = inst->target->emulator;
+	files_add(list, files_path(inst, emulator, ".log"), xasprintf("%s/data/%s/emulator.log", inst->env->state_dir, inst->id), true,
+		  true);
+	for (size_t i = 0; i < inst->command_count; i++)
+		if (inst->commands[i].is_begun)
+			files_add(list, files_path(inst, inst->commands[i].name, ".log"), command_log_path(&inst->commands[i]), true, true);
+}
+
+/* handles.json comes last: who sees it sees the others. */
+static void files_add_all(struct files_list *list, const struct instance *inst)
+{
+	files_add_logs(list, inst);
+	for (size_t i = 0; i < inst->channel_count; i++) {
+		const struct instance_channel *channel = inst->channels[i];
+		if (channel->pty_path[0] != '\0')
+			files_add(list, files_path(inst, channel->name, ""), xstrdup(channel->pty_path), true, false);
+	}
+	for (size_t i = 0; i < inst->command_count; i++)
+		files_add_pid(list, inst, inst->commands[i].name, command_pid(&inst->commands[i]));
+	files_add_pid(list, inst, inst->target->emulator, instance_pid(inst));
+	files_add(list, files_path(inst, "handles.json", ""), handles_text(inst), false, false);
+}
+
+/* It is over, or will be and no boot comes before that. */
+static bool files_are_leaving(const struct instance *inst)
+{
+	bool is_ending = inst->state == INST_STOPPING || inst->state == INST_DRAINING;
+	return instance_is_over(inst) || inst->state == INST_CLOSING || inst->state == INST_FAILING || (is_ending && inst->no_restart);
+}
+
+static void files_wanted(const struct files *files, struct files_list *out)
+{
+	*out = (struct files_list){ 0 };
+	if (!files_are_leaving(files->inst)) {
+		files_add_all(out, files->inst);
+		return;
+	}
+	for (size_t i = 0; i < files->made.count; i++) {
+		const struct files_row *row = &files->made.rows[i];
+		if (row->stays)
+			files_add(out, xstrdup(row->path), xstrdup(row->content), row->is_link, true);
+	}
+}
+
+/* ---------------------------------------------------------------- in the helper */
+
+struct files_job {
+	const struct files_list *before, *wanted;
+	mode_t umask;
+	const char *directory; /* to be removed where it is empty; NULL: it stays */
+};
+
+static int files_make_link(const struct files_row *row)
+{
+	return (unlink(row->path) == 0 || errno == ENOENT) && symlink(row->content, row->path) == 0 ? 0 : -1;
+}
+
+static int files_write(int fd, const char *text)
+{
+	size_t len = strlen(text);
+	ssize_t n = write(fd, text, len);
+	if (n >= 0 && (size_t)n < len)
+		errno = ENOSPC;
+	return n == (ssize_t)len ? 0 : -1;
+}
+
+static int files_make_text(const struct files_row *row)
+{
+	char *tmp = xasprintf("%s%s", row->path, FILES_TMP);
+	(void)unlink(tmp);
+	int fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666), rc = fd >= 0 ? files_write(fd, row->content) : -1;
+	int sys = errno;
+	if (fd >= 0)
+		close(fd);
+	errno = sys;
+	rc = rc == 0 ? rename(tmp, row->path) : -1;
+	free(tmp);
+	return rc;
+}
+
+/* Unless somebody has put something else there. */
+static void files_remove(const struct files_row *row)
+{
+	char found[4096];
+	ssize_t len = row->is_link ? readlink(row->path, found, sizeof(found)) : 0;
+	bool is_ours = !row->is_link || (len >= 0 && (size_t)len == strlen(row->content) && memcmp(found, row->content, (size_t)len) == 0);
+	if (is_ours)
+		(void)unlink(row->path);
+}
+
+/* The reply is what went wrong first. */
+static void files_work(void *arg, int reply_fd)
+{
+	const struct files_job *job = arg;
+	bool failed = false;
+	umask(job->umask);
+	for (size_t i = job->before->count; i > 0; i--)
+		if (files_find(job->wanted, job->before->rows[i - 1].path) == NULL)
+			files_remove(&job->before->rows[i - 1]);
+	for (size_t i = 0; i < job->wanted->count; i++) {
+		const struct files_row *row = &job->wanted->rows[i];
+		if (files_has(job->before, row) || (row->is_link ? files_make_link : files_make_text)(row) == 0 || failed)
+			continue;
+		failed = true;
+		dprintf(reply_fd, "\"%s\" cannot be written: %s", row->path, strerror(errno));
+	}
+	if (job->directory != NULL)
+		(void)rmdir(job->directory);
+}
+
+/* ---------------------------------------------------------------- in the daemon */
+
+static void files_trouble(struct instance *inst, const char *text)
+{
+	log_warn(&inst->scope, "%s", text);
+	instance_tell(inst, PWEMU__V1__EVENT_KIND__EVENT_KIND_WARNING, NULL, NULL, text);
+}
+
+static void files_on_done(void *ctx, const void *reply, size_t len, const struct err *err)
+{
+	struct files *files = ctx;
+	char text[512];
+	files->helper = NULL;
+	if (err != NULL || len > 0) {
+		snprintf(text, sizeof(text), "%.*s", err != NULL ? (int)strlen(err->msg) : (int)len,
+			 err != NULL ? err->msg : (const char *)reply);
+		utf8_repair(text);
+		files_trouble(files->inst, text);
+	}
+	if (files->is_stale)
+		timer_arm(files->timer, 0);
+	else
+		instance_changed(files->inst);
+}
+
+static int files_run(struct files *files, const struct files_list *wanted, struct err *err)
+{
+	struct files_job job = { &files->made, wanted, boot_umask(files->inst), NULL };
+	struct helper_spec helper = {
+		.name = "care of the working directory",
+		.uid = (uid_t)-1,
+		.deadline_ms = FILES_DEADLINE_MS,
+		.max_reply = 8192,
+		.work = files_work,
+		.arg = &job,
+		.on_done = files_on_done,
+		.ctx = files,
+	};
+	return helper_run(files->inst->env->base, &helper, &files->helper, err);
+}
+
+static bool files_differ(const struct files_list *a, const struct files_list *b)
+{
+	if (a->count != b->count)
+		return true;
+	for (size_t i = 0; i < a->count; i++)
+		if (!files_has(b, &a->rows[i]))
+			return true;
+	return false;
+}
+
+static void files_on_timer(void *ctx)
+{
+	struct files *files = ctx;
+	struct files_list wanted;
+	struct err err = ERR_INIT;
+	if (files->helper != NULL || files->inst->target == NULL)
+		return; /* it looks again when that is done */
+	files->is_stale = false;
+	files_wanted(files, &wanted);
+	bool differs = files_differ(&wanted, &files->made);
+	if (differs && files_run(files, &wanted, &err) < 0)
+		files_trouble(files->inst, err.msg);
+	files_clear(&files->made);
+	files->made = wanted;
+	if (files->helper == NULL)
+		instance_changed(files->inst);
+}
+
+struct files *files_new(struct instance *inst)
+{
+	struct files *files = xcalloc(1, sizeof(*files));
+	files->inst = inst;
+	files->timer = timer_new(inst->env->base, files_on_timer, files);
+	return files;
+}
+
+void files_free(struct files *files)
+{
+	if (files == NULL)
+		return;
+	helper_cancel(files->helper);
+	timer_free(files->timer);
+	files_clear(&files->made);
+	free(files);
+}
+
+void files_update(struct instance *inst)
+{
+	inst->files->is_stale = true;
+	if (inst->files->helper == NULL)
+		timer_arm(inst->files->timer, 0);
+}
+
+void files_state_changed(struct instance *inst)
+{
+	if (files_are_leaving(inst) && inst->files->made.count > 0)
+		files_update(inst);
+}
+
+bool files_are_settled(const struct instance *inst)
+{
+	return inst->files->helper == NULL && !timer_is_armed(inst->files->timer);
+}
+
+void files_assume(struct instance *inst)
+{
+	files_clear(&inst->files->made);
+	files_add_all(&inst->files->made, inst);
+}
+
+static void files_on_erased(void *ctx, const void *reply, size_t len, const struct err *err)
+{
+	(void)ctx, (void)reply, (void)len;
+	if (err != NULL)
+		log_warn(NULL, "%s", err->msg);
+}
+
+void files_erase(struct instance *inst)
+{
+	struct files *files = inst->files;
+	struct files_list none = { 0 };
+	struct err err = ERR_INIT;
+	if (inst->target == NULL || (inst->boot == 0 && inst->command_count == 0))
+		return;
+	char *own = xasprintf("%s/instances/", inst->env->state_dir);
+	bool is_ours = strncmp(inst->working_dir, own, strlen(own)) == 0; /* chosen by the daemon, not by the user */
+	free(own);
+	files_add_logs(&files->made, inst);
+	struct files_job job = { &files->made, &none, 0, is_ours ? inst->working_dir : NULL };
+	struct helper_spec helper = {
+		.name = "care of a working directory",
+		.uid = (uid_t)-1,
+		.deadline_ms = FILES_DEADLINE_MS,
+		.work = files_work,
+		.arg = &job,
+		.on_done = files_on_erased,
+	};
+	helper_cancel(files->helper);
+	files->helper = NULL;
+	if (helper_run(inst->env->base, &helper, NULL, &err) < 0)
+		log_warn(&inst->scope, "%s", err.msg);
+}
