@@ -251,13 +251,9 @@ static struct project *project_new(const char *path, const struct project_ops *o
 	struct project *project = xcalloc(1, sizeof(*project));
 	char *real = realpath(path, NULL);
 	project->path = xstrdup(path);
-	project->dir = xstrdup(real != NULL ? real : path);
+	const char *whole = real != NULL ? real : path, *slash = strrchr(whole, '/');
+	project->dir = slash != NULL ? xasprintf("%.*s", (int)(slash - whole), whole) : xstrdup(".");
 	free(real);
-	char *slash = strrchr(project->dir, '/');
-	if (slash != NULL)
-		*slash = '\0';
-	else
-		strcpy(project->dir, ".");
 	project->ops = *ops;
 	return project;
 }

@@ -184,7 +184,7 @@ int reader_expand(struct reader *reader, const struct json_at *at, enum reader_t
 
 int reader_text(struct reader *reader, const struct json_at *at, enum reader_text kind, char **member, struct err *err)
 {
-	char *made;
+	char *made = NULL;
 	if (reader_expand(reader, at, kind, &made, err) < 0)
 		return -1;
 	if (*member != protobuf_c_empty_string)

@@ -6,8 +6,9 @@
  *     "description": "one line", "architecture": "arm", "cpu": "cortex-m3", "uart": "pl011", "eol": "cr", "gdb": ["gdb-multiarch"],
  *     "memory": [{"name": "flash", "base": "0x08000000", "size": "1M", "boot": true}, ...],
  *     "qemu": {"executable": "qemu-system-arm", "machine": "x", "args": [], "load": "kernel",
- *              "channels": {"chardevs": {"serial0": {"id": "serial0", "type": "tcp"}, ...}}},
- *     "restart": "on-failure", "hang": {"answer": "10s"}, "log": {"limit": "64M"}          (config/policy.h)
+ *              "channels": {"chardevs": {"serial0": {"id": "serial0", "type": "tcp", "port": 2000}, ...}, "gdb": {"type": "tcp"}, ...}},
+ *     "restart": "on-failure", "hang": {"answer": "10s"}, "log": {"limit": "64M"},         (config/policy.h)
+ *     "pre-start-cmds": {"NAME": ["PROGRAM", "ARGUMENT"]}, "post-start-cmds": {"NAME": {"argv": [...], "required": true}}, "from": "boot"
  *   }
  *
  * A set owns the messages it gives out; they live until target_set_free().

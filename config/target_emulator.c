@@ -67,7 +67,7 @@ static int read_below(struct reader *reader, const struct json_at *at, const cha
 
 #define CHANNEL(key_, read_, member)                                                                                                       \
 	{                                                                                                                                  \
-		.name = key_, .read = read_, .offset = offsetof(Pwemu__V1__ChannelSpec, member)                                            \
+		.name = (key_), .read = (read_), .offset = offsetof(Pwemu__V1__ChannelSpec, member)                                        \
 	}
 
 static const struct key chardev_rows[] = {

@@ -14,7 +14,7 @@
 
 #define TEXT(key_, member)                                                                                                                 \
 	{                                                                                                                                  \
-		.name = key_, .read = key_text, .offset = offsetof(Pwemu__V1__Target, member)                                              \
+		.name = (key_), .read = key_text, .offset = offsetof(Pwemu__V1__Target, member)                                            \
 	}
 
 /* ---------------------------------------------------------------- memory */
@@ -238,7 +238,7 @@ static int read_from(struct reader *reader, const struct json_at *at, const stru
 
 #define DEFAULTS(key_, read_, member)                                                                                                      \
 	{                                                                                                                                  \
-		.name = key_, .read = read_, .flavours = READER_PROJECT, .offset = offsetof(Pwemu__V1__TargetDefaults, member),            \
+		.name = (key_), .read = (read_), .flavours = READER_PROJECT, .offset = offsetof(Pwemu__V1__TargetDefaults, member),        \
 		.count_offset = offsetof(Pwemu__V1__TargetDefaults, n_##member)                                                            \
 	}
 
