@@ -503,6 +503,7 @@ class Users(DebugCase):
         """The debugger goes on asking, and its continue ends at the breakpoint that was hit meanwhile."""
         self.start_debugged()
         mi = self.connected()
+        mi.run("-gdb-set breakpoint always-inserted on")
         mi.run(f"-break-insert {HOT}")
         self.act("Resume")
         self.wait_state(PAUSED)  # at the breakpoint
@@ -965,7 +966,7 @@ class Pipe(DebugCase):
         self.assertTrue(errors)
 
     def test_two_boards(self):
-        """serial1 of both are joined; what is typed into serial1's board A comes out at B."""
+        """serial1 of one is joined with the console of another: what the one prints the other echoes."""
         self.start("uarts.elf", "a")
         self.start("echo.elf", "b")
         self.read_until(b"ready> ", "serial0", "b")
