@@ -34,6 +34,8 @@ struct instance_env {
 	const char *host_boot; /* boot id of the host */
 	/* Something about it has changed. Must not free it. */
 	void (*on_change)(void *ctx, struct instance *inst);
+	/* The instance that listens on the port, with the channel's name; NULL: none does. May be NULL. */
+	const struct instance *(*on_port)(void *ctx, uint16_t port, const char **channel);
 	void *ctx;
 };
 
@@ -104,6 +106,8 @@ void instance_tell(struct instance *inst, Pwemu__V1__EventKind kind, const char 
 /* The hub of a channel; name NULL or "": the default channel. NOT_FOUND (invalid-channel) names those there are. */
 int instance_hub(struct instance *inst, const char *name, struct hub **out, const char **channel_name, struct err *err)
 	__attribute__((warn_unused_result));
+/* Whether one of its channels listens on the port. */
+bool instance_port_channel(const struct instance *inst, uint16_t port, const char **channel);
 const char *instance_eol(const struct instance *inst);
 bool instance_channel_takes_input(const struct instance *inst, const char *name);
 /* Whether it is a socket of the emulator's, which has no log. */

@@ -970,10 +970,10 @@ class Pipe(DebugCase):
         self.start("uarts.elf", "a")
         self.start("echo.elf", "b")
         self.read_until(b"ready> ", "serial0", "b")
-        pipe = f"{PWEMU} -q -H unix:{self.daemon.socket} -i %s pipe %s"
+        pipe = f"{PWEMU} -q -H {self.daemon.socket} -i %s pipe %s"
         socat = subprocess.Popen(
             ["socat", "EXEC:" + (pipe % ("a", "serial1")), "EXEC:" + (pipe % ("b", "serial0"))],
-            env=self.environment_of_client(), stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
+            env=self.environment_of_client(), stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )
         self.addCleanup(socat.communicate)
         self.addCleanup(socat.kill)
@@ -995,14 +995,14 @@ class Ports(DebugCase):
             other.listen()
             port = other.getsockname()[1]
             request = self.request("hello.elf", endpoints=[targets_pb2.Endpoint(channel="gdb", type="tcp", port=port)])
-            error = self.assert_fails(Code.ALREADY_EXISTS, "", self.instances.Start, request, timeout=30, text=str(port))
+            error = self.assert_fails(Code.ALREADY_EXISTS, "port-taken", self.instances.Start, request, timeout=30, text=str(port))
             self.assertIn(str(os.getpid()), error.details())
 
     def test_taken_by_ours(self):
         self.start("hello.elf", "first", endpoints=[targets_pb2.Endpoint(channel="gdb", type="tcp")])
         port = next(row.port for row in self.get("first").channels if row.name == "gdb")
         request = self.request("hello.elf", "second", endpoints=[targets_pb2.Endpoint(channel="gdb", type="tcp", port=port)])
-        error = self.assert_fails(Code.ALREADY_EXISTS, "", self.instances.Start, request, timeout=30, text=str(port))
+        error = self.assert_fails(Code.ALREADY_EXISTS, "port-taken", self.instances.Start, request, timeout=30, text=str(port))
         self.assertIn('"gdb"', error.details())
         self.assertIn("first", error.details())
 
