@@ -984,8 +984,6 @@ class Pipe(DebugCase):
         wait_for(lambda: all(holders()), "both ends")
         self.instances.Reset(instances_pb2.ResetRequest(instance=self.ref("a")), timeout=30)  # it prints anew
         wait_for(lambda: len(self.read_all("serial0", "b")) > len(b"ready> "), "bytes of the other board")
-        socat.kill()
-        wait_for(lambda: not any(holders()), "both ends to be free")
 
 
 class Ports(DebugCase):
