@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "client/call.h"
 #include "client/say.h"
@@ -15,6 +16,7 @@
 #include "wire/addr.h"
 #include "wire/rpc.h"
 
+#define ABSENT_MS 50   /* until a daemon that is not ours to start is looked for again, CONN_MAX_DEATHS times */
 #define STABLE_MS 1000 /* a daemon that was there for so long does not die of what we ask */
 
 static int set_socket(struct conn *conn, const char *path, struct err *err)
@@ -151,9 +153,12 @@ bool conn_is_lost(const struct conn *conn, const struct err *status)
 /* What ends a daemon may end the next one while it starts, or before it answers. */
 static int open_next(struct conn *conn, struct err *err)
 {
-	for (int round = 0; conn_open(conn, CONN_START, err) < 0; round++)
+	for (int round = 0; conn_open(conn, CONN_START, err) < 0; round++) {
 		if (round == CONN_MAX_DEATHS || err->code != ERR_UNAVAILABLE || strcmp(err->reason, SPAWN_REFUSED) == 0)
 			return -1;
+		if (strcmp(err->reason, "no-daemon") == 0) /* others start it */
+			usleep(ABSENT_MS * 1000);
+	}
 	return 0;
 }
 

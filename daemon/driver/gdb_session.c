@@ -695,9 +695,14 @@ void gdb_session_lost(struct gdb_session *session)
 	session->farewell = FAREWELL_NONE;
 }
 
+bool gdb_session_runs(const struct gdb_session *session)
+{
+	return session->state == STUB_RUNNING || session->state == STUB_FREE;
+}
+
 bool gdb_session_resume(struct gdb_session *session)
 {
-	if (session->state == STUB_RUNNING || session->state == STUB_FREE || session->state == STUB_NONE)
+	if (session->state == STUB_NONE)
 		return false;
 	session->must_run = true;
 	session_pump(session);

@@ -49,7 +49,9 @@ void gdb_session_from_stub(struct gdb_session *session, const void *bytes, size_
 void gdb_session_leave(struct gdb_session *session);
 void gdb_session_restored(struct gdb_session *session);
 void gdb_session_lost(struct gdb_session *session); /* the stub is gone */
-/* A user wants the guest to run. False: it does. */
+/* Whether the guest runs, as the session has wanted it. */
+bool gdb_session_runs(const struct gdb_session *session);
+/* A user wants the guest to run. False: there is no stub for it. */
 bool gdb_session_resume(struct gdb_session *session);
 
 /* A packet "E.text", which gdb shows; to be freed. */

@@ -246,6 +246,11 @@ bool debug_acts(struct instance *inst, enum driver_action action, driver_done_fn
 		return false;
 	inst->debug_was_running = action == DRIVER_RESUME;
 	store_save(inst);
+	if (action == DRIVER_RESUME && gdb_session_runs(debug->session)) {
+		/* Not by another way than the stub's: it would not understand what is on its way to it while the guest runs. */
+		inst->driver->ping(inst->link, DEBUG_ANSWER_MS, done, ctx);
+		return true;
+	}
 	if (action != DRIVER_RESUME || debug->on_resumed != NULL || !gdb_session_resume(debug->session))
 		return false;
 	debug->on_resumed = done;

@@ -7,6 +7,7 @@
 
 #include "config/settings.h"
 #include "instance/priv.h"
+#include "loop/ports.h"
 #include "wire/mem.h"
 
 bool endpoints_has_fds(const struct instance_channel *channel)
@@ -122,6 +123,34 @@ int endpoints_check(const struct instance *inst, const struct plan *plan, struct
 
 /* ---------------------------------------------------------------- making */
 
+bool instance_port_channel(const struct instance *inst, uint16_t port, const char **channel)
+{
+	for (size_t i = 0; i < inst->channel_count; i++) {
+		if (inst->channels[i]->endpoint_fds.listener < 0 || inst->channels[i]->port != port)
+			continue;
+		*channel = inst->channels[i]->name;
+		return true;
+	}
+	return false;
+}
+
+static int endpoints_port_taken(const struct instance *inst, uint16_t port, struct err *err)
+{
+	char holder[PORTS_HOLDER_MAX];
+	const char *channel = NULL;
+	const struct instance *other = inst->env->on_port != NULL ? inst->env->on_port(inst->env->ctx, port, &channel) : NULL;
+	if (other != NULL) {
+		err_set(err, ERR_ALREADY_EXISTS, "port %u is taken by channel \"%s\" of instance \"%s\" (%s): choose another one", port,
+			channel, other->name, other->id);
+		return err_reason(err, "port-taken");
+	}
+	ports_holder(port, holder);
+	if (holder[0] == '\0')
+		return -1;
+	err_set(err, ERR_ALREADY_EXISTS, "port %u of 127.0.0.1 is taken by %s: choose another one, or none to be given one", port, holder);
+	return err_reason(err, "port-taken");
+}
+
 static int endpoints_make_tcp(const struct instance *inst, const char *channel, uint16_t port, struct endpoint_fds *fds, uint16_t *got,
 			      struct err *err)
 {
@@ -131,6 +160,8 @@ static int endpoints_make_tcp(const struct instance *inst, const char *channel, 
 	bool is_must = wanted != 0;
 	if (endpoint_make_tcp(port, settings->port_first, settings->port_last, fds, got, err) == 0)
 		return 0;
+	if (is_must && err->code == ERR_ALREADY_EXISTS)
+		return endpoints_port_taken(inst, port, err);
 	if (is_must || port == 0 || err->code != ERR_ALREADY_EXISTS)
 		return -1;
 	return endpoint_make_tcp(0, settings->port_first, settings->port_last, fds, got, err);

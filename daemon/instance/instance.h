@@ -34,6 +34,8 @@ struct instance_env {
 	const char *host_boot; /* boot id of the host */
 	/* Something about it has changed. Must not free it. */
 	void (*on_change)(void *ctx, struct instance *inst);
+	/* The instance that listens on the port, with the channel's name; NULL: none does. May be NULL. */
+	const struct instance *(*on_port)(void *ctx, uint16_t port, const char **channel);
 	void *ctx;
 };
 
@@ -122,6 +124,8 @@ int instance_hub(struct instance *inst, const char *name, struct hub **out, cons
  * *channel_name: as in instance_hub. FAILED_PRECONDITION (not-running, invalid-channel-type), ALREADY_EXISTS (port-taken). */
 int instance_expose(struct instance *inst, const char *name, const char *type, uint32_t port, const char **channel_name, struct err *err)
 	__attribute__((warn_unused_result));
+/* Whether one of its channels listens on the port. */
+bool instance_port_channel(const struct instance *inst, uint16_t port, const char **channel);
 const char *instance_eol(const struct instance *inst);
 bool instance_channel_takes_input(const struct instance *inst, const char *name);
 /* Whether it is a socket of the emulator's, which has no log. */

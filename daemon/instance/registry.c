@@ -58,6 +58,15 @@ static void registry_sweep(void *ctx)
 			registry_remove(registry, registry->rows[i - 1], NULL);
 }
 
+static const struct instance *registry_on_port(void *ctx, uint16_t port, const char **channel)
+{
+	const struct registry *registry = ctx;
+	for (size_t i = 0; i < registry->count; i++)
+		if (instance_port_channel(registry->rows[i], port, channel))
+			return registry->rows[i];
+	return NULL;
+}
+
 struct registry *registry_new(const struct registry_config *config)
 {
 	struct registry *registry = xcalloc(1, sizeof(*registry));
@@ -70,6 +79,7 @@ struct registry *registry_new(const struct registry_config *config)
 		.journal = config->journal,
 		.host_boot = proc_host_boot(),
 		.on_change = registry_on_change,
+		.on_port = registry_on_port,
 		.ctx = registry,
 	};
 	registry->sweep = timer_new(config->base, registry_sweep, registry);

@@ -5,9 +5,14 @@
  */
 #include "loop/ports.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <netinet/in.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -88,4 +93,73 @@ int ports_listen(uint16_t wanted, uint32_t first, uint32_t last, int *fd, uint16
 	*fd = listener;
 	*port = ntohs(addr.sin_port);
 	return 0;
+}
+
+/* ---------------------------------------------------------------- who has it */
+
+#define PORTS_STATE_LISTEN 0x0a
+
+/* Inode of the socket that listens on the port of 127.0.0.1 or of all addresses; 0: none. */
+static unsigned long ports_inode(uint16_t port)
+{
+	FILE *table = fopen("/proc/net/tcp", "re");
+	char *line = NULL;
+	size_t size = 0;
+	unsigned long inode = 0;
+	while (table != NULL && inode == 0 && getline(&line, &size, table) > 0) {
+		char *words[12], *rest = line, *word;
+		size_t count = 0;
+		while (count < 12 && (word = strsep(&rest, " \n")) != NULL)
+			if (*word != '\0')
+				words[count++] = word;
+		char *colon = count >= 10 ? strchr(words[1], ':') : NULL;
+		if (colon != NULL && strtoul(colon + 1, NULL, 16) == port && strtoul(words[3], NULL, 16) == PORTS_STATE_LISTEN)
+			inode = strtoul(words[9], NULL, 10);
+	}
+	free(line);
+	if (table != NULL)
+		fclose(table);
+	return inode;
+}
+
+static bool ports_has(const char *pid, const char *socket)
+{
+	char path[320], target[64];
+	snprintf(path, sizeof(path), "/proc/%.16s/fd", pid);
+	DIR *dir = opendir(path);
+	bool found = false;
+	for (struct dirent *entry; dir != NULL && !found && (entry = readdir(dir)) != NULL;) {
+		snprintf(path, sizeof(path), "/proc/%.16s/fd/%.16s", pid, entry->d_name);
+		ssize_t n = readlink(path, target, sizeof(target) - 1);
+		found = n > 0 && strlen(socket) == (size_t)n && memcmp(target, socket, (size_t)n) == 0;
+	}
+	if (dir != NULL)
+		closedir(dir);
+	return found;
+}
+
+static void ports_describe(const char *pid, char out[PORTS_HOLDER_MAX])
+{
+	char path[48], name[32] = "";
+	snprintf(path, sizeof(path), "/proc/%.16s/comm", pid);
+	FILE *file = fopen(path, "re");
+	if (file != NULL && fgets(name, sizeof(name), file) != NULL)
+		name[strcspn(name, "\n")] = '\0';
+	if (file != NULL)
+		fclose(file);
+	snprintf(out, PORTS_HOLDER_MAX, "process %.16s (%s)", pid, name);
+}
+
+void ports_holder(uint16_t port, char out[PORTS_HOLDER_MAX])
+{
+	char socket[48];
+	unsigned long inode = ports_inode(port);
+	DIR *dir = inode != 0 ? opendir("/proc") : NULL;
+	out[0] = '\0';
+	snprintf(socket, sizeof(socket), "socket:[%lu]", inode);
+	for (struct dirent *entry; dir != NULL && out[0] == '\0' && (entry = readdir(dir)) != NULL;)
+		if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9' && ports_has(entry->d_name, socket))
+			ports_describe(entry->d_name, out);
+	if (dir != NULL)
+		closedir(dir);
 }

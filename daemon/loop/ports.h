@@ -16,3 +16,8 @@
  */
 int ports_listen(uint16_t wanted, uint32_t first, uint32_t last, int *fd, uint16_t *port, struct err *err)
 	__attribute__((warn_unused_result));
+
+/* Who listens on the port, for people: "process 12 (python3)"; "" when that is not to be seen. For the error message alone: it looks
+ * through /proc. */
+#define PORTS_HOLDER_MAX 64
+void ports_holder(uint16_t port, char out[PORTS_HOLDER_MAX]);
