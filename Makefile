@@ -131,10 +131,11 @@ UNIT := lib/systemd/user/pwemud.service
 COMPLETION := share/bash-completion/completions/pwemu
 
 install: all install-python
-	install -d $(DEST)/bin $(DEST)/libexec/pwemu $(DEST)/share/pwemu/targets $(addprefix $(DEST)/,$(dir $(MAN) $(MAN_DAEMON) $(COMPLETION) $(UNIT)))
+	install -d $(DEST)/bin $(DEST)/libexec/pwemu $(DEST)/share/pwemu/targets $(DEST)/share/pwemu/schema $(addprefix $(DEST)/,$(dir $(MAN) $(MAN_DAEMON) $(COMPLETION) $(UNIT)))
 	install -m 755 $(B)/bin/pwemu $(B)/bin/pwemud $(DEST)/bin/
 	install -m 755 $(B)/libexec/pwemu/pwemu-shim $(DEST)/libexec/pwemu/
 	install -m 644 config/targets/*.json $(DEST)/share/pwemu/targets/
+	install -m 644 config/schema/*.json $(DEST)/share/pwemu/schema/
 	install -m 644 packaging/man/pwemu.1 $(DEST)/$(MAN)
 	install -m 644 packaging/man/pwemud.8 $(DEST)/$(MAN_DAEMON)
 	install -m 644 packaging/completion/pwemu.bash $(DEST)/$(COMPLETION)
@@ -152,6 +153,7 @@ help:
 	@echo 'demo       install what is missing, build, boot a demo firmware, show its output, stop'
 	@echo 'check      install what is missing, build, run every test'
 	@echo '           (parts: check-unit check-integration check-python)'
+	@echo 'fuzz       libFuzzer on the configuration, FUZZ_SECONDS=30'
 	@echo 'bench      measure against the raw emulator'
 	@echo 'lint       formatting, layers, clang-tidy, shellcheck'
 	@echo 'install    below PREFIX=$(PREFIX), DESTDIR honoured'

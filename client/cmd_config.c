@@ -142,7 +142,8 @@ static int add_image(const Pwemu__V1__Target *target, const char *name, Pwemu__V
 	return 0;
 }
 
-static int add_images(const Pwemu__V1__Target *target, Pwemu__V1__CheckTargetRequest *request, Pwemu__V1__CheckImage *images, struct err *err)
+static int add_images(const Pwemu__V1__Target *target, Pwemu__V1__CheckTargetRequest *request, Pwemu__V1__CheckImage *images,
+		      struct err *err)
 {
 	for (size_t i = 0; target->defaults != NULL && i < target->defaults->n_files; i++) {
 		pwemu__v1__check_image__init(&images[i]);

@@ -189,10 +189,11 @@ static const char wait_details[] =
 	"\n"
 	"Exit code: 0 it has happened; 1 a --fail was seen, or it cannot happen any more since the instance has ended; 124 timeout.";
 
-static const char check_details[] =
-	"The configuration of a project is -c FILE, else the pwemu.json or pigweed.json in $PW_PROJECT_ROOT, else in the current directory or\n"
-	"the nearest one above it that has one; pwemu.json wins where both are in one directory. Every target is resolved for every emulator\n"
-	"it has. Exit code 1: there are errors, which are on stderr, each with file, line and path.";
+static const char check_details[] = "The configuration of a project is -c FILE, else the pwemu.json or pigweed.json in $PW_PROJECT_ROOT, "
+				    "else in the current directory or\n"
+				    "the nearest one above it that has one; pwemu.json wins where both are in one directory. Every target "
+				    "is resolved for every emulator\n"
+				    "it has. Exit code 1: there are errors, which are on stderr, each with file, line and path.";
 
 static const char explain_details[] =
 	"One line for each value: its name, what it is, and the file and line that set it, `preset NAME` or `default`. In JSON the target\n"
@@ -241,8 +242,8 @@ const struct command commands[] = {
 	{ "events", "what happened, in order", "", 0, 0, false, false, events_options, cmd_events, events_details },
 	{ "targets", "list what can be emulated, or show one target", "[NAME]", 0, 1, false, false, output_options, cmd_targets, NULL },
 	{ "config check", "check every target of a configuration", "[FILE]", 0, 1, false, false, NULL, cmd_config_check, check_details },
-	{ "config explain", "show what a target comes to, and who said so", "TARGET", 1, 1, false, false, explain_options, cmd_config_explain,
-	  explain_details },
+	{ "config explain", "show what a target comes to, and who said so", "TARGET", 1, 1, false, false, explain_options,
+	  cmd_config_explain, explain_details },
 	{ "daemon info", "show the daemon", "", 0, 0, false, false, output_options, cmd_daemon_info, NULL },
 	{ "daemon stop", "end the daemon; instances run on", "", 0, 0, false, false, daemon_stop_options, cmd_daemon_stop, NULL },
 	{ "daemon restart", "end the daemon and start it again; instances run on", "", 0, 0, false, false, NULL, cmd_daemon_restart, NULL },

@@ -35,7 +35,8 @@ struct conf {
 
 /* `path`: this file; NULL: the one that is to be found. Names that a target is based on are looked up in the daemon, which cli is
  * connected to then. To be released also after a failure. */
-int conf_open(struct conf *conf, struct cli *cli, const char *path, enum conf_talk talk, struct err *err) __attribute__((warn_unused_result));
+int conf_open(struct conf *conf, struct cli *cli, const char *path, enum conf_talk talk, struct err *err)
+	__attribute__((warn_unused_result));
 void conf_fini(struct conf *conf);
 
 /* The project's target of that name, else the preset. *out is freed with pwemu__v1__target__free_unpacked. */

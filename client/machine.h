@@ -13,7 +13,7 @@ struct machine {
 	Pwemu__V1__StartRequest request;
 	Pwemu__V1__Environment environment;
 	Pwemu__V1__RestartPolicy restart;
-	Pwemu__V1__Target *target;                /* the project's; NULL: the daemon is to look the name up */
+	Pwemu__V1__Target *target;                 /* the project's; NULL: the daemon is to look the name up */
 	const Pwemu__V1__TargetDefaults *defaults; /* the target's, for what the command line does not say; NULL: none */
 	struct words variables, args;
 	Pwemu__V1__Image *images, **image_list;

@@ -299,9 +299,31 @@ static int check_target(struct project *project, const struct project_target_row
 	return 0;
 }
 
+/* What stands outside of the targets, for a target that has nothing. */
+static int check_emulator_defaults(struct project *project, const char *emulator, unsigned *errors, struct err *err)
+{
+	struct resolve r = { .project = project, .target = target_new("") };
+	struct json_at at;
+	project_reader(project, &r.reader);
+	r.reader.emulator = emulator;
+	target_set_emulator(r.target, emulator);
+	int rc = lay_defaults(&r, &at, err);
+	if (rc == 0 && at.value != NULL)
+		rc = target_json_types(&r.reader, &at, &at, "", r.target, err);
+	if (rc < 0)
+		rc = reader_failed(&r.reader, err);
+	*errors += r.reader.errors;
+	reader_fini(&r.reader);
+	pwemu__v1__target__free_unpacked(r.target, NULL);
+	return rc;
+}
+
 int project_check(struct project *project, struct err *err)
 {
 	unsigned errors = 0;
+	for (size_t i = 0; target_emulator_name(i) != NULL; i++)
+		if (check_emulator_defaults(project, target_emulator_name(i), &errors, err) < 0)
+			return -1;
 	for (size_t i = 0; i < project->row_count; i++)
 		if (check_target(project, &project->rows[i], &errors, err) < 0)
 			return -1;

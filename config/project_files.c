@@ -107,8 +107,8 @@ static int check_once(const struct project *project, const struct project_file *
 		const struct project_file *other = project->files[i];
 		if (other == file || other->inode != file->inode || other->device != file->device)
 			continue;
-		return err_set(err, ERR_INVALID_ARGUMENT,
-			       i == 0 ? "is this file itself (%s)" : "is there twice: %s was read already", other->json.name);
+		return err_set(err, ERR_INVALID_ARGUMENT, i == 0 ? "is this file itself (%s)" : "is there twice: %s was read already",
+			       other->json.name);
 	}
 	return 0;
 }
@@ -165,9 +165,11 @@ static int read_emulators(struct reader *reader, const struct json_at *at, const
 {
 	struct json_iter iter = { 0 };
 	struct json_at item;
-	(void)key, (void)object, (void)err;
+	(void)key, (void)object;
 	if (json_get_object(at, NULL) < 0) {
 		struct err what = ERR_INIT;
+		if (json_get_array(at, SIZE_MAX, NULL) < 0) /* as Pigweed's guide has it */
+			return json_get_object(at, err);
 		json_fail(at, &what, "emulators of one's own are not supported; the drivers of the daemon are used");
 		reader_warn(reader, &what);
 		return 0;

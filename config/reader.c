@@ -65,13 +65,14 @@ static int unknown_key(struct reader *reader, const struct json_at *member, cons
 	const char *names[KEYS_MAX];
 	size_t count = 0;
 	struct err what = ERR_INIT;
+	if (member->value == NULL && (reader->flavour & READER_PROJECT) != 0)
+		return 0; /* null is as good as absent */
 	for (size_t i = 0; i < keys->count && count < KEYS_MAX; i++)
 		if (is_known(&keys->rows[i], reader))
 			names[count++] = keys->rows[i].name;
 	(void)!json_known_key(member, names, count, &what);
 	if (reader->flavour == READER_PIGWEED) {
-		if (member->value != NULL) /* null is as good as absent */
-			reader_warn(reader, &what);
+		reader_warn(reader, &what);
 		return 0;
 	}
 	*err = what;
@@ -99,7 +100,8 @@ int reader_object(struct reader *reader, const struct json_at *at, const struct 
 }
 
 int reader_members(struct reader *reader, const struct json_at *at,
-		   int (*each)(struct reader *reader, const struct json_at *at, void *object, struct err *err), void *object, struct err *err)
+		   int (*each)(struct reader *reader, const struct json_at *at, void *object, struct err *err), void *object,
+		   struct err *err)
 {
 	struct json_iter iter = { 0 };
 	struct json_at member;

@@ -82,8 +82,8 @@ int reader_object(struct reader *reader, const struct json_at *at, const struct 
 	__attribute__((warn_unused_result));
 /* The same for members that have any name: `each` gets them with their key. */
 int reader_members(struct reader *reader, const struct json_at *at,
-		   int (*each)(struct reader *reader, const struct json_at *at, void *object, struct err *err), void *object, struct err *err)
-	__attribute__((warn_unused_result));
+		   int (*each)(struct reader *reader, const struct json_at *at, void *object, struct err *err), void *object,
+		   struct err *err) __attribute__((warn_unused_result));
 
 /* ---------------------------------------------------------------- values */
 

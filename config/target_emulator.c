@@ -97,7 +97,8 @@ static Pwemu__V1__ChannelSpec *channel_named(Pwemu__V1__Target *target, const ch
 	return channel;
 }
 
-static int read_channel(struct reader *reader, const struct json_at *at, Pwemu__V1__Target *target, const struct keys *keys, struct err *err)
+static int read_channel(struct reader *reader, const struct json_at *at, Pwemu__V1__Target *target, const struct keys *keys,
+			struct err *err)
 {
 	char prefix[READER_PREFIX_MAX];
 	if (json_get_object(at, err) < 0)
@@ -137,8 +138,8 @@ static int read_terminals(struct reader *reader, const struct json_at *at, const
 }
 
 static const struct key qemu_channel_rows[] = {
-	{ .name = "chardevs", .read = read_chardevs },    { .name = "type", .read = target_json_type_of_all },
-	{ .name = "gdb", .read = target_json_control },   { .name = "monitor", .read = target_json_control },
+	{ .name = "chardevs", .read = read_chardevs },  { .name = "type", .read = target_json_type_of_all },
+	{ .name = "gdb", .read = target_json_control }, { .name = "monitor", .read = target_json_control },
 	{ .name = "qmp", .read = target_json_control },
 };
 static const struct keys qemu_channel_keys = KEYS(qemu_channel_rows);
@@ -192,8 +193,10 @@ static int own_args(struct reader *reader, const struct json_at *at, const struc
 	}
 
 static const struct key qemu_rows[] = {
-	OWN_TEXT(QemuTarget, executable), OWN_TEXT(QemuTarget, machine),
-	OWN_ARGS(QemuTarget),             OWN_TEXT(QemuTarget, load),
+	OWN_TEXT(QemuTarget, executable),
+	OWN_TEXT(QemuTarget, machine),
+	OWN_ARGS(QemuTarget),
+	OWN_TEXT(QemuTarget, load),
 	{ .name = "channels", .read = read_qemu_channels },
 };
 static const struct keys qemu_keys = KEYS(qemu_rows);

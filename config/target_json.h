@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Targets as JSON has them: the tables of keys, and how the parts of a target come together. Internal to config/: use target.h, project.h. */
+/* Targets as JSON has them: the tables of keys, and how the parts of a target come together. Internal to config/: use target.h, project.h.
+ */
 #pragma once
 
 #include <stddef.h>

@@ -25,7 +25,8 @@ static int check_type(const struct json_at *at, const char *type, struct err *er
 	for (size_t i = 0; i < TYPE_COUNT; i++)
 		if (strcmp(types[i], type) == 0)
 			return 0;
-	return json_fail(at, err, "'%.40s' is not one of tcp, pty, none%s", type, nearest_hint(type, types, TYPE_COUNT, hint, sizeof(hint)));
+	return json_fail(at, err, "'%.40s' is not one of tcp, pty, none%s", type,
+			 nearest_hint(type, types, TYPE_COUNT, hint, sizeof(hint)));
 }
 
 int target_json_type(struct reader *reader, const struct json_at *at, const struct key *key, void *object, struct err *err)
@@ -246,7 +247,8 @@ static int apply_controls(struct reader *reader, const struct json_at *at, const
 		for (size_t j = 0; j < target->n_controls; j++) {
 			Pwemu__V1__Endpoint *control = target->controls[j];
 			if (control == NULL || strcmp(controls[i].emulator, target->emulator) != 0 ||
-			    strcmp(control->channel, controls[i].name) != 0 || control->type[0] == '\0' || strcmp(control->type, "none") == 0)
+			    strcmp(control->channel, controls[i].name) != 0 || control->type[0] == '\0' ||
+			    strcmp(control->type, "none") == 0)
 				continue;
 			kept[count++] = control;
 			target->controls[j] = NULL;

@@ -300,7 +300,9 @@ static void boot_on_shutdown(void *ctx, const char *reason)
 static void boot_on_lost(void *ctx, const struct err *err)
 {
 	struct instance *inst = ctx;
-	log_debug(&inst->scope, "%s", err->msg);
+	bool is_over = err->code == ERR_UNAVAILABLE || err->code == ERR_CANCELLED;
+	log_message(is_over ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARNING, &inst->scope, "%s", err->msg);
+	boot_link_later(inst);
 }
 
 const struct driver_events boot_events = {

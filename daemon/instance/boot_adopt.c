@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A boot that an earlier daemon began: its FIFOs, its shim with what that holds, its emulator. */
+/* A boot that is under way and not ours: an earlier daemon's, with its FIFOs, its shim and what that holds; an emulator whose link was
+ * lost. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -89,7 +90,7 @@ static void takeover_link(struct takeover *t)
 	else if (err.sys == EAGAIN)
 		timer_arm(inst->link_again, LINK_AGAIN_MS);
 	else
-		log_warn(&inst->scope, "no control of the adopted emulator: %s", err.msg);
+		log_warn(&inst->scope, "no control of the emulator: %s", err.msg);
 }
 
 static bool takeover_keeps(const void *ctx, const char *name)
@@ -166,12 +167,22 @@ int boot_adopt_before(struct instance *inst, struct err *err)
 	return takeover_end(&t, inst->proc != NULL ? 0 : -1);
 }
 
+/* Mostly it is the emulator that ends, which is heard of within that time; one that is being ended needs no link. */
+void boot_link_later(struct instance *inst)
+{
+	if (inst->state != INST_STOPPING && !timer_is_armed(inst->link_again))
+		timer_arm(inst->link_again, LINK_AGAIN_MS);
+}
+
 void boot_link_again(void *ctx)
 {
 	struct instance *inst = ctx;
 	struct takeover t;
 	struct err err = ERR_INIT;
-	if (inst->link == NULL && inst->proc != NULL && takeover_begin(&t, inst, &err) == 0) {
+	if (inst->link != NULL)
+		log_warn(&inst->scope, "the emulator has hung up; connecting to it again");
+	instance_disconnect(inst);
+	if (inst->proc != NULL && takeover_begin(&t, inst, &err) == 0) {
 		takeover_link(&t);
 		(void)takeover_end(&t, 0);
 	}

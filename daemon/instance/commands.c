@@ -288,10 +288,12 @@ static bool commands_may_begin(const struct instance *inst, bool is_post)
 
 static void commands_begun(struct instance *inst, bool is_post)
 {
-	if (!is_post)
-		instance_event(inst, INST_EV_PREPARED, "the emulator is starting");
-	else if (commands_are_begun(inst))
+	if (!is_post) {
+		instance_event(inst, INST_EV_PREPARED, "the emulator is starting"); /* with its own record */
+	} else if (commands_are_begun(inst)) {
+		store_save(inst);
 		instance_changed(inst); /* whoever waits for the start */
+	}
 }
 
 /* The next one. It goes on when that has its process, or at once when it cannot be begun. */

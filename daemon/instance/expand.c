@@ -84,24 +84,20 @@ static int expand_wdir(const struct expand_job *job, struct err *err)
 
 /* ---------------------------------------------------------------- texts */
 
-static const struct {
-	const char *name;
-	int (*expand)(const struct expand_job *job, struct err *err);
-} expressions[] = {
-	{ "$pw_emu_wdir", expand_wdir },
-	{ "$pw_emu_channel_port", expand_port },
-	{ "$pw_emu_channel_host", expand_host },
-	{ "$pw_emu_channel_path", expand_path },
+static int (*const expressions[SUBST_KIND_COUNT])(const struct expand_job *job, struct err *err) = {
+	[SUBST_WDIR] = expand_wdir,
+	[SUBST_CHANNEL_PORT] = expand_port,
+	[SUBST_CHANNEL_HOST] = expand_host,
+	[SUBST_CHANNEL_PATH] = expand_path,
 };
-#define EXPRESSION_COUNT (sizeof(expressions) / sizeof(expressions[0]))
 
 static int expand_unknown(const char *name, struct err *err)
 {
-	const char *known[EXPRESSION_COUNT];
+	const char *known[SUBST_KIND_COUNT];
 	char hint[160];
-	for (size_t i = 0; i < EXPRESSION_COUNT; i++)
-		known[i] = expressions[i].name;
-	nearest_hint(name, known, EXPRESSION_COUNT, hint, sizeof(hint));
+	for (int i = 0; i < SUBST_KIND_COUNT; i++)
+		known[i] = subst_name((enum subst_kind)i);
+	nearest_hint(name, known, SUBST_KIND_COUNT, hint, sizeof(hint));
 	return err_set(err, ERR_INVALID_ARGUMENT, "this expression is unknown%s", hint);
 }
 
@@ -110,10 +106,10 @@ static int expand_one(const struct expand_scope *scope, const char *text, size_t
 	char *name = xasprintf("%.*s", (int)(argument - 1), text);
 	char *word = xasprintf("%.*s", (int)(len - argument - 1), text + argument);
 	struct expand_job job = { scope, word, out };
-	size_t i = 0;
-	while (i < EXPRESSION_COUNT && strcmp(expressions[i].name, name) != 0)
-		i++;
-	int rc = i < EXPRESSION_COUNT ? expressions[i].expand(&job, err) : expand_unknown(name, err);
+	int kind = 0;
+	while (kind < SUBST_KIND_COUNT && strcmp(subst_name((enum subst_kind)kind), name) != 0)
+		kind++;
+	int rc = kind < SUBST_KIND_COUNT ? expressions[kind](&job, err) : expand_unknown(name, err);
 	free(name);
 	free(word);
 	return rc;

@@ -235,7 +235,7 @@ void instance_free(struct instance *inst)
 /* ---------------------------------------------------------------- states */
 
 /* The hang is told that its question is void before it goes. */
-static void instance_disconnect(struct instance *inst)
+void instance_disconnect(struct instance *inst)
 {
 	if (inst->link != NULL)
 		inst->driver->disconnect(inst->link);

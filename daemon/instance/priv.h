@@ -88,7 +88,7 @@ struct instance {
 	struct proc *proc;        /* INST_HOLDS_PROC */
 	struct proc *old_proc;    /* that of the boot before, until its successor holds the descriptors */
 	struct driver_link *link; /* INST_HOLDS_LINK */
-	struct timer *link_again; /* its emulator did not take the connection of an adoption yet */
+	struct timer *link_again; /* its emulator did not take the connection of an adoption yet, or the link was lost */
 	struct hang *hang;        /* as the link */
 	const struct driver_ops *driver;
 	int log_dir;              /* -1: not opened */
@@ -106,6 +106,8 @@ bool instance_event(struct instance *inst, enum inst_event event, const char *re
 void instance_changed(struct instance *inst);
 /* FAILED_PRECONDITION (not-running) unless its emulator can be asked. */
 int instance_check_up(const struct instance *inst, struct err *err) __attribute__((warn_unused_result));
+/* Ends the link and what goes with it, lost or not. */
+void instance_disconnect(struct instance *inst);
 /* It hangs: what the policy wants. */
 void instance_hung(struct instance *inst, Pwemu__V1__HangAction action, const char *reason);
 /* How the latest boot ended; NULL while it lives. */
@@ -138,7 +140,9 @@ int boot_adopt(struct instance *inst, struct err *err) __attribute__((warn_unuse
 /* Takes over the descriptors that the shim of the boot before holds, when its successor never came to life. */
 int boot_adopt_before(struct instance *inst, struct err *err) __attribute__((warn_unused_result));
 
-/* Timer: the connection to an emulator that was too busy for it. */
+/* The link was lost: another one if the emulator lives on. */
+void boot_link_later(struct instance *inst);
+/* Timer: the connection to an emulator that was too busy for it, or whose link was lost. */
 void boot_link_again(void *ctx);
 
 /* ---- boot_end.c */

@@ -74,7 +74,8 @@ static const Pwemu__V1__Target *check_target(const struct services *services, co
 		target = target_set_find(services->targets, request->target_name);
 	if (target == NULL)
 		target_not_found(services->targets,
-				 request->target_case == PWEMU__V1__CHECK_TARGET_REQUEST__TARGET_TARGET_NAME ? request->target_name : "", err);
+				 request->target_case == PWEMU__V1__CHECK_TARGET_REQUEST__TARGET_TARGET_NAME ? request->target_name : "",
+				 err);
 	return target;
 }
 

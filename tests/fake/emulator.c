@@ -17,6 +17,7 @@
  *     silent-after=TIME     the guest prints no more
  *     hang-after=TIME       nothing is answered, read or written, SIGTERM not heard: SIGKILL alone helps
  *     no-answer-after=TIME  QMP is read but not answered; everything else goes on
+ *     hang-up=N             QMP's connection is closed instead of the N-th command, counted over all of them; the next is accepted
  *     crash=at-start|before-greeting|on-cont|after:TIME   ends by signal= or exit=
  *     signal=SEGV|ABRT|KILL|TERM|BUS|SYS  (default SEGV)
  *     exit=N                exits instead
@@ -61,6 +62,7 @@ static struct {
 	uint64_t next_line_ms;         /* OUTPUT_SLOW */
 	char request[4096];
 	size_t request_len;
+	unsigned commands; /* seen */
 } emu = { .signals = -1, .listener = -1, .client = -1, .out = -1, .in = -1 };
 
 static uint64_t now_ms(void)
@@ -198,9 +200,22 @@ static void qmp_reply(const char *kind, const char *value, const char *id)
 	qmp_send(text);
 }
 
+static void qmp_hang_up(void)
+{
+	close(emu.client);
+	emu.client = -1;
+	emu.greeted = false;
+}
+
 static void qmp_request(const char *request)
 {
 	char name[64], id[32];
+	if (emu.client < 0)
+		return;
+	if (++emu.commands == emu.script.hang_up) {
+		qmp_hang_up();
+		return;
+	}
 	request_value(request, "execute", name, sizeof(name));
 	request_value(request, "id", id, sizeof(id));
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
@@ -222,9 +237,7 @@ static void qmp_receive(void)
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (n <= 0) {
-		close(emu.client);
-		emu.client = -1;
-		emu.greeted = false;
+		qmp_hang_up();
 		emu.request_len = 0;
 		return;
 	}

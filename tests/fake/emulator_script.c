@@ -132,6 +132,11 @@ static void set_helpers(struct script *s, const char *key, const char *value)
 	s->helpers = (unsigned)script_number(key, value, false);
 }
 
+static void set_hang_up(struct script *s, const char *key, const char *value)
+{
+	s->hang_up = (unsigned)script_number(key, value, false);
+}
+
 static void set_bomb(struct script *s, const char *key, const char *value)
 {
 	s->bomb = (unsigned)script_number(key, value, false);
@@ -169,6 +174,7 @@ static const struct {
 	{ "silent-after", set_silent },
 	{ "hang-after", set_hang },
 	{ "no-answer-after", set_no_answer },
+	{ "hang-up", set_hang_up },
 	{ "crash", set_crash },
 	{ "signal", set_signal },
 	{ "exit", set_exit },

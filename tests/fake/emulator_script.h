@@ -19,6 +19,7 @@ struct script {
 	uint64_t silent_ms;     /* no output from then on; SCRIPT_NEVER */
 	uint64_t hang_ms;
 	uint64_t no_answer_ms;
+	unsigned hang_up; /* with which command on QMP; 0: never */
 	enum crash crash;
 	uint64_t crash_ms;
 	int signal;

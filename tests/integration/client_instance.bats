@@ -12,6 +12,14 @@ start() { # NAME FIRMWARE OPTION...
 	[ -z "$output" ]
 }
 
+# Begins one in the foreground, with SIGINT at its default, which a shell takes from what it puts into the background.
+fore() {
+	/usr/bin/python3 -c 'import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execvp(sys.argv[1], sys.argv[1:])' \
+		pwemu start "$BOARD" -f "$FW/hello.elf" -F -i fore -C "$T/dir" >"$T/fore.out" 2>&1 3>&- &
+	pid=$!
+	wait_until "$DEADLINE" test -e "$T/dir/handles.json"
+}
+
 logs_have() { pwemu logs -i "$1" | grep -qF "$2"; }
 
 @test "start, ls, status, stop" {
@@ -110,6 +118,28 @@ logs_have() { pwemu logs -i "$1" | grep -qF "$2"; }
 	wait "$pid" || status=$?
 	[ "$status" = 143 ]
 	is_state fore ended
+}
+
+# The code of the firmware, not of the client; the working directory shows nothing afterwards.
+@test "start -F: exit 42 of the firmware, Ctrl-C, and a client that is killed" {
+	limited pwemu start "$BOARD" -f "$FW/exit.elf" -F --semihosting -C "$T/dir"
+	[ "$status" = 42 ]
+	contains "$output" leaving
+	wait_until "$DEADLINE" test ! -e "$T/dir/handles.json"
+	[ "$(ls "$T/dir")" = qemu.log ]
+	fore
+	kill -INT "$pid"
+	status=0
+	wait "$pid" || status=$?
+	[ "$status" = 130 ]
+	is_state fore ended
+	[ ! -e "$T/dir/handles.json" ]
+	fore
+	emulator=$(cat "$T/dir/qemu.pid")
+	kill -KILL "$pid"
+	wait_until "$DEADLINE" has_ended "$emulator"
+	wait_until "$DEADLINE" is_state fore ended
+	wait_until "$DEADLINE" test ! -e "$T/dir/handles.json"
 }
 
 @test "logs: all, from, lines, boot, times, other channels" {

@@ -84,6 +84,18 @@ class Fake(Case):
             self.read_until(b"ready\n", name=greeting)
             self.stop(greeting, 100)
 
+    def test_hangs_up(self):
+        """The link is made again: in a start, and when it is up, where only what was asked just then is lost."""
+        self.start_fake("hang-up=2", "start")
+        self.assertEqual(self.get("start").state, instances_pb2.STATE_RUNNING)
+        up = self.start_fake("hang-up=3", "up")
+        pause = instances_pb2.PauseRequest(instance=self.ref("up"))
+        with self.assertRaises(grpc.RpcError):
+            self.instances.Pause(pause, timeout=CALL_DEADLINE)
+        wait_for(lambda: f"({up.id}): the emulator has hung up" in self.daemon.log_text(), "the next connection")
+        self.instances.Pause(pause, timeout=CALL_DEADLINE)
+        wait_for(lambda: self.get("up").state == instances_pb2.STATE_PAUSED, "the pause")
+
     def test_deaf(self):
         """Not a word from it, SIGTERM does nothing."""
         for words in ("hang-after=0", "ignore-term", "no-answer-after=0;ignore-term"):

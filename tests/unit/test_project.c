@@ -137,12 +137,14 @@ static void test_unknown_keys_are_told(void **state)
 				 "\"targets\": {\"t\": {\n\"post-start-cmd\": {}, \"qemu\": {\"machine\": \"m\", \"new\": 1}}}"),
 			  "t");
 	release(target);
-	static const char *const told[] = { ":2: pw.pw_emu.emulators.fvp: its Python classes cannot be used, and the daemon has no driver \"fvp\"",
-					    ":2: pw.pw_emu.emulators.qemu: its Python classes are not used, but the daemon's driver \"qemu\"",
-					    ":2: pw.pw_emu.gbd: unknown key (did you mean \"gdb\"",
-					    ":3: pw.pw_emu.qemu.argz: unknown key (did you mean \"args\"",
-					    ":4: pw.pw_emu.targets.t.post-start-cmd: unknown key (did you mean \"post-start-cmds\"",
-					    ":4: pw.pw_emu.targets.t.qemu.new: unknown key" };
+	static const char *const told[] = {
+		":2: pw.pw_emu.emulators.fvp: its Python classes cannot be used, and the daemon has no driver \"fvp\"",
+		":2: pw.pw_emu.emulators.qemu: its Python classes are not used, but the daemon's driver \"qemu\"",
+		":2: pw.pw_emu.gbd: unknown key (did you mean \"gdb\"",
+		":3: pw.pw_emu.qemu.argz: unknown key (did you mean \"args\"",
+		":4: pw.pw_emu.targets.t.post-start-cmd: unknown key (did you mean \"post-start-cmds\"",
+		":4: pw.pw_emu.targets.t.qemu.new: unknown key"
+	};
 	for (size_t i = 0; i < sizeof(told) / sizeof(told[0]); i++)
 		if (strstr(unknown, told[i]) == NULL)
 			fail_msg("no \"%s\" in: %s", told[i], unknown);
@@ -171,7 +173,8 @@ static void test_mistakes(void **state)
 		  "4: pw.pw_emu.targets.t.qemu.machine: $pw_emu_wdir{} can stand in arguments of the emulator and in" },
 		{ ONE("\"qemu\": {\"args\": [\n\"$pw_emu_wdri{x}\"]}"),
 		  "4: pw.pw_emu.targets.t.qemu.args[0]: $pw_emu_wdri{} is no expression (did you mean \"$pw_emu_wdir\"?)" },
-		{ ONE("\"qemu\": {\"executable\": \"e\", \"machine\": \"m\", \"channels\": {\"chardevs\": {\"c\": {\"id\": \"serial16\"}}}}"),
+		{ ONE("\"qemu\": {\"executable\": \"e\", \"machine\": \"m\", \"channels\": {\"chardevs\": {\"c\": {\"id\": "
+		      "\"serial16\"}}}}"),
 		  "2: pw.pw_emu.targets.t: channel \"c\": id \"serial16\" must be serial0 to serial15 for a serial port" },
 		{ ONE("\"qemu\": {\"executable\": \"e\", \"machine\": \"m\", \"channels\": {\"chardevs\": {\"c\": {\"id\": \"serial0\", "
 		      "\"type\": "
@@ -179,7 +182,8 @@ static void test_mistakes(void **state)
 		  "3: pw.pw_emu.targets.t.qemu.channels.chardevs.c.type: 'tpc' is not one of tcp, pty, none (did you mean \"tcp\"" },
 		{ ONE("\"qemu\": {\"executable\": \"e\", \"machine\": \"m\", \"channels\": {\"chardevs\": {\"c\": {}}}}"),
 		  "3: pw.pw_emu.targets.t.qemu.channels.chardevs.c: \"id\" is missing" },
-		{ ONE("\"restart\": \"alway\", \"qemu\": {}"), "3: pw.pw_emu.targets.t.restart: 'alway' is not one of no, on-failure, always" },
+		{ ONE("\"restart\": \"alway\", \"qemu\": {}"),
+		  "3: pw.pw_emu.targets.t.restart: 'alway' is not one of no, on-failure, always" },
 		{ ONE("\"hang\": {\"silence\": \"1s\", \"channel\": \"x\"}, \"qemu\": {\"executable\": \"e\", \"machine\": \"m\"}"),
 		  "2: pw.pw_emu.targets.t: hang: channel: the target has no channel \"x\"" },
 	};

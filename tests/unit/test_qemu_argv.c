@@ -192,15 +192,9 @@ static void assert_refused(struct box *b, const char *text)
 static void test_bad_ids(void **state)
 {
 	struct box *b = *state;
-	static const char *const ids[] = { "",
-					   "serial",
-					   "serial16",
-					   "serial-1",
-					   "serial1x",
-					   "serial 0",
-					   "serial+1",
-					   "serial4294967296",
-					   "serial99999999999999999999" };
+	static const char *const ids[] = { "",         "serial",           "serial16",
+					   "serial-1", "serial1x",         "serial 0",
+					   "serial+1", "serial4294967296", "serial99999999999999999999" };
 	for (size_t i = 0; i < sizeof(ids) / sizeof(ids[0]); i++) {
 		plan_fini(&b->plan);
 		plan_init(&b->plan);

@@ -17,6 +17,7 @@
 #include <cmocka.h>
 
 #include "base/pb.h"
+#include "instance/commands.h"
 #include "instance/priv.h"
 #include "loop/loop.h"
 #include "wire/mem.h"
@@ -233,6 +234,68 @@ static void write_message(const struct box *b, const Pwemu__V1__Record *record)
 	pwemu__v1__record__pack(record, body);
 	write_body(b, "pwemu-record 1 ", body, len);
 	free(body);
+}
+
+/* ---------------------------------------------------------------- commands */
+
+static void fill_command(struct instance *inst, size_t i, const char *name, bool is_post)
+{
+	struct command *command = &inst->commands[i];
+	*command = (struct command){ .inst = inst, .name = xstrdup(name), .is_post = is_post, .required = is_post, .is_begun = !is_post };
+	strv_init(&command->argv);
+	strv_add(&command->argv, name);
+	strv_add(&command->argv, "");
+	command->proc_name = xasprintf("command-%zu-1", i);
+	command->mark = xasprintf("abc123:%zu:1", i);
+	command->began_ns = is_post ? 0 : 1700000000123456789u;
+}
+
+/* One that has ended, and one that is still to come. */
+static void fill_commands(struct instance *inst)
+{
+	Pwemu__V1__End end = PWEMU__V1__END__INIT;
+	inst->commands = xcalloc(2, sizeof(*inst->commands));
+	inst->command_count = 2;
+	fill_command(inst, 0, "one", false);
+	fill_command(inst, 1, "two", true);
+	inst->commands[0].program = xstrdup("/bin/one");
+	end.code = 7;
+	end.message = (char *)"has ended with code 7";
+	inst->commands[0].end = PB_COPY(Pwemu__V1__End, &end);
+	strv_add(&inst->argv_template, "$pw_emu_wdir{x}");
+}
+
+static void assert_commands(const struct instance *inst)
+{
+	assert_int_equal(inst->argv_template.count, 1);
+	assert_string_equal(inst->argv_template.items[0], "$pw_emu_wdir{x}");
+	assert_int_equal(inst->command_count, 2);
+	const struct command *one = &inst->commands[0], *two = &inst->commands[1];
+	assert_string_equal(one->name, "one");
+	assert_string_equal(one->program, "/bin/one");
+	assert_string_equal(one->proc_name, "command-0-1");
+	assert_string_equal(one->mark, "abc123:0:1");
+	assert_int_equal(one->argv.count, 2);
+	assert_int_equal(one->end->code, 7);
+	assert_string_equal(one->end->message, "has ended with code 7");
+	assert_true(one->began_ns == 1700000000123456789u && one->is_begun && !one->is_post && !one->required);
+	assert_null(two->program);
+	assert_null(two->end);
+	assert_true(two->began_ns == 0 && !two->is_begun && two->is_post && two->required);
+}
+
+static void test_commands(void **state)
+{
+	struct box *b = *state;
+	fill(b->inst);
+	fill_commands(b->inst);
+	store_save(b->inst);
+	Pwemu__V1__Record *record = load(b);
+	struct instance *copy = make_instance(b);
+	store_apply(copy, record);
+	PB_FREE(record);
+	assert_commands(copy);
+	instance_free(copy);
 }
 
 /* ---------------------------------------------------------------- */
@@ -517,9 +580,9 @@ static void test_disk_full(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_fields),           TEST(test_round_trip), TEST(test_was_ready),    TEST(test_least),      TEST(test_private),
-		TEST(test_every_truncation), TEST(test_every_flip), TEST(test_not_a_record), TEST(test_incomplete), TEST(test_newer),
-		TEST(test_no_file),          TEST(test_disk_full),
+		TEST(test_commands), TEST(test_fields),           TEST(test_round_trip), TEST(test_was_ready),    TEST(test_least),
+		TEST(test_private),  TEST(test_every_truncation), TEST(test_every_flip), TEST(test_not_a_record), TEST(test_incomplete),
+		TEST(test_newer),    TEST(test_no_file),          TEST(test_disk_full),
 	};
 	signal(SIGXFSZ, SIG_IGN);
 	return cmocka_run_group_tests_name("instance: records", tests, NULL, NULL);
