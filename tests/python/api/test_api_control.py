@@ -225,6 +225,7 @@ class Configuration(ApiCase):
                 broken.start("board", ECHO)
         with self.assertRaisesRegex(pwemu.ConfigError, "nowhere.json"):
             self.emulator(config="nowhere.json").start("board")
+        os.unlink("pigweed.json")  # it would be found upwards
         with self.assertRaises(pwemu.InvalidTarget) as caught:
             pwemu.Emulator("without").start("qemu-lm3s6965ev", ECHO)
         self.assertIn("qemu-lm3s6965evb", str(caught.exception))
