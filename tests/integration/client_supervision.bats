@@ -94,7 +94,7 @@ of_another_version() {
 @test "-c FILE: a mistake has its place; 1 for start, 125 for run" {
 	config_file <<<'{"targets": {
 		"m": {"qemu": {"executable": "e", "machine": "x", "channels": {"chardevs": {"u": {"id": "serial99"}}}}}}}'
-	refused 1 'emu.json:3: pw.pw_emu.targets.m: channel "u": id "uart0" must be serial0 to serial15' -c emu.json start m
+	refused 1 'emu.json:3: pw.pw_emu.targets.m: channel "u": id "serial99" must be serial0 to serial15' -c emu.json start m
 	refused 125 'emu.json:3: pw.pw_emu.targets.m: channel "u"' -c emu.json run m "$FW/hello.elf"
 	refused 1 'open "nowhere.json": No such file' -c nowhere.json start m
 	printf '{\n"pw"' >emu.json
