@@ -72,13 +72,26 @@ static void watch_take(struct watch *watch, Pwemu__V1__Event *event)
 		rpc_call_send(watch->call, &event->base);
 }
 
+/* Who sees the end of the stream finds no handles.json of what has ended. */
+static bool watch_is_early(const struct watch *watch)
+{
+	const struct instance *inst = watch->final == NULL ? NULL : registry_by_id(watch->services->registry, watch->id);
+	return inst != NULL && instance_boot(inst) > 0 && instance_is_over(inst) && !instance_is_gone(inst);
+}
+
+/* While it waits, events that mean nothing to it wake it: its removal is one. */
+static bool watch_has_interest(const struct watch *watch)
+{
+	return journal_reader_next(watch->reader) <= watch->until || watch_is_early(watch);
+}
+
 /* Sends what there is and may be sent, then ends what is to be ended. */
 static void watch_pump(struct watch *watch)
 {
 	Pwemu__V1__Event *event;
 	bool is_behind = true;
 	for (int n = 0; n < WATCH_TURN && is_behind && !watch->is_finished && rpc_call_can_send(watch->call); n++) {
-		is_behind = journal_reader_next(watch->reader) <= watch->until && journal_read(watch->reader, &event);
+		is_behind = watch_has_interest(watch) && journal_read(watch->reader, &event);
 		if (!is_behind)
 			break;
 		watch_take(watch, event);
@@ -92,7 +105,7 @@ static void watch_pump(struct watch *watch)
 	}
 	if (watch->snapshots && watch->is_dirty)
 		watch_send_snapshot(watch);
-	if (watch->until == WATCH_ON)
+	if (watch->until == WATCH_ON || watch_is_early(watch))
 		return;
 	watch->is_finished = true;
 	rpc_call_finish_ok(watch->call);
