@@ -296,7 +296,8 @@ static void proc_on_packet(evutil_socket_t event_fd, short what, void *arg)
 		if (fd >= 0)
 			close(fd); /* the answer to a question that was given up */
 	}
-	if (n == 0 || (n < 0 && errno != EAGAIN))
+	/* Without memory the event comes again: a shim that is there must not lose who is to release it. */
+	if (n == 0 || (n < 0 && errno != EAGAIN && errno != ENOMEM && errno != ENOBUFS))
 		proc_lose_connection(proc);
 	proc_tell(proc);
 }

@@ -157,7 +157,7 @@ void svc_duct_open(struct rpc_call *call, struct instance *inst, const Pwemu__V1
 	struct err err = ERR_INIT;
 	struct duct *duct = xcalloc(1, sizeof(*duct));
 	duct->call = call;
-	duct->may_write = open->write;
+	duct->may_write = open->write || open->beside; /* there is one party: nobody else writes */
 	rpc_call_adopt(call, &duct_ops, duct);
 	if (duct_join(duct, inst, open, &err) < 0)
 		service_fail(call, &err);

@@ -342,14 +342,26 @@ static void action_on_done(void *ctx, const struct err *err)
 	ask_finish(ask);
 }
 
+/* A guest that was done before the emulator could say that it runs has run. */
+static void resume_on_done(void *ctx, const struct err *err)
+{
+	struct ask *ask = ctx;
+	const struct instance *inst = registry_by_id(ask->services->registry, ask->id);
+	enum inst_state state = inst != NULL ? instance_state(inst) : INST_FAILED;
+	bool is_lost = err != NULL && (err->code == ERR_CANCELLED || err->code == ERR_UNAVAILABLE);
+	bool has_run = state == INST_RUNNING || state == INST_DRAINING || state == INST_CLOSING || state == INST_ENDED;
+	action_on_done(ctx, is_lost && has_run ? NULL : err);
+}
+
 static void handle_action(struct rpc_call *call, const Pwemu__V1__InstanceRef *ref, enum driver_action what)
 {
+	driver_done_fn done = what == DRIVER_RESUME ? resume_on_done : action_on_done;
 	struct err err = ERR_INIT;
 	struct instance *inst = service_find(call, ref);
 	if (inst == NULL)
 		return;
 	struct ask *ask = ask_new(call, inst);
-	if (instance_act(inst, what, action_on_done, ask, &err) < 0)
+	if (instance_act(inst, what, done, ask, &err) < 0)
 		action_on_done(ask, &err);
 }
 

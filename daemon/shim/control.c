@@ -170,7 +170,8 @@ void control_receive(struct shim *shim, unsigned peer)
 	char command[SHIM_HELD_NAME_MAX + 32];
 	int passed_fd;
 	ssize_t n = peer_receive(shim->peers[peer], command, sizeof(command) - 1, &passed_fd);
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+	/* Without memory it is still there, and so is who is to release this shim. */
+	if (n < 0 && (errno == EAGAIN || errno == EINTR || errno == ENOMEM || errno == ENOBUFS))
 		return;
 	bool is_good = n > 0 && n < (ssize_t)sizeof(command);
 	command[is_good ? n : 0] = '\0';

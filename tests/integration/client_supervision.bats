@@ -84,17 +84,17 @@ of_another_version() {
 }
 
 @test "-c FILE: a name that is not in it is the daemon's; what is unknown in it is told and ignored" {
-	config_file <<<'{"targets": {}, "target_files": []}'
+	config_file <<<'{"targets": {}, "target_filse": []}'
 	limited pwemu -c emu.json run "$BOARD" "$FW/hello.elf" --expect hello
 	[ "$status" = 0 ]
-	contains "$stderr" "emu.json:2: pw.pw_emu.target_files: unknown key"
+	contains "$stderr" "emu.json:2: pw.pw_emu.target_filse: unknown key"
 	contains "$stderr" "; ignored"
 }
 
 @test "-c FILE: a mistake has its place; 1 for start, 125 for run" {
 	config_file <<<'{"targets": {
-		"m": {"qemu": {"executable": "e", "machine": "x", "channels": {"chardevs": {"u": {"id": "uart0"}}}}}}}'
-	refused 1 'emu.json:3: pw.pw_emu.targets.m: channel "u": id "uart0" must be serial0 to serial15' -c emu.json start m
+		"m": {"qemu": {"executable": "e", "machine": "x", "channels": {"chardevs": {"u": {"id": "serial99"}}}}}}}'
+	refused 1 'emu.json:3: pw.pw_emu.targets.m: channel "u": id "serial99" must be serial0 to serial15' -c emu.json start m
 	refused 125 'emu.json:3: pw.pw_emu.targets.m: channel "u"' -c emu.json run m "$FW/hello.elf"
 	refused 1 'open "nowhere.json": No such file' -c nowhere.json start m
 	printf '{\n"pw"' >emu.json

@@ -109,14 +109,14 @@ static void test_oneof_and_bytes(void **state)
 	(void)state;
 	static uint8_t bytes[] = { 0xff, 0x00, 'a', 'b' };
 	Pwemu__V1__AttachRequest request = PWEMU__V1__ATTACH_REQUEST__INIT;
-	assert_string_equal(render(&request.base), "{}\n");
+	assert_string_equal(render(&request.base), "{\n  \"more\": false\n}\n");
 	request.kind_case = PWEMU__V1__ATTACH_REQUEST__KIND_INPUT;
 	request.input.data = bytes;
 	static const char *const want[] = { "", "/w==", "/wA=", "/wBh", "/wBhYg==" };
 	for (size_t len = 0; len <= 4; len++) {
 		char text[64];
 		request.input.len = len;
-		snprintf(text, sizeof(text), "{\n  \"input\": \"%s\"\n}\n", want[len]);
+		snprintf(text, sizeof(text), "{\n  \"input\": \"%s\",\n  \"more\": false\n}\n", want[len]);
 		assert_string_equal(render(&request.base), text);
 	}
 }

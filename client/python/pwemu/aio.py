@@ -359,8 +359,10 @@ class AsyncEmulator(Identity):
         timeout: Optional[float] = gdb.TIMEOUT_S,
     ) -> Any:
         """See `Emulator.run_gdb_cmds`."""
+        if pause:
+            await self.pause()
         instance = await self._running_instance()
-        return await asyncio.to_thread(gdb.run, instance, self._address.path, commands, executable, pause, timeout)
+        return await asyncio.to_thread(gdb.run, instance, self._address.path, commands, executable, timeout)
 
     async def list_properties(self, path: str) -> List[Dict[str, str]]:
         """See `Emulator.list_properties`."""

@@ -367,7 +367,9 @@ class Emulator(Identity):
             ConfigError: the target has no gdb.
             RunError: gdb is not there, with the package that has it, or took too long.
         """
-        return gdb.run(self._running_instance(), self._address.path, commands, executable, pause, timeout)
+        if pause:
+            self.pause()  # who is paused before the debugger comes is paused after
+        return gdb.run(self._running_instance(), self._address.path, commands, executable, timeout)
 
     # ---------------------------------------------------------------- properties
 

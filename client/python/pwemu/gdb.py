@@ -57,18 +57,15 @@ def run(
     socket: str,
     commands: Sequence[str],
     executable: "None | str | os.PathLike[str]",
-    pause: bool,
     timeout: Optional[float],
 ) -> "subprocess.CompletedProcess[bytes]":
-    """gdb on a running instance; with `pause` the guest is left paused. See `Emulator.run_gdb_cmds`."""
+    """gdb on a running instance, which runs or is paused afterwards as before. See `Emulator.run_gdb_cmds`."""
     if not instance.gdb:
         raise ConfigError(pathlib.Path(instance.config) if instance.config else None, "gdb not configured")
     address = remote(find_channel(instance, "gdb"), instance.id, socket)
     argv = [*_program(instance.gdb), "-batch-silent", "-ex", f"target remote {address}"]
     for word in commands:
         argv += ["-ex", word]
-    if pause:
-        argv += ["-ex", "disconnect"]
     image = executable if executable is not None else _image(instance)
     if image is not None:
         argv.append(os.fspath(image))
