@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Properties: qom-list, qom-get, qom-set. Each question begins with qom-list of the path: its answer has the property's type, and the
- * names for a hint when the next answer is an error. qom-get goes along with it, as it needs nothing of the answer. A path that leads
+ * names for a hint when the next answer is an error. qom-get goes along with it, as it needs nothing of the answer, and
+ * goes alone for the property that was got last: QEMU reads its commands byte by byte, and the type is known. A path that leads
  * nowhere is looked at from its parent up, to the nearest child of the first one that is there.
  */
 #include <json-c/json.h>
@@ -269,6 +270,14 @@ static void props_on_type(void *ctx, struct json_object *list, const struct err 
 	names_fini(&names);
 }
 
+static void props_remember(const struct props *props)
+{
+	struct qemu_typed *typed = &props->link->typed;
+	qemu_typed_clear(typed);
+	if (props->type[0] != '\0')
+		*typed = (struct qemu_typed){ xstrdup(props->path), xstrdup(props->property), xstrdup(props->type) };
+}
+
 static void props_on_value(void *ctx, struct json_object *value, const struct err *err)
 {
 	struct props *props = ctx;
@@ -281,6 +290,7 @@ static void props_on_value(void *ctx, struct json_object *value, const struct er
 		props_on_property_error(props, err);
 		return;
 	}
+	props_remember(props);
 	props->on_value(props->ctx, json_object_to_json_string_ext(value, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE),
 			props->type, NULL);
 	props_free(props);
@@ -324,15 +334,49 @@ void qemu_list_properties(struct driver_link *link, const char *path, driver_pro
 	props_list(props, path, props_on_list);
 }
 
-void qemu_get_property(struct driver_link *link, const char *path, const char *property, driver_value_fn done, void *ctx)
+static void props_get(struct props *props)
 {
-	struct props *props = props_new(link, path, property, ctx);
-	props->on_value = done;
-	char *list = props_list_arguments(path), *get = props_arguments(props, NULL);
+	char *list = props_list_arguments(props->path), *get = props_arguments(props, NULL);
 	const struct qmp_ask asks[2] = { { "qom-list", list, QEMU_COMMAND_TIMEOUT_MS, props_on_type },
 					 { "qom-get", get, QEMU_COMMAND_TIMEOUT_MS, props_on_value } };
 	qmp_execute_pair(props->link->qmp, asks, props);
 	free(list);
+	free(get);
+}
+
+/* Of a property whose type is known. When QEMU objects, it is asked as if nothing were known. */
+static void props_on_known(void *ctx, struct json_object *value, const struct err *err)
+{
+	struct props *props = ctx;
+	if (err == NULL || !props_is_answer(err)) {
+		props_on_value(ctx, value, err);
+		return;
+	}
+	free(props->type);
+	props->type = NULL;
+	props_get(props);
+}
+
+void qemu_typed_clear(struct qemu_typed *typed)
+{
+	free(typed->path);
+	free(typed->property);
+	free(typed->type);
+	*typed = (struct qemu_typed){ 0 };
+}
+
+void qemu_get_property(struct driver_link *link, const char *path, const char *property, driver_value_fn done, void *ctx)
+{
+	struct props *props = props_new(link, path, property, ctx);
+	const struct qemu_typed *typed = &link->typed;
+	props->on_value = done;
+	if (typed->path == NULL || strcmp(typed->path, path) != 0 || strcmp(typed->property, property) != 0) {
+		props_get(props);
+		return;
+	}
+	props->type = xstrdup(typed->type);
+	char *get = props_arguments(props, NULL);
+	qmp_execute(link->qmp, "qom-get", get, QEMU_COMMAND_TIMEOUT_MS, props_on_known, props);
 	free(get);
 }
 
