@@ -141,7 +141,8 @@ class Starting(Peer):
     def test_args(self):
         """Quoted as in a shell, repeatable, a leading dash by `=`; two blanks are one."""
         name = os.path.join(self.work, "a b.log")
-        self.pwemu("start", BOARD, "-p", "--args=-D  'a b.log' -d guest_errors", "-a", '-name "it\'s"', "-a", r"-uuid 00000000-0000-0000-0000-00000000000\1")
+        self.pwemu("start", BOARD, "-p", "--args=-D  'a b.log' -d guest_errors", "-a",
+                   '-name "it\'s"', "-a", r"-uuid 00000000-0000-0000-0000-00000000000\1")
         argv = self.argv()
         at = argv.index("-D")
         self.assertEqual(argv[at:], ["-D", "a b.log", "-d", "guest_errors", "-name", "it's", "-uuid", "00000000-0000-0000-0000-000000000001"])
@@ -341,6 +342,9 @@ class Refused(Peer):
         self.configure(targets={"t": {"gdb": ["no-such-gdb"], "qemu": {"executable": "qemu-system-arm", "machine": "lm3s6965evb"}}})
         self.pwemu("run", "t", HELLO, "-n", "nope", code=125)
         self.assertIn('no channel "nope"', self.last_err)
+        self.pwemu("run", BOARD, HELLO, "-n", "gdb", "--timeout", "30s", code=125)
+        self.assertIn('channel "gdb" is a debugger\'s', self.last_err)
+        self.assertIn("QMP", self.pwemu("run", BOARD, HELLO, "-n", "qmp", "--timeout", "300ms", code=124))
         self.pwemu("start", "t", "-f", ECHO)
         self.refused("term", says="no channel")
         self.refused("gdb", code=127, says='gdb "no-such-gdb"')
