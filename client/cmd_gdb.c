@@ -2,20 +2,15 @@
 #include "client/cli.h"
 #include "client/commands.h"
 #include "client/gdb.h"
-#include "client/say.h"
 
 int cmd_gdb(struct cli *cli)
 {
 	struct gdb gdb;
-	struct err err = ERR_INIT;
 	Pwemu__V1__Instance *inst = gdb_instance(cli);
 	if (inst == NULL)
 		return EXIT_REFUSED;
-	int code = EXIT_REFUSED;
-	if (gdb_init(&gdb, cli, inst, &err) < 0) {
-		say_err(&err);
-		code = err.code == ERR_NOT_FOUND && gdb.connect == NULL && gdb.image == NULL ? EXIT_NOT_FOUND : EXIT_REFUSED;
-	} else {
+	int code = gdb_init(&gdb, cli, inst);
+	if (code == EXIT_DONE) {
 		gdb_add(&gdb, "-ex");
 		gdb_add(&gdb, gdb.connect);
 		for (size_t i = 0; i < cli->opts.rest_count; i++)

@@ -13,7 +13,6 @@
 #include "client/cli.h"
 #include "client/commands.h"
 #include "client/gdb.h"
-#include "client/say.h"
 #include "wire/mem.h"
 
 static int write_line(int fd, const char *text)
@@ -55,13 +54,14 @@ static int run(struct cli *cli, const Pwemu__V1__Instance *inst)
 {
 	struct gdb gdb;
 	struct err err = ERR_INIT;
-	int code = EXIT_REFUSED;
 	char *script = NULL;
-	if (gdb_init(&gdb, cli, inst, &err) < 0) {
-		code = err.code == ERR_NOT_FOUND && gdb.connect == NULL && gdb.image == NULL ? EXIT_NOT_FOUND : EXIT_REFUSED;
-		say_err(&err);
-	} else if ((script = make_script(cli, &gdb, &err)) == NULL || pause_first(cli, inst, &err) < 0) {
-		say_err(&err);
+	int code = gdb_init(&gdb, cli, inst);
+	if (code != EXIT_DONE) {
+		gdb_fini(&gdb);
+		return code;
+	}
+	if ((script = make_script(cli, &gdb, &err)) == NULL || pause_first(cli, inst, &err) < 0) {
+		code = cli_refused(&err);
 	} else {
 		gdb_add(&gdb, "-batch");
 		gdb_add(&gdb, "-x");

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdlib.h>
 
-#include "client/call.h"
 #include "client/cli.h"
 #include "client/commands.h"
 #include "client/image.h"
@@ -13,21 +12,13 @@
 static int load_send(struct cli *cli, Pwemu__V1__LoadRequest *request)
 {
 	ProtobufCMessage *reply = NULL;
-	struct err err = ERR_INIT;
-	struct ref ref;
-	if (cli_connect(cli, CONN_NO_CHECK) < 0)
-		return EXIT_REFUSED;
-	ref_init(&ref, cli, 0);
-	request->instance = &ref.message;
-	int rc = call_repeatable(&cli->conn, CALL_INSTANCES_LOAD, &request->base, &reply, &err);
-	request->instance = NULL;
-	ref_fini(&ref);
-	if (rc < 0)
-		return cli_refused(&err);
+	int code = ref_call(cli, CALL_INSTANCES_LOAD, &request->base, &request->instance, &reply);
+	if (code != EXIT_DONE)
+		return code;
 	const Pwemu__V1__Instance *inst = (const Pwemu__V1__Instance *)reply;
 	say_note("%s: %s loaded, %s", inst->name, request->image->path, show_state(inst));
 	protobuf_c_message_free_unpacked(reply, NULL);
-	return EXIT_DONE;
+	return code;
 }
 
 int cmd_load(struct cli *cli)

@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "client/call.h"
 #include "client/cli.h"
 #include "client/commands.h"
 #include "client/ref.h"
@@ -34,23 +33,16 @@ int cmd_prop_get(struct cli *cli)
 {
 	Pwemu__V1__GetPropertyRequest request = PWEMU__V1__GET_PROPERTY_REQUEST__INIT;
 	ProtobufCMessage *message = NULL;
-	struct err err = ERR_INIT;
-	struct ref ref;
-	if (cli_connect(cli, CONN_NO_CHECK) < 0)
-		return EXIT_REFUSED;
-	ref_init(&ref, cli, 0);
-	request.instance = &ref.message;
 	request.path = (char *)(uintptr_t)cli->opts.args[0];
 	request.property = (char *)(uintptr_t)cli->opts.args[1];
-	int rc = call_repeatable(&cli->conn, CALL_PROPERTIES_GET, &request.base, &message, &err);
-	ref_fini(&ref);
-	if (rc < 0)
-		return cli_refused(&err);
+	int code = ref_call(cli, CALL_PROPERTIES_GET, &request.base, &request.instance, &message);
+	if (code != EXIT_DONE)
+		return code;
 	const char *json = ((const Pwemu__V1__PropertyValue *)message)->json;
 	if (opt_is(&cli->opts, "output", "json"))
 		puts(json);
 	else
 		print_plain(json);
 	protobuf_c_message_free_unpacked(message, NULL);
-	return EXIT_DONE;
+	return code;
 }

@@ -4,7 +4,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "client/call.h"
 #include "client/cli.h"
 #include "client/commands.h"
 #include "client/out.h"
@@ -51,18 +50,11 @@ int cmd_prop_ls(struct cli *cli)
 {
 	Pwemu__V1__ListPropertiesRequest request = PWEMU__V1__LIST_PROPERTIES_REQUEST__INIT;
 	ProtobufCMessage *message = NULL;
-	struct err err = ERR_INIT;
-	struct ref ref;
-	if (cli_connect(cli, CONN_NO_CHECK) < 0)
-		return EXIT_REFUSED;
-	ref_init(&ref, cli, 0);
-	request.instance = &ref.message;
 	request.path = (char *)(uintptr_t)cli->opts.args[0];
-	int rc = call_repeatable(&cli->conn, CALL_PROPERTIES_LIST, &request.base, &message, &err);
-	ref_fini(&ref);
-	if (rc < 0)
-		return cli_refused(&err);
+	int code = ref_call(cli, CALL_PROPERTIES_LIST, &request.base, &request.instance, &message);
+	if (code != EXIT_DONE)
+		return code;
 	(wants_table(cli) ? print_table : print_json)((const Pwemu__V1__ListPropertiesReply *)message);
 	protobuf_c_message_free_unpacked(message, NULL);
-	return EXIT_DONE;
+	return code;
 }

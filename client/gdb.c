@@ -15,6 +15,7 @@
 #include "client/image.h"
 #include "client/ref.h"
 #include "client/say.h"
+#include "wire/err.h"
 #include "wire/mem.h"
 
 #define GDB_ANY "gdb-multiarch"
@@ -152,10 +153,17 @@ static int gdb_make_connect(struct gdb *gdb, const struct cli *cli, const Pwemu_
 
 /* ---------------------------------------------------------------- */
 
-int gdb_init(struct gdb *gdb, struct cli *cli, const Pwemu__V1__Instance *inst, struct err *err)
+int gdb_init(struct gdb *gdb, struct cli *cli, const Pwemu__V1__Instance *inst)
 {
+	struct err err = ERR_INIT;
 	*gdb = (struct gdb){ .argv = NULL };
-	return gdb_find(gdb, inst, err) < 0 || gdb_choose_image(gdb, cli, inst, err) < 0 ? -1 : gdb_make_connect(gdb, cli, inst, err);
+	if (gdb_find(gdb, inst, &err) < 0) {
+		say_err(&err);
+		return EXIT_NOT_FOUND;
+	}
+	if (gdb_choose_image(gdb, cli, inst, &err) < 0 || gdb_make_connect(gdb, cli, inst, &err) < 0)
+		return cli_refused(&err);
+	return EXIT_DONE;
 }
 
 void gdb_fini(struct gdb *gdb)

@@ -6,7 +6,6 @@
 #pragma once
 
 #include "pwemu/v1/instances.pb-c.h"
-#include "wire/err.h"
 
 struct cli;
 
@@ -18,8 +17,9 @@ struct gdb {
 	char *connect;       /* the command "target remote | …" */
 };
 
-/* Finds the program and the image; the arguments so far are the target's gdb command. */
-int gdb_init(struct gdb *gdb, struct cli *cli, const Pwemu__V1__Instance *inst, struct err *err) __attribute__((warn_unused_result));
+/* Finds the program and the image; the arguments so far are the target's gdb command. Returns 0, or what the program ends with, and has
+ * said why; gdb_fini in either case. */
+int gdb_init(struct gdb *gdb, struct cli *cli, const Pwemu__V1__Instance *inst) __attribute__((warn_unused_result));
 void gdb_fini(struct gdb *gdb);
 void gdb_add(struct gdb *gdb, const char *argument); /* not copied */
 /* Becomes gdb, with the image as last argument. Returns the exit code only when that fails, which it has said. */

@@ -90,3 +90,17 @@ int ref_get(struct cli *cli, unsigned nth, Pwemu__V1__Instance **out, struct err
 	ref_fini(&ref);
 	return result;
 }
+
+int ref_call(struct cli *cli, enum call call, const ProtobufCMessage *request, Pwemu__V1__InstanceRef **instance, ProtobufCMessage **reply)
+{
+	struct err err = ERR_INIT;
+	struct ref ref;
+	if (cli_connect(cli, CONN_NO_CHECK) < 0)
+		return EXIT_REFUSED;
+	ref_init(&ref, cli, 0);
+	*instance = &ref.message;
+	int rc = call_repeatable(&cli->conn, call, request, reply, &err);
+	*instance = NULL;
+	ref_fini(&ref);
+	return rc < 0 ? cli_refused(&err) : EXIT_DONE;
+}

@@ -2,6 +2,7 @@
 /* Which instance is meant: -i, -C, PW_EMU_WDIR, the project we are in. */
 #pragma once
 
+#include "client/call.h"
 #include "pwemu/v1/instances.pb-c.h"
 #include "wire/err.h"
 
@@ -25,6 +26,12 @@ void ref_fini(struct ref *ref);
 /* Asks the daemon for the nth instance of the command line. A note on stderr when it belongs to another project. *out is freed with
  * pwemu__v1__instance__free_unpacked. */
 int ref_get(struct cli *cli, unsigned nth, Pwemu__V1__Instance **out, struct err *err) __attribute__((warn_unused_result));
+
+/* Connects and makes a call that may be sent twice (call_repeatable) about the instance of the command line; `instance` is the request's
+ * field for it, during the call only. Returns 0, or what the program ends with, and has said why. *reply is freed with
+ * protobuf_c_message_free_unpacked. */
+int ref_call(struct cli *cli, enum call call, const ProtobufCMessage *request, Pwemu__V1__InstanceRef **instance, ProtobufCMessage **reply)
+	__attribute__((warn_unused_result));
 
 /* How many instances the command line names, at least 1. */
 unsigned ref_count(const struct cli *cli);

@@ -318,6 +318,15 @@ static void add_views(struct session *s)
 		shown = s->inst->console;
 	else if (shown == NULL)
 		shown = semihosting;
+	const char *gdb = session_channel_of_kind(s, "gdb");
+	if (shown != NULL && gdb != NULL &&
+	    strcmp(shown, gdb) == 0) { /* who attaches to it halts the guest: neither it nor --timeout would begin */
+		struct err err = ERR_INIT;
+		err_set(&err, ERR_INVALID_ARGUMENT, "channel \"%s\" is a debugger's, no console; use `pwemu start`, then `pwemu gdb`",
+			shown);
+		set_trouble(s, &err);
+		return;
+	}
 	if (shown != NULL)
 		add_view(s, shown, true);
 	if (semihosting != NULL && (shown == NULL || strcmp(shown, semihosting) != 0))

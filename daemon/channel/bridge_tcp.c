@@ -194,11 +194,14 @@ struct bridge_tcp *bridge_tcp_new(struct bridge *bridge, int listener)
 
 void bridge_tcp_free(struct bridge_tcp *tcp)
 {
+	struct tcp_farewell *farewell, *next;
 	if (tcp == NULL)
 		return;
 	gate_fini(&tcp->gate);
-	while (!TAILQ_EMPTY(&tcp->farewells))
-		farewell_end(TAILQ_FIRST(&tcp->farewells));
+	for (farewell = TAILQ_FIRST(&tcp->farewells); farewell != NULL; farewell = next) {
+		next = TAILQ_NEXT(farewell, link);
+		farewell_end(farewell);
+	}
 	if (tcp->client >= 0)
 		tcp_leave(tcp);
 	free(tcp);

@@ -10,7 +10,14 @@ struct qmp;
 /* Serials are drained by the same loop that waits, so QEMU cannot be frozen by its output for long. */
 #define QEMU_COMMAND_TIMEOUT_MS 10000
 
+/* The property that was got last; NULLs: none. */
+struct qemu_typed {
+	char *path, *property, *type;
+};
+void qemu_typed_clear(struct qemu_typed *typed);
+
 struct driver_link {
+	struct qemu_typed typed;
 	struct qmp *qmp;
 	const struct driver_events *events;
 	void *ctx;

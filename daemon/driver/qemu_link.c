@@ -144,6 +144,7 @@ static void qemu_disconnect(struct driver_link *link)
 		return;
 	qemu_load_cancel(link);
 	qmp_free(link->qmp);
+	qemu_typed_clear(&link->typed);
 	free(link->run_path);
 	free(link);
 }

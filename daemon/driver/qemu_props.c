@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Properties: qom-list, qom-get, qom-set. Each question begins with qom-list of the path: its answer has the property's type, and the
- * names for a hint when the next answer is an error. A path that leads nowhere is looked at from its parent up, to the nearest child
- * of the first one that is there.
+ * names for a hint when the next answer is an error. qom-get goes along with it, as it needs nothing of the answer, and
+ * goes alone for the property that was got last: QEMU reads its commands byte by byte, and the type is known. A path that leads
+ * nowhere is looked at from its parent up, to the nearest child of the first one that is there.
  */
 #include <json-c/json.h>
 #include <stdio.h>
@@ -24,7 +25,7 @@ struct props {
 	char *lost;                /* name that it does not have */
 	char *type;                /* of the property; "" when there is none of that name */
 	char *value;               /* to be set */
-	struct err err;            /* to be told */
+	struct err err;            /* to be told; of a value that is got: of qom-list */
 	char hint[PROPS_HINT_MAX]; /* nearest property */
 	bool is_json;
 	/* One of them is set. */
@@ -113,13 +114,21 @@ static char *props_arguments(const struct props *props, struct json_object *valu
 	return text;
 }
 
-static void props_list(struct props *props, const char *path, qmp_reply_fn on_reply)
+/* To be freed. */
+static char *props_list_arguments(const char *path)
 {
 	struct json_object *object = json_object_new_object();
 	json_object_object_add(object, "path", json_object_new_string(path));
-	qmp_execute(props->link->qmp, "qom-list", json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN), QEMU_COMMAND_TIMEOUT_MS,
-		    on_reply, props);
+	char *text = xstrdup(json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN));
 	json_object_put(object);
+	return text;
+}
+
+static void props_list(struct props *props, const char *path, qmp_reply_fn on_reply)
+{
+	char *arguments = props_list_arguments(path);
+	qmp_execute(props->link->qmp, "qom-list", arguments, QEMU_COMMAND_TIMEOUT_MS, on_reply, props);
+	free(arguments);
 }
 
 /* ---------------------------------------------------------------- a path that leads nowhere */
@@ -200,18 +209,6 @@ static void props_on_property_error(struct props *props, const struct err *err)
 	props_fail(props, &told);
 }
 
-static void props_on_value(void *ctx, struct json_object *value, const struct err *err)
-{
-	struct props *props = ctx;
-	if (err != NULL) {
-		props_on_property_error(props, err);
-		return;
-	}
-	props->on_value(props->ctx, json_object_to_json_string_ext(value, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE),
-			props->type, NULL);
-	props_free(props);
-}
-
 static void props_on_set(void *ctx, struct json_object *value, const struct err *err)
 {
 	(void)value;
@@ -235,37 +232,76 @@ static void props_find(struct props *props, const struct names *names)
 		nearest_hint(props->property, names->all, names->count, props->hint, sizeof(props->hint));
 }
 
-static void props_ask(struct props *props)
+static void props_set(struct props *props)
 {
 	struct json_object *value = NULL;
 	struct err err = ERR_INIT;
-	int rc = 0;
-	if (props->on_set != NULL && props->is_json)
-		rc = qemu_value_of_json(props->value, &value, &err);
-	else if (props->on_set != NULL)
-		rc = qemu_value_of_text(props->type, props->value, &value, &err);
+	int rc = props->is_json ? qemu_value_of_json(props->value, &value, &err)
+				: qemu_value_of_text(props->type, props->value, &value, &err);
 	if (rc < 0) {
 		err_prefix(&err, "property \"%.64s\" of type %.64s", props->property, props->type[0] != '\0' ? props->type : "(unknown)");
 		props_fail(props, &err);
 		return;
 	}
 	char *arguments = props_arguments(props, value);
-	bool is_set = props->on_set != NULL;
-	qmp_execute(props->link->qmp, is_set ? "qom-set" : "qom-get", arguments, QEMU_COMMAND_TIMEOUT_MS,
-		    is_set ? props_on_set : props_on_value, props);
+	qmp_execute(props->link->qmp, "qom-set", arguments, QEMU_COMMAND_TIMEOUT_MS, props_on_set, props);
 	free(arguments);
+}
+
+static void props_on_list_error(struct props *props, const struct err *err)
+{
+	if (props_is_answer(err))
+		props_on_no_path(props, err);
+	else
+		props_fail(props, err);
+}
+
+/* Of a value that is got: what is to be told is told with the answer that follows. */
+static void props_on_type(void *ctx, struct json_object *list, const struct err *err)
+{
+	struct props *props = ctx;
+	struct names names;
+	if (err != NULL) {
+		props->err = *err;
+		return;
+	}
+	names_init(&names, list, false);
+	props_find(props, &names);
+	names_fini(&names);
+}
+
+static void props_remember(const struct props *props)
+{
+	struct qemu_typed *typed = &props->link->typed;
+	qemu_typed_clear(typed);
+	if (props->type[0] != '\0')
+		*typed = (struct qemu_typed){ xstrdup(props->path), xstrdup(props->property), xstrdup(props->type) };
+}
+
+static void props_on_value(void *ctx, struct json_object *value, const struct err *err)
+{
+	struct props *props = ctx;
+	if (err_is_set(&props->err)) {
+		const struct err of_list = props->err;
+		props_on_list_error(props, &of_list);
+		return;
+	}
+	if (err != NULL) {
+		props_on_property_error(props, err);
+		return;
+	}
+	props_remember(props);
+	props->on_value(props->ctx, json_object_to_json_string_ext(value, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE),
+			props->type, NULL);
+	props_free(props);
 }
 
 static void props_on_list(void *ctx, struct json_object *list, const struct err *err)
 {
 	struct props *props = ctx;
 	struct names names;
-	if (err != NULL && props_is_answer(err)) {
-		props_on_no_path(props, err);
-		return;
-	}
 	if (err != NULL) {
-		props_fail(props, err);
+		props_on_list_error(props, err);
 		return;
 	}
 	names_init(&names, list, false);
@@ -274,7 +310,7 @@ static void props_on_list(void *ctx, struct json_object *list, const struct err 
 		props_free(props);
 	} else {
 		props_find(props, &names);
-		props_ask(props);
+		props_set(props);
 	}
 	names_fini(&names);
 }
@@ -298,11 +334,50 @@ void qemu_list_properties(struct driver_link *link, const char *path, driver_pro
 	props_list(props, path, props_on_list);
 }
 
+static void props_get(struct props *props)
+{
+	char *list = props_list_arguments(props->path), *get = props_arguments(props, NULL);
+	const struct qmp_ask asks[2] = { { "qom-list", list, QEMU_COMMAND_TIMEOUT_MS, props_on_type },
+					 { "qom-get", get, QEMU_COMMAND_TIMEOUT_MS, props_on_value } };
+	qmp_execute_pair(props->link->qmp, asks, props);
+	free(list);
+	free(get);
+}
+
+/* Of a property whose type is known. When QEMU objects, it is asked as if nothing were known. */
+static void props_on_known(void *ctx, struct json_object *value, const struct err *err)
+{
+	struct props *props = ctx;
+	if (err == NULL || !props_is_answer(err)) {
+		props_on_value(ctx, value, err);
+		return;
+	}
+	free(props->type);
+	props->type = NULL;
+	props_get(props);
+}
+
+void qemu_typed_clear(struct qemu_typed *typed)
+{
+	free(typed->path);
+	free(typed->property);
+	free(typed->type);
+	*typed = (struct qemu_typed){ 0 };
+}
+
 void qemu_get_property(struct driver_link *link, const char *path, const char *property, driver_value_fn done, void *ctx)
 {
 	struct props *props = props_new(link, path, property, ctx);
+	const struct qemu_typed *typed = &link->typed;
 	props->on_value = done;
-	props_list(props, path, props_on_list);
+	if (typed->path == NULL || strcmp(typed->path, path) != 0 || strcmp(typed->property, property) != 0) {
+		props_get(props);
+		return;
+	}
+	props->type = xstrdup(typed->type);
+	char *get = props_arguments(props, NULL);
+	qmp_execute(link->qmp, "qom-get", get, QEMU_COMMAND_TIMEOUT_MS, props_on_known, props);
+	free(get);
 }
 
 void qemu_set_property(struct driver_link *link, const char *path, const char *property, const char *value, bool is_json,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Replies carry the id of their command, so that one which comes after its deadline is recognised and dropped. Input is split at
- * newlines; a line longer than QMP_LINE_MAX ends the connection.
+ * Replies carry the id of their command, so that one which comes after its deadline is recognised and dropped. QEMU answers in the
+ * order of the commands. Input is split at newlines; a line longer than QMP_LINE_MAX ends the connection.
  */
 #include "driver/qmp.h"
 
@@ -21,7 +21,7 @@
 
 struct qmp_command {
 	STAILQ_ENTRY(qmp_command) link;
-	char *text; /* whole request line */
+	char *text; /* whole request line; of the first of a pair both lines, of the second none */
 	const char *name;
 	uint64_t id;
 	uint32_t timeout_ms;
@@ -221,6 +221,8 @@ static void qmp_write_head(struct qmp *qmp)
 {
 	struct qmp_command *head = STAILQ_FIRST(&qmp->queue);
 	size_t len = strlen(head->text);
+	if (len == 0)
+		return; /* it went with the one before */
 	ssize_t n = send(qmp->fd, head->text + qmp->sent, len - qmp->sent, MSG_NOSIGNAL);
 	if (n > 0)
 		qmp->sent += (size_t)n;
@@ -259,6 +261,9 @@ static void qmp_on_deadline(evutil_socket_t fd, short what, void *arg)
 		qmp_close(qmp, &err); /* half a request was sent: the connection is of no use any more */
 	else
 		qmp_finish_head(qmp, NULL, &err);
+	head = STAILQ_FIRST(&qmp->queue);
+	if (head != NULL && head->text[0] == '\0')
+		qmp_finish_head(qmp, NULL, &err); /* the second of a pair, which stands behind the first */
 	qmp_send_next(qmp);
 	qmp_leave(qmp);
 }
@@ -290,24 +295,54 @@ void qmp_free(struct qmp *qmp)
 	qmp_leave(qmp);
 }
 
-void qmp_execute(struct qmp *qmp, const char *command, const char *arguments, uint32_t timeout_ms, qmp_reply_fn on_reply, void *ctx)
+static struct qmp_command *qmp_command_new(struct qmp *qmp, const struct qmp_ask *ask, void *ctx)
 {
-	if (qmp->fd < 0) {
-		struct err err = ERR_INIT;
-		err_set(&err, ERR_UNAVAILABLE, "QMP %s: the emulator has closed the connection", command);
-		if (on_reply != NULL)
-			on_reply(ctx, NULL, &err);
-		return;
-	}
 	struct qmp_command *entry = xcalloc(1, sizeof(*entry));
 	entry->id = ++qmp->last_id;
-	entry->name = command;
-	entry->timeout_ms = timeout_ms;
-	entry->on_reply = on_reply;
+	entry->name = ask->command;
+	entry->timeout_ms = ask->timeout_ms;
+	entry->on_reply = ask->on_reply;
 	entry->ctx = ctx;
-	entry->text = xasprintf("{\"execute\": \"%s\", \"id\": %llu%s%s}\n", command, (unsigned long long)entry->id,
-				arguments != NULL ? ", \"arguments\": " : "", arguments != NULL ? arguments : "");
+	/* No blanks: QEMU reads its monitor byte by byte. */
+	entry->text = xasprintf("{\"execute\":\"%s\",\"id\":%llu%s%s}\n", ask->command, (unsigned long long)entry->id,
+				ask->arguments != NULL ? ",\"arguments\":" : "", ask->arguments != NULL ? ask->arguments : "");
+	return entry;
+}
+
+static bool qmp_is_open(const struct qmp *qmp, const struct qmp_ask *ask, void *ctx)
+{
+	struct err err = ERR_INIT;
+	if (qmp->fd >= 0)
+		return true;
+	err_set(&err, ERR_UNAVAILABLE, "QMP %s: the emulator has closed the connection", ask->command);
+	if (ask->on_reply != NULL)
+		ask->on_reply(ctx, NULL, &err);
+	return false;
+}
+
+void qmp_execute(struct qmp *qmp, const char *command, const char *arguments, uint32_t timeout_ms, qmp_reply_fn on_reply, void *ctx)
+{
+	const struct qmp_ask ask = { command, arguments, timeout_ms, on_reply };
+	if (!qmp_is_open(qmp, &ask, ctx))
+		return;
+	struct qmp_command *entry = qmp_command_new(qmp, &ask, ctx);
 	STAILQ_INSERT_TAIL(&qmp->queue, entry, link);
+	qmp_send_next(qmp);
+}
+
+void qmp_execute_pair(struct qmp *qmp, const struct qmp_ask asks[2], void *ctx)
+{
+	if (!qmp_is_open(qmp, &asks[0], ctx)) {
+		(void)qmp_is_open(qmp, &asks[1], ctx);
+		return;
+	}
+	struct qmp_command *first = qmp_command_new(qmp, &asks[0], ctx), *second = qmp_command_new(qmp, &asks[1], ctx);
+	char *both = xasprintf("%s%s", first->text, second->text);
+	free(first->text);
+	first->text = both;
+	second->text[0] = '\0';
+	STAILQ_INSERT_TAIL(&qmp->queue, first, link);
+	STAILQ_INSERT_TAIL(&qmp->queue, second, link);
 	qmp_send_next(qmp);
 }
 

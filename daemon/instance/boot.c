@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/dirs.h"
+#include "config/subst.h"
 #include "instance/commands.h"
 #include "instance/expand.h"
 #include "instance/fifo.h"
@@ -474,7 +475,7 @@ static bool boot_is_argument(const struct instance *inst, const char *word)
 
 static bool boot_is_expression(const struct instance *inst, const char *word)
 {
-	return expand_is_needed(word) && boot_is_argument(inst, word);
+	return subst_is_needed(word) && boot_is_argument(inst, word);
 }
 
 /* The command line with its expressions becomes one without; where it has any, it is kept for the boots that follow. */

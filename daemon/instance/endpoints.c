@@ -151,13 +151,11 @@ static int endpoints_port_taken(const struct instance *inst, uint16_t port, stru
 	return err_reason(err, "port-taken");
 }
 
-static int endpoints_make_tcp(const struct instance *inst, const char *channel, uint16_t port, struct endpoint_fds *fds, uint16_t *got,
+/* is_must: this port or none; else another one will do. */
+static int endpoints_make_tcp(const struct instance *inst, uint16_t port, bool is_must, struct endpoint_fds *fds, uint16_t *got,
 			      struct err *err)
 {
 	const struct settings *settings = inst->env->settings;
-	uint32_t wanted;
-	(void)endpoints_asked_type(inst, channel, &wanted);
-	bool is_must = wanted != 0;
 	if (endpoint_make_tcp(port, settings->port_first, settings->port_last, fds, got, err) == 0)
 		return 0;
 	if (is_must && err->code == ERR_ALREADY_EXISTS)
@@ -167,14 +165,22 @@ static int endpoints_make_tcp(const struct instance *inst, const char *channel, 
 	return endpoint_make_tcp(0, settings->port_first, settings->port_last, fds, got, err);
 }
 
+int endpoints_make_port(const struct instance *inst, const char *channel, uint16_t port, struct endpoint_fds *fds, uint16_t *got_port,
+			struct err *err)
+{
+	return endpoints_make_tcp(inst, port, port != 0, fds, got_port, err) < 0 ? err_prefix(err, "channel \"%s\"", channel) : 0;
+}
+
 int endpoints_make(const struct instance *inst, const char *channel, bool is_socket, enum endpoint_kind kind, uint16_t port,
 		   struct endpoint_fds *fds, uint16_t *got_port, char path[ENDPOINT_PATH_MAX], struct err *err)
 {
+	uint32_t asked;
 	int rc = 0;
 	path[0] = '\0';
 	*got_port = 0;
+	(void)endpoints_asked_type(inst, channel, &asked);
 	if (kind == ENDPOINT_TCP)
-		rc = endpoints_make_tcp(inst, channel, port, fds, got_port, err);
+		rc = endpoints_make_tcp(inst, port, asked != 0, fds, got_port, err);
 	else if (kind == ENDPOINT_PTY)
 		rc = endpoint_make_pty(is_socket ? -1 : inst->log_dir, channel, inst->uid, fds, path, err);
 	return rc < 0 ? err_prefix(err, "channel \"%s\"", channel) : 0;

@@ -8,7 +8,6 @@
  */
 #pragma once
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -31,9 +30,6 @@ struct expand_scope {
 	const struct expand_channel *channels;
 	size_t channel_count;
 };
-
-/* Whether there is any expression in it. */
-bool expand_is_needed(const char *text);
 
 /* A new string. `where` is for messages: "pre-start command \"x\"". NULL with INVALID_ARGUMENT (invalid-target): unknown expression, no
  * such channel, or one of another type. */

@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "config/settings.h"
 #include "instance/files.h"
 #include "instance/priv.h"
 
@@ -46,16 +45,13 @@ static int expose_again(const struct instance_channel *channel, enum endpoint_ki
 static int expose_make(struct instance_channel *channel, enum endpoint_kind kind, uint16_t port, struct err *err)
 {
 	const struct instance *inst = channel->inst;
-	const struct settings *settings = inst->env->settings;
 	char path[ENDPOINT_PATH_MAX] = "";
 	uint16_t got = 0;
 	int rc;
 	if (kind == ENDPOINT_PTY)
 		rc = endpoints_make(inst, channel->name, channel->is_socket, kind, 0, &channel->endpoint_fds, &got, path, err);
 	else
-		rc = endpoint_make_tcp(port, settings->port_first, settings->port_last, &channel->endpoint_fds, &got, err);
-	if (rc < 0 && kind == ENDPOINT_TCP)
-		err_prefix(err, "channel \"%s\"", channel->name);
+		rc = endpoints_make_port(inst, channel->name, port, &channel->endpoint_fds, &got, err);
 	if (rc < 0)
 		return -1;
 	channel->endpoint_kind = kind;

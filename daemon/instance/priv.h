@@ -172,10 +172,13 @@ bool endpoints_has_fds(const struct instance_channel *channel);
 /* What the start wants for the channel: the request's word beats the target's. */
 int endpoints_want(const struct instance *inst, const char *channel, enum endpoint_kind *kind, uint16_t *port, struct err *err)
 	__attribute__((warn_unused_result));
-/* port: wanted, 0 for any. */
+/* For a start. port: wanted, 0 for any. */
 int endpoints_make(const struct instance *inst, const char *channel, bool is_socket, enum endpoint_kind kind, uint16_t port,
 		   struct endpoint_fds *fds, uint16_t *got_port, char path[ENDPOINT_PATH_MAX], struct err *err)
 	__attribute__((warn_unused_result));
+/* A TCP endpoint on this very port (0: on any), for a channel that had none. ALREADY_EXISTS (port-taken) says who has it. */
+int endpoints_make_port(const struct instance *inst, const char *channel, uint16_t port, struct endpoint_fds *fds, uint16_t *got_port,
+			struct err *err) __attribute__((warn_unused_result));
 /* What a type means for a channel; "" is none. INVALID_ARGUMENT (invalid-channel-type). */
 int endpoints_parse_kind(const char *channel, const char *type, enum endpoint_kind *kind, struct err *err)
 	__attribute__((warn_unused_result));

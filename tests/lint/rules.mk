@@ -34,7 +34,7 @@ lint-proto:
 
 lint-shell:
 	@shellcheck $(LINT_SH)
-	@bats_files='$(wildcard tests/integration/*.bats)'; [ -z "$$bats_files" ] || shellcheck -s bash -e SC1091,SC2030,SC2031,SC2154,SC2317 $$bats_files
+	@bats_files='$(wildcard tests/integration/*.bats tests/integration/*.bash)'; [ -z "$$bats_files" ] || shellcheck -s bash -e SC1091,SC2030,SC2031,SC2154,SC2317 $$bats_files
 
 # clang-tidy wants its flags in a file, with absolute paths.
 LINT_FLAGS := $(B)/lint/compile_flags.txt

@@ -105,8 +105,10 @@ class Expose(Endpoints):
             stranger.bind(("127.0.0.1", 0))
             stranger.listen()
             taken = stranger.getsockname()[1]
-            self.assert_refused(Code.ALREADY_EXISTS, "port-taken", port=taken, text=str(taken))
+            self.assert_refused(Code.ALREADY_EXISTS, "port-taken", port=taken, text=f"taken by process {os.getpid()} (")
             self.assertEqual(self.endpoint().type, "none")
+        other = self.endpoint("serial1").port
+        self.assert_refused(Code.ALREADY_EXISTS, "port-taken", port=other, text='channel "serial1" of instance "default"')
         self.assertEqual(self.expose(port=taken).port, taken)
         self.stop()
         self.assert_refused(Code.FAILED_PRECONDITION, "not-running")

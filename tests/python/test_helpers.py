@@ -560,7 +560,7 @@ class Expressions(Commands):
             ("$pw_emu_channel_port{nope}", ['no channel "nope"', "serial0 (none)"]),
             ("x$pw_emu_channel_port{serial0}", ['"serial0" is of type none', '"tcp"']),
             ("$pw_emu_channel_path{serial0}", ['"serial0" is of type none', '"pty"']),
-            ("$pw_emu_cahnnel_port{serial0}", ["unknown", "$pw_emu_channel_port"]),
+            ("$pw_emu_cahnnel_port{serial0}", ["$pw_emu_cahnnel_port{} is no expression", "$pw_emu_channel_port"]),
         ):
             for place, parts in (
                 ('pre-start command "one"', {"pre": [command("one", "echo", word)]}),

@@ -51,6 +51,18 @@ class Api(Properties):
         self.assertEqual(self.list_properties("unattached"), self.list_properties("/machine/unattached"), "a partial path")
         self.assertIn("machine", self.list_properties("/"))
 
+    def test_get_again(self):
+        """The one that was got last is known, and another, or one that is not there, is not taken for it."""
+        self.start("hello.elf")
+        for path, name, type in [("/machine", "type", "string"), ("/machine", "graphics", "bool"), ("/machine", "type", "string")]:
+            self.assertEqual([self.get_property(path, name).type for _ in range(3)], [type] * 3, name)
+        self.set_json("/machine", "graphics", "true")
+        self.assertEqual([self.value("/machine", "graphics") for _ in range(2)], [True] * 2)
+        self.set_json("/machine", "graphics", "false")
+        self.assertEqual(self.value("/machine", "graphics"), False)
+        request = properties_pb2.GetPropertyRequest(instance=self.ref(), path="/machin", property="graphics")
+        self.assert_fails(Code.NOT_FOUND, "invalid-property-path", self.properties.Get, request, timeout=CALL_DEADLINE)
+
     def test_get(self):
         self.start("hello.elf")
         value = self.get_property("/machine", "type")

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "config/subst.h"
 #include "instance/expand.h"
 
 static const struct expand_channel channels[] = {
@@ -65,10 +66,10 @@ static void test_once(void **state)
 static void test_needed(void **state)
 {
 	(void)state;
-	assert_true(expand_is_needed("a $b $pw_emu_wdir{}"));
-	assert_true(expand_is_needed("$pw_emu_nonsense{}"));
-	assert_false(expand_is_needed("a $b $pw_emu_wdir"));
-	assert_false(expand_is_needed(""));
+	assert_true(subst_is_needed("a $b $pw_emu_wdir{}"));
+	assert_true(subst_is_needed("$pw_emu_nonsense{}"));
+	assert_false(subst_is_needed("a $b $pw_emu_wdir"));
+	assert_false(subst_is_needed(""));
 }
 
 static void test_errors(void **state)
@@ -84,8 +85,9 @@ static void test_errors(void **state)
 		{ "$pw_emu_channel_port{serial1}", { "\"serial1\" is of type pty", "\"tcp\"", "" } },
 		{ "$pw_emu_channel_host{gdb}", { "\"gdb\" is of type none", "\"tcp\"", "" } },
 		{ "$pw_emu_channel_path{serial0}", { "\"serial0\" is of type tcp", "\"pty\"", "" } },
-		{ "$pw_emu_channel_prot{serial0}", { "unknown", "$pw_emu_channel_port", "" } },
-		{ "$pw_env{HOME}", { "unknown", "$pw_env{HOME}", "" } },
+		{ "$pw_emu_channel_prot{serial0}",
+		  { "target \"board\": here: ", "$pw_emu_channel_prot{} is no expression", "\"$pw_emu_channel_port\"" } },
+		{ "$pw_env{HOME}", { "target \"board\": here: $pw_env{HOME}", "client", "" } },
 	};
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct err err = ERR_INIT;

@@ -157,7 +157,7 @@ static void test_command(void **state)
 {
 	struct box *b = *state;
 	qmp_execute(b->qmp, "qom-get", "{\"path\": \"/machine\"}", 60000, on_reply, b);
-	assert_string_equal(heard(b), "{\"execute\": \"qom-get\", \"id\": 1, \"arguments\": {\"path\": \"/machine\"}}\n");
+	assert_string_equal(heard(b), "{\"execute\":\"qom-get\",\"id\":1,\"arguments\":{\"path\": \"/machine\"}}\n");
 	say(b, "{\"return\": {\"running\": true}, \"id\": 1}\r\n");
 	await(b, "reply");
 	assert_string_equal(b->seen, "reply {\"running\":true}\n");
@@ -171,19 +171,67 @@ static void test_queue(void **state)
 	ask(b, "two");
 	qmp_execute(b->qmp, "silent", NULL, 60000, NULL, NULL);
 	ask(b, "three");
-	assert_string_equal(heard(b), "{\"execute\": \"one\", \"id\": 1}\n");
+	assert_string_equal(heard(b), "{\"execute\":\"one\",\"id\":1}\n");
 	say(b, "{\"return\": 1, \"id\": 1}\n");
 	await(b, "reply 1\n");
-	assert_string_equal(heard(b), "{\"execute\": \"two\", \"id\": 2}\n");
+	assert_string_equal(heard(b), "{\"execute\":\"two\",\"id\":2}\n");
 	say(b, "{\"return\": 2, \"id\": 2}\n");
 	await(b, "reply 2\n");
-	assert_string_equal(heard(b), "{\"execute\": \"silent\", \"id\": 3}\n");
+	assert_string_equal(heard(b), "{\"execute\":\"silent\",\"id\":3}\n");
 	say(b, "{\"return\": {}, \"id\": 3}\n");
 	turn(b);
-	assert_string_equal(heard(b), "{\"execute\": \"three\", \"id\": 4}\n");
+	assert_string_equal(heard(b), "{\"execute\":\"three\",\"id\":4}\n");
 	say(b, "{\"return\": 3, \"id\": 4}\n");
 	await(b, "reply 3\n");
 	assert_string_equal(b->seen, "reply 1\nreply 2\nreply 3\n");
+}
+
+static void ask_pair(struct box *b, uint32_t timeout_ms)
+{
+	const struct qmp_ask asks[2] = { { "one", NULL, timeout_ms, on_reply }, { "two", "{}", timeout_ms, on_reply } };
+	qmp_execute_pair(b->qmp, asks, b);
+}
+
+/* Both are sent at once, the next waits for both answers, of which one may be an error. */
+static void test_pair(void **state)
+{
+	struct box *b = *state;
+	ask_pair(b, 60000);
+	ask(b, "three");
+	assert_string_equal(heard(b), "{\"execute\":\"one\",\"id\":1}\n{\"execute\":\"two\",\"id\":2,\"arguments\":{}}\n");
+	say(b, "{\"id\": 1, \"error\": {\"class\": \"DeviceNotFound\", \"desc\": \"none\"}}\n");
+	await(b, "failed NOT_FOUND: QMP one: none\n");
+	assert_string_equal(heard(b), "");
+	say(b, "{\"return\": 2, \"id\": 2}\n");
+	await(b, "reply 2\n");
+	assert_string_equal(heard(b), "{\"execute\":\"three\",\"id\":3}\n");
+}
+
+/* The two answers to a pair that is too late belong to nobody. */
+static void test_pair_deadline(void **state)
+{
+	struct box *b = *state;
+	ask_pair(b, 30);
+	ask(b, "three");
+	await(b, "failed DEADLINE_EXCEEDED: QMP one: no answer within 30 ms\nfailed DEADLINE_EXCEEDED");
+	(void)heard(b);
+	say(b, "{\"return\": 1, \"id\": 1}\n{\"return\": 2, \"id\": 2}\n{\"return\": 3, \"id\": 3}\n");
+	await(b, "reply 3\n");
+	assert_null(strstr(b->seen, "reply 1"));
+	assert_null(strstr(b->seen, "reply 2"));
+}
+
+static void test_pair_when_closed(void **state)
+{
+	struct box *b = *state;
+	ask_pair(b, 60000);
+	(void)heard(b);
+	close(b->qemu);
+	b->qemu = -1;
+	await(b, "closed");
+	assert_int_equal(b->told, 3);
+	ask_pair(b, 60000);
+	assert_int_equal(b->told, 5);
 }
 
 static void test_error(void **state)
@@ -330,7 +378,7 @@ static void test_large_command(void **state)
 		is_whole = n > 0 && buf[n - 1] == '\n';
 	}
 	assert_true(is_whole);
-	assert_int_equal(got, len + strlen("{\"execute\": \"huge\", \"id\": 1, \"arguments\": }\n"));
+	assert_int_equal(got, len + strlen("{\"execute\":\"huge\",\"id\":1,\"arguments\":}\n"));
 	say(b, "{\"return\": 1, \"id\": 1}\n");
 	await(b, "reply 1\n");
 }
@@ -377,10 +425,10 @@ static void test_execute_in_callback(void **state)
 	(void)heard(b);
 	say(b, "{\"return\": 1, \"id\": 1}\n");
 	await(b, "reply 1\n");
-	assert_string_equal(heard(b), "{\"execute\": \"two\", \"id\": 2}\n");
+	assert_string_equal(heard(b), "{\"execute\":\"two\",\"id\":2}\n");
 	say(b, "{\"return\": 2, \"id\": 2}\n");
 	await(b, "reply 2\n");
-	assert_string_equal(heard(b), "{\"execute\": \"from-callback\", \"id\": 3}\n");
+	assert_string_equal(heard(b), "{\"execute\":\"from-callback\",\"id\":3}\n");
 	b->execute_in_callback = true;
 	close(b->qemu);
 	b->qemu = -1;
@@ -526,6 +574,9 @@ int main(void)
 		TEST(test_greeting),
 		TEST(test_command),
 		TEST(test_queue),
+		TEST(test_pair),
+		TEST(test_pair_deadline),
+		TEST(test_pair_when_closed),
 		TEST(test_error),
 		TEST(test_ids),
 		TEST(test_events),
