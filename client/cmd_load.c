@@ -29,6 +29,8 @@ int cmd_load(struct cli *cli)
 	struct err err = ERR_INIT;
 	if (offset != NULL && value_size(offset, &request.offset, &err) < 0)
 		return cli_usage(cli, "--offset: %s", err.msg);
+	if (offset != NULL)
+		request.shift_case = PWEMU__V1__LOAD_REQUEST__SHIFT_OFFSET;
 	if (image_from_argument(cli->opts.args[0], &image, &err) < 0)
 		return cli_refused(&err);
 	request.image = &image;

@@ -276,10 +276,10 @@ int image_check(const char *path, const Pwemu__V1__Target *target, const uint64_
 	return open_and_check(&file, path, address, expect, out, err);
 }
 
-int image_load(const char *path, const Pwemu__V1__Target *target, const uint64_t *address, uint64_t offset,
+int image_load(const char *path, const Pwemu__V1__Target *target, const uint64_t *address, const uint64_t *offset,
 	       const struct image_expect *expect, const struct image_sink *sink, struct image_info *out, struct err *err)
 {
-	struct image_file file = { .fd = -1, .target = target, .shift = offset, .sink = sink };
+	struct image_file file = { .fd = -1, .target = target, .sink = sink, .shift = offset ? *offset : 0, .is_shifted = offset };
 
 	return open_and_check(&file, path, address, expect, out, err);
 }

@@ -48,10 +48,10 @@ int image_check(const char *path, const Pwemu__V1__Target *target, const uint64_
 		struct image_info *out, struct err *err) __attribute__((warn_unused_result));
 
 /*
- * The same, and its contents go to `sink`. `offset` is added to the addresses of an ELF or hex file and to the entry point; of a raw binary
- * without an address it is that, where it is not 0.
+ * The same, and its contents go to `sink`. `offset` (NULL: none) is added to the addresses of an ELF or hex file and to the entry point;
+ * of a raw binary without an address it is that.
  */
-int image_load(const char *path, const Pwemu__V1__Target *target, const uint64_t *address, uint64_t offset,
+int image_load(const char *path, const Pwemu__V1__Target *target, const uint64_t *address, const uint64_t *offset,
 	       const struct image_expect *expect, const struct image_sink *sink, struct image_info *out, struct err *err)
 	__attribute__((warn_unused_result));
 

@@ -53,7 +53,7 @@ int image_check_bin(const struct image_file *file, const uint64_t *address, stru
 	const Pwemu__V1__Memory *boot = image_boot_memory(file->target);
 	char memory[MEMORY_TEXT_MAX];
 
-	if (!address && file->shift != 0)
+	if (!address && file->is_shifted)
 		address = &file->shift;
 	if (!address && !boot)
 		return image_fail(file, err, "is a raw binary, and where %s boots is not known: say where it goes (FILE@ADDR)",

@@ -15,6 +15,7 @@ struct image_file {
 	uint64_t size;    /* when it was opened */
 	const Pwemu__V1__Target *target;
 	uint64_t shift;                /* added to the addresses in the file */
+	bool is_shifted;               /* … as somebody asked for, be it by 0 */
 	const struct image_sink *sink; /* NULL: it is only checked */
 };
 

@@ -160,7 +160,9 @@ static struct load *load_new(struct instance *inst, driver_done_fn done, void *c
 static int load_look_at(struct load *load, const Pwemu__V1__LoadRequest *request, struct err *err)
 {
 	struct instance *inst = load->inst;
-	struct prepare_load_spec spec = { .target = inst->target, .image = request->image, .offset = request->offset };
+	struct prepare_load_spec spec = { .target = inst->target, .image = request->image, .offset = NULL };
+	if (request->shift_case == PWEMU__V1__LOAD_REQUEST__SHIFT_OFFSET)
+		spec.offset = &request->offset;
 	spec.out_fd = openat(inst->log_dir, LOAD_NEW, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (spec.out_fd < 0)
 		return err_sys(err, errno, "make \"%s\" of instance \"%s\"", LOAD_NEW, inst->name);

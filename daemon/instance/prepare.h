@@ -66,7 +66,7 @@ struct prepare_loaded {
 struct prepare_load_spec {
 	const Pwemu__V1__Target *target;
 	const Pwemu__V1__Image *image;
-	uint64_t offset; /* as in LoadRequest */
+	const uint64_t *offset; /* as in LoadRequest; NULL: none */
 	int out_fd;      /* an empty file that gets the pieces (struct driver_piece) */
 };
 

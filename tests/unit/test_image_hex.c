@@ -76,7 +76,7 @@ static void sink_load(uint64_t offset, struct sunk *sunk, struct image_info *inf
 	struct err err = ERR_INIT;
 
 	*sunk = (struct sunk){ 0 };
-	assert_int_equal(image_load(image_path, image_board("arm"), NULL, offset, NULL, &sink, info, &err), 0);
+	assert_int_equal(image_load(image_path, image_board("arm"), NULL, &offset, NULL, &sink, info, &err), 0);
 }
 
 static void test_contents(void **state)
