@@ -101,14 +101,6 @@ class Forms(Load):
             self.count(b"ready> ", 2, board)
             self.assert_echoes(board)
 
-    def test_offset_of_nothing(self):
-        """An offset of 0 is one: a bin goes there, not to where the board boots."""
-        self.start(firmware("hello.elf", "riscv32-virt"), board="qemu-riscv32-virt")
-        path = self.converted("echo", "binary", "riscv32-virt")
-        self.assert_refused(Code.INVALID_ARGUMENT, "invalid-image", path, offset=0, text="does not fit into memory")
-        self.load(path)
-        self.count(b"ready> ", 1)
-
     def test_address_and_offset(self):
         """A bin goes to its address or the offset; to others the offset is added."""
         self.start(firmware("hello.elf", "netduinoplus2"), board="qemu-netduinoplus2")

@@ -98,6 +98,8 @@ static void test_contents(void **state)
 	sink_load(0x2000, &sunk, &info);
 	assert_int_equal(sunk.address, 0x2000);
 	assert_memory_equal(sunk.bytes, "\xff\xfe\xfd", 3);
+	sink_load(0, &sunk, &info); /* an offset of 0 is one: this board tells no place for it */
+	assert_int_equal(sunk.address, 0);
 }
 
 static void test_damaged(void **state)
