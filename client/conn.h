@@ -52,7 +52,7 @@ void conn_progress(struct conn *conn);
 /* Connects again after a loss, starting another daemon if need be. Gives up after CONN_MAX_LOSSES in a row without progress, of daemons
  * that were there for less than a second, and CONN_PATIENCE_MS after the last progress. Not from a callback. */
 #define CONN_MAX_LOSSES  5
-#define CONN_PATIENCE_MS 15000
+#define CONN_PATIENCE_MS 30000
 #define CONN_MAX_DEATHS  100 /* of daemons that did not come as far as to answer, in a row */
 int conn_reopen(struct conn *conn, struct err *err) __attribute__((warn_unused_result));
 void conn_fini(struct conn *conn);

@@ -204,6 +204,7 @@ class Async(ApiCase):
     def test_text(self):
         async def text(emu):
             await emu.start(BOARD, ECHO)
+            await emu.wait(match="ready> ")  # what comes before its UART is set up is lost
             self.assertEqual((await emu.send("one\r", expect=ANSWER))[1], b"one")
             with self.assertRaises(TimeoutError):
                 await emu.send("two\r", expect="never", timeout=0.2)
@@ -227,6 +228,7 @@ class Async(ApiCase):
         async def one(name):
             async with pwemu.AsyncEmulator(os.path.join(self.dir, name)) as emu:
                 await emu.start(BOARD, ECHO)
+                await emu.wait(match="ready> ")
                 found = (await emu.send(name + "\r", expect=ANSWER))[1].decode()
                 await emu.stop()
                 return found
