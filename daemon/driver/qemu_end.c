@@ -69,11 +69,20 @@ static void error_line(const struct driver_death *death, char *out, size_t size)
 	out[0] = '\0';
 }
 
+/* Asked for by us, or by an argument of the user's own. */
+static bool has_semihosting(const struct driver_death *d)
+{
+	bool is_found = d->semihosting;
+	for (size_t i = 0; d->argv != NULL && i < d->argv->count && !is_found; i++)
+		is_found = strncmp(d->argv->items[i] + (strncmp(d->argv->items[i], "--", 2) == 0), "-semihosting", 12) == 0;
+	return is_found;
+}
+
 /* Whether the guest has a way to end the emulator with a code: semihosting, or the test finisher of the RISC-V boards. */
 static bool guest_has_exit(const struct driver_death *d)
 {
-	if (d->semihosting || d->target == NULL || d->target->qemu == NULL)
-		return d->semihosting;
+	if (has_semihosting(d) || d->target == NULL || d->target->qemu == NULL)
+		return has_semihosting(d);
 	return strncmp(d->target->architecture, "riscv", 5) == 0 || strstr(d->target->qemu->executable, "riscv") != NULL;
 }
 
@@ -129,7 +138,7 @@ static bool lockup_register(const char *text, const char *name, uint32_t *value)
 static bool is_semihosting_call(const struct driver_death *death)
 {
 	uint32_t pc, operation;
-	if (death->semihosting || death->semihosting_call_count == 0)
+	if (has_semihosting(death) || death->semihosting_call_count == 0)
 		return false;
 	if (lockup_register(death->text, "R15=", &pc))
 		for (size_t i = 0; i < death->semihosting_call_count; i++)

@@ -16,6 +16,7 @@ struct hang {
 	const Pwemu__V1__HangPolicy *policy; /* the instance's */
 	struct timer *ask, *silence;
 	bool is_on;                /* the emulator is up and nobody ends it */
+	bool is_asking;            /* an answer is waited for */
 	uint64_t running_since_ms; /* 0: the guest does not run */
 	bool is_silent, is_mute;   /* told */
 };
@@ -46,15 +47,10 @@ static bool hang_is_drained(const struct hang *hang)
 	return true;
 }
 
-static void hang_on_answer(void *ctx, const struct err *err)
+static void hang_note(struct hang *hang, bool is_late)
 {
-	struct hang *hang = ctx;
-	if (!hang->is_on || (err != NULL && (err->code == ERR_CANCELLED || err->code == ERR_UNAVAILABLE)))
-		return; /* it is being ended, or the link is gone, and so are we soon */
-	bool is_late = err != NULL && err->code == ERR_DEADLINE_EXCEEDED && hang_is_drained(hang);
 	bool tell = is_late && !hang->is_mute;
 	hang->is_mute = is_late;
-	timer_arm(hang->ask, hang->policy->answer_ms / 2);
 	if (!tell)
 		return;
 	char reason[128];
@@ -63,12 +59,30 @@ static void hang_on_answer(void *ctx, const struct err *err)
 	hang_report(hang, reason);
 }
 
+static void hang_on_answer(void *ctx, const struct err *err)
+{
+	struct hang *hang = ctx;
+	hang->is_asking = false;
+	if (!hang->is_on || (err != NULL && (err->code == ERR_CANCELLED || err->code == ERR_UNAVAILABLE)))
+		return; /* it is being ended, or the link is gone, and so are we soon */
+	timer_arm(hang->ask, hang->policy->answer_ms / 2);
+	hang_note(hang, err != NULL && err->code == ERR_DEADLINE_EXCEEDED && hang_is_drained(hang));
+}
+
+/* The question may wait behind others that are not answered either (the greeting, after an adoption): its time runs all the same. */
 static void hang_ask(void *ctx)
 {
 	struct hang *hang = ctx;
 	struct instance *inst = hang->inst;
-	if (inst->link != NULL)
-		inst->driver->ping(inst->link, hang->policy->answer_ms, hang_on_answer, hang);
+	if (inst->link == NULL)
+		return;
+	timer_arm(hang->ask, hang->policy->answer_ms);
+	if (hang->is_asking) {
+		hang_note(hang, hang_is_drained(hang));
+		return;
+	}
+	hang->is_asking = true;
+	inst->driver->ping(inst->link, hang->policy->answer_ms, hang_on_answer, hang);
 }
 
 /* ---------------------------------------------------------------- silence */
