@@ -67,7 +67,7 @@ struct prepare_load_spec {
 	const Pwemu__V1__Target *target;
 	const Pwemu__V1__Image *image;
 	const uint64_t *offset; /* as in LoadRequest; NULL: none */
-	int out_fd;      /* an empty file that gets the pieces (struct driver_piece) */
+	int out_fd;             /* an empty file that gets the pieces (struct driver_piece) */
 };
 
 /* Checks it against the board as at a start and writes its contents to out_fd. As prepare_begin. */

@@ -275,6 +275,32 @@ static void test_quick_reset(void **state)
 	assert_int_equal(verdict.cause, CAUSE(FINISHED));
 }
 
+/* Semihosting that the user's own arguments turn on: a guest that was done before QEMU answered has ended itself. */
+static void test_own_semihosting(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *argument;
+		Pwemu__V1__EndCause cause;
+	} rows[] = {
+		{ "-semihosting-config", CAUSE(FINISHED) },
+		{ "--semihosting", CAUSE(FINISHED) },
+		{ "-no-shutdown", CAUSE(BAD_CONFIG) },
+	};
+	Pwemu__V1__Target target = PWEMU__V1__TARGET__INIT;
+	Pwemu__V1__QemuTarget qemu = PWEMU__V1__QEMU_TARGET__INIT;
+	struct proc_end end = { .code = 7 };
+	target.qemu = &qemu;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct driver_verdict verdict;
+		char *items[] = { (char *)"qemu-system-x", (char *)(uintptr_t)rows[i].argument, NULL };
+		struct strv argv = { items, 2 };
+		struct driver_death death = { .end = &end, .argv = &argv, .target = &target, .shutdown_reason = "", .text = "" };
+		qemu_classify(&death, &verdict);
+		assert_int_equal(verdict.cause, rows[i].cause);
+	}
+}
+
 /* What is kept for people: the dump of a lockup from its first line on, of a crash the last words. */
 static void test_details(void **state)
 {
@@ -301,8 +327,13 @@ static void test_details(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_rows),         cmocka_unit_test(test_details),   cmocka_unit_test(test_quick_reset),
-		cmocka_unit_test(test_not_executed), cmocka_unit_test(test_shim_died), cmocka_unit_test(test_semihosting_hint),
+		cmocka_unit_test(test_rows),
+		cmocka_unit_test(test_own_semihosting),
+		cmocka_unit_test(test_details),
+		cmocka_unit_test(test_quick_reset),
+		cmocka_unit_test(test_not_executed),
+		cmocka_unit_test(test_shim_died),
+		cmocka_unit_test(test_semihosting_hint),
 		cmocka_unit_test(test_long_lines),
 	};
 	return cmocka_run_group_tests_name("qemu: ends", tests, NULL, NULL);
