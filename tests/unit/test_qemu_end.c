@@ -282,7 +282,7 @@ static void test_own_semihosting(void **state)
 	static const struct {
 		const char *argument;
 		Pwemu__V1__EndCause cause;
-	} rows[] = {
+	} cases[] = {
 		{ "-semihosting-config", CAUSE(FINISHED) },
 		{ "--semihosting", CAUSE(FINISHED) },
 		{ "-no-shutdown", CAUSE(BAD_CONFIG) },
@@ -291,13 +291,13 @@ static void test_own_semihosting(void **state)
 	Pwemu__V1__QemuTarget qemu = PWEMU__V1__QEMU_TARGET__INIT;
 	struct proc_end end = { .code = 7 };
 	target.qemu = &qemu;
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct driver_verdict verdict;
-		char *items[] = { (char *)"qemu-system-x", (char *)(uintptr_t)rows[i].argument, NULL };
+		char *items[] = { (char *)"qemu-system-x", (char *)(uintptr_t)cases[i].argument, NULL };
 		struct strv argv = { items, 2 };
 		struct driver_death death = { .end = &end, .argv = &argv, .target = &target, .shutdown_reason = "", .text = "" };
 		qemu_classify(&death, &verdict);
-		assert_int_equal(verdict.cause, rows[i].cause);
+		assert_int_equal(verdict.cause, cases[i].cause);
 	}
 }
 
