@@ -113,6 +113,8 @@ static int choose_emulator(struct resolve *r, const char *runner, struct err *er
 	for (size_t i = 0; target_emulator_name(i) != NULL; i++)
 		if (strcmp(target_emulator_name(i), runner != NULL ? runner : found != NULL ? found : "") == 0)
 			r->reader.emulator = target_emulator_name(i);
+	if (r->reader.emulator == NULL && target_json_unknown(&r->reader, at, err) < 0)
+		return -1; /* what was to be "qemu" or "base" */
 	if (r->reader.emulator == NULL)
 		return json_fail(at, err, "could not determine emulator: it has neither \"qemu\" nor \"renode\"");
 	return 0;

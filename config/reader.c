@@ -99,6 +99,19 @@ int reader_object(struct reader *reader, const struct json_at *at, const struct 
 	return 0;
 }
 
+int reader_unknown(struct reader *reader, const struct json_at *at, const struct keys *keys, struct err *err)
+{
+	struct json_iter iter = { 0 };
+	struct json_at member;
+	if (json_get_object(at, err) < 0)
+		return -1;
+	while (json_next(at, &iter, &member))
+		if (find_key(keys, reader, member.key) == NULL && unknown_key(reader, &member, keys, err) < 0 &&
+		    reader_failed(reader, err) < 0)
+			return -1;
+	return 0;
+}
+
 int reader_members(struct reader *reader, const struct json_at *at,
 		   int (*each)(struct reader *reader, const struct json_at *at, void *object, struct err *err), void *object,
 		   struct err *err)

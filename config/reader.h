@@ -80,7 +80,10 @@ struct keys {
 /* Reads the members that are not null, in the order of the file. */
 int reader_object(struct reader *reader, const struct json_at *at, const struct keys *keys, void *object, struct err *err)
 	__attribute__((warn_unused_result));
-/* The same for members that have any name: `each` gets them with their key. */
+/* Only reports the members that no row is for. */
+int reader_unknown(struct reader *reader, const struct json_at *at, const struct keys *keys, struct err *err)
+	__attribute__((warn_unused_result));
+/* As reader_object() for members that have any name: `each` gets them with their key. */
 int reader_members(struct reader *reader, const struct json_at *at,
 		   int (*each)(struct reader *reader, const struct json_at *at, void *object, struct err *err), void *object,
 		   struct err *err) __attribute__((warn_unused_result));

@@ -290,6 +290,11 @@ int target_json_read(struct reader *reader, const struct json_at *at, Pwemu__V1_
 	return reader_object(reader, at, &target_keys, target, err);
 }
 
+int target_json_unknown(struct reader *reader, const struct json_at *at, struct err *err)
+{
+	return reader_unknown(reader, at, &target_keys, err);
+}
+
 /* ---------------------------------------------------------------- files of the daemon */
 
 static int read_preset(const struct json_at *at, Pwemu__V1__Target *target, struct err *err)

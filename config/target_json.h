@@ -38,6 +38,8 @@ int target_json_read(struct reader *reader, const struct json_at *at, Pwemu__V1_
 /* The same with the configuration's object for all targets of that emulator, of which types and ports are left for target_json_types(). */
 int target_json_emulator_defaults(struct reader *reader, const struct json_at *at, Pwemu__V1__Target *target, struct err *err)
 	__attribute__((warn_unused_result));
+/* Only reports the keys of a target that are not known, for one that cannot be read: a misspelt key may be why. */
+int target_json_unknown(struct reader *reader, const struct json_at *at, struct err *err) __attribute__((warn_unused_result));
 
 /*
  * Gives every channel its type where it has none of its own: the target's, else the emulator's for that channel, else the emulator's,

@@ -340,6 +340,11 @@ class ResolveTest(ConfigCase):
         ):
             self.assertIn(part, said)
 
+    def test_a_misspelt_base_is_named(self):
+        self.put("pwemu.json", '{"targets": {"b": {"bsae": "qemu-lm3s6965evb"}}}')
+        for command in (("config", "check"), ("start", "b")):
+            self.assertIn('pwemu.json:1: targets.b.bsae: unknown key (did you mean "base"?)', self.refused(*command))
+
     def test_unknown_keys_of_a_pigweed_json(self):
         self.put("pigweed.json", pigweed(targets={"t": {"gbd": [], "newer": 1, "qemu": QEMU}}))
         self.pwemu("config", "check")
