@@ -270,8 +270,9 @@ class Stops(Supervision):
     def test_grace_is_kept(self):
         """The next daemon waits for what the user has granted, not for what it likes."""
         instance = self.start_stubborn()
-        self.instances.Stop.future(instances_pb2.StopRequest(instance=self.ref(), grace_ms=600000), timeout=CALL_DEADLINE)
+        stop = self.instances.Stop.future(instances_pb2.StopRequest(instance=self.ref(), grace_ms=600000), timeout=CALL_DEADLINE)
         self.wait_state(STATE.STATE_STOPPING)
+        del stop  # a call that nobody holds is cancelled, perhaps before it was sent
         wait_for(lambda: self.record(instance).state == "stopping", "the stop to be on record")
         self.restart_daemon()
         self.assertEqual(self.events_within(6.5), [])  # the usual grace is 5 s
