@@ -52,6 +52,8 @@ int dirs_open(const char *path, int *fd, struct err *err)
 	return 0;
 }
 
+#define DIRS_DEPTH_MAX 16
+
 static bool dirs_is_dot(const char *name)
 {
 	return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
@@ -72,14 +74,37 @@ uint64_t dirs_disk_bytes(const char *path)
 	return bytes;
 }
 
+static void dirs_empty(DIR *dir, int depth);
+
+/* What cannot be removed shows up as a directory that is not empty. */
+static void dirs_remove_entry(int at, const char *name, int depth)
+{
+	if (unlinkat(at, name, 0) == 0 || errno != EISDIR || depth == 0)
+		return;
+	int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+	if (dir != NULL) {
+		dirs_empty(dir, depth - 1);
+		closedir(dir);
+	} else if (fd >= 0) {
+		close(fd);
+	}
+	(void)unlinkat(at, name, AT_REMOVEDIR);
+}
+
+static void dirs_empty(DIR *dir, int depth)
+{
+	for (struct dirent *entry = readdir(dir); entry != NULL; entry = readdir(dir))
+		if (!dirs_is_dot(entry->d_name))
+			dirs_remove_entry(dirfd(dir), entry->d_name, depth);
+}
+
 int dirs_remove(const char *path, struct err *err)
 {
 	DIR *dir = opendir(path);
 	if (dir == NULL)
 		return errno == ENOENT ? 0 : err_sys(err, errno, "open directory \"%s\"", path);
-	for (struct dirent *entry = readdir(dir); entry != NULL; entry = readdir(dir))
-		if (!dirs_is_dot(entry->d_name))
-			(void)unlinkat(dirfd(dir), entry->d_name, 0);
+	dirs_empty(dir, DIRS_DEPTH_MAX);
 	closedir(dir);
 	if (rmdir(path) < 0 && errno != ENOENT)
 		return err_sys(err, errno, "remove directory \"%s\"", path);

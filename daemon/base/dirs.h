@@ -12,5 +12,6 @@ int dirs_make(const char *path, struct err *err) __attribute__((warn_unused_resu
 int dirs_open(const char *path, int *fd, struct err *err) __attribute__((warn_unused_result));
 /* What the files in it take on disk; 0 when it cannot be read. */
 uint64_t dirs_disk_bytes(const char *path);
-/* Removes it with the files in it (one level, no sub-directories). No error when it is not there. */
+/* Removes it with what is in it, following no link; sub-directories (an emulator's own) down to a depth that nothing of ours has. No error
+ * when it is not there. */
 int dirs_remove(const char *path, struct err *err) __attribute__((warn_unused_result));

@@ -51,6 +51,20 @@ void strv_add_all(struct strv *v, char *const *items, size_t count)
 		strv_add(v, items[i]);
 }
 
+void strv_set_env(struct strv *v, const char *variable)
+{
+	size_t len = strcspn(variable, "=") + 1, kept = 0;
+	for (size_t i = 0; i < v->count; i++) {
+		if (strncmp(v->items[i], variable, len) == 0)
+			free(v->items[i]);
+		else
+			v->items[kept++] = v->items[i];
+	}
+	v->count = kept;
+	v->items[kept] = NULL;
+	strv_add(v, variable);
+}
+
 const char *strv_env(char *const *items, size_t count, const char *name)
 {
 	size_t len = strlen(name);

@@ -36,6 +36,7 @@ struct bridge {
 	bool is_ended;              /* nothing more comes for the party */
 	struct err end;             /* why; ERR_OK: the emulator has closed */
 	int server;                 /* -1: not connected */
+	bool is_opening;            /* … but soon */
 	struct evbuffer *up, *down;
 	struct event readable, writable; /* of the server */
 	struct event tell;
@@ -90,16 +91,24 @@ static void bridge_on_writable(evutil_socket_t fd, short what, void *ctx)
 	bridge_flush(ctx);
 }
 
-void bridge_hang_up(struct bridge *bridge)
+static void bridge_close_server(struct bridge *bridge)
 {
-	if (bridge->server < 0)
-		return;
 	bridge_flush(bridge);
 	event_del(&bridge->readable);
 	event_del(&bridge->writable);
 	close(bridge->server);
 	bridge->server = -1;
 	evbuffer_drain(bridge->up, evbuffer_get_length(bridge->up));
+}
+
+void bridge_hang_up(struct bridge *bridge)
+{
+	bool was_there = bridge->server >= 0 || bridge->is_opening;
+	bridge->is_opening = false;
+	if (bridge->server >= 0)
+		bridge_close_server(bridge);
+	if (was_there && bridge->config.close != NULL)
+		bridge->config.close(bridge->config.ctx);
 }
 
 static void bridge_lose(struct bridge *bridge)
@@ -133,20 +142,43 @@ static void bridge_on_readable(evutil_socket_t fd, short what, void *ctx)
 	bridge_await_output(bridge);
 }
 
-int bridge_connect(struct bridge *bridge, struct err *err)
+static void bridge_take(struct bridge *bridge, int fd)
 {
-	if (bridge->server >= 0)
-		return 0;
-	if (addr_connect_unix_now(bridge->config.path, &bridge->server, err) < 0) {
-		bridge->server = -1;
-		return -1;
-	}
+	bridge->server = fd;
 	event_assign(&bridge->readable, bridge->config.base, bridge->server, EV_READ, bridge_on_readable, bridge);
 	event_assign(&bridge->writable, bridge->config.base, bridge->server, EV_WRITE, bridge_on_writable, bridge);
 	bridge_await_output(bridge);
 	if (bridge->config.filter != NULL)
 		bridge->config.filter->on_connected(bridge->config.filter_ctx);
+}
+
+int bridge_connect(struct bridge *bridge, struct err *err)
+{
+	int fd;
+	if (bridge->server >= 0 || bridge->is_opening)
+		return 0;
+	if (bridge->config.path == NULL) {
+		bridge->is_opening = true;
+		bridge->config.open(bridge->config.ctx);
+		return 0;
+	}
+	if (addr_connect_unix_now(bridge->config.path, &fd, err) < 0)
+		return -1;
+	bridge_take(bridge, fd);
 	return 0;
+}
+
+void bridge_opened(struct bridge *bridge, int fd, const struct err *err)
+{
+	bridge->is_opening = false;
+	if (fd < 0) {
+		bridge->end = *err;
+		bridge_lose(bridge);
+		return;
+	}
+	bridge_take(bridge, fd);
+	if (bridge->party != NULL && bridge->party->wants_room)
+		bridge_tell(bridge);
 }
 
 void bridge_send_emulator(struct bridge *bridge, const void *bytes, size_t len)
@@ -197,7 +229,8 @@ static void bridge_on_tell(evutil_socket_t fd, short what, void *ctx)
 	struct bridge_party *party = bridge->party;
 	if (party != NULL && evbuffer_get_length(bridge->down) > 0)
 		party->ops->on_output(party->ctx);
-	if (party != NULL && bridge->party == party && party->wants_room && evbuffer_get_length(bridge->up) == 0) {
+	if (party != NULL && bridge->party == party && party->wants_room && !bridge->is_opening &&
+	    evbuffer_get_length(bridge->up) == 0) {
 		party->wants_room = false;
 		party->ops->on_room(party->ctx);
 	}
@@ -266,7 +299,7 @@ size_t bridge_write(struct bridge_party *party, const void *bytes, size_t len)
 	bool is_full = evbuffer_get_length(bridge->up) >= BRIDGE_BUFFER_MAX;
 	if (bridge->is_ended || len == 0)
 		return len; /* nobody wants it any more */
-	if (bridge->is_waiting || is_full) {
+	if (bridge->is_waiting || bridge->is_opening || is_full) {
 		party->wants_room = true;
 		return 0;
 	}
@@ -362,7 +395,7 @@ struct bridge *bridge_new(const struct bridge_config *config)
 {
 	struct bridge *bridge = xcalloc(1, sizeof(*bridge));
 	bridge->config = *config;
-	bridge->config.path = xstrdup(config->path);
+	bridge->config.path = config->path != NULL ? xstrdup(config->path) : NULL;
 	bridge->server = -1;
 	bridge->up = buf_new();
 	bridge->down = buf_new();

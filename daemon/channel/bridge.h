@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A channel that is a UNIX socket of the emulator's (gdb, monitor, qmp): one party at a time is joined with it, another is refused.
+ * A channel that is a socket of the emulator's (gdb, monitor, qmp): one party at a time is joined with it, another is refused.
  * Parties are calls (bridge_join), connections to a TCP port on 127.0.0.1, users of a PTY. Bytes are copied both ways through bounded
  * buffers, or handed to a filter that speaks the protocol between the two.
  *
@@ -37,7 +37,11 @@ struct bridge_filter {
 struct bridge_config {
 	struct event_base *base;
 	uid_t owner;
-	const char *path;                   /* of the UNIX socket, which need not be there yet */
+	const char *path; /* of the UNIX socket, which need not be there yet; NULL: `open` makes a connection */
+	/* Where there is no path. bridge_opened() follows, from inside or later, unless `close` comes before: the connection, or the wish
+	 * for one, is given up. */
+	void (*open)(void *ctx);
+	void (*close)(void *ctx);
 	const struct bridge_filter *filter; /* NULL: bytes are copied */
 	void *filter_ctx;
 	/* As in struct endpoint_config; both may be NULL. */
@@ -52,6 +56,8 @@ void bridge_free(struct bridge *bridge); /* whoever is there is told of the end 
 int bridge_serve(struct bridge *bridge, const struct endpoint_fds *fds, const char *pty_path, struct err *err)
 	__attribute__((warn_unused_result));
 bool bridge_is_connected(const struct bridge *bridge); /* with the emulator */
+/* After `open`: fd, the bridge's from now on, or -1 and why there is none. */
+void bridge_opened(struct bridge *bridge, int fd, const struct err *err);
 bool bridge_is_served(const struct bridge *bridge);
 /* Who is there, for people; NULL: nobody. */
 const char *bridge_holder(const struct bridge *bridge);
@@ -79,7 +85,7 @@ void bridge_leave(struct bridge_party *party);                                  
 
 void bridge_send_party(struct bridge *bridge, const void *bytes, size_t len);
 void bridge_send_emulator(struct bridge *bridge, const void *bytes, size_t len);
-/* Connects to the emulator, also when there is no party. on_connected comes from inside. */
+/* Connects to the emulator, also when there is no party. on_connected comes from inside, or later where there is no path. */
 int bridge_connect(struct bridge *bridge, struct err *err) __attribute__((warn_unused_result));
 void bridge_hang_up(struct bridge *bridge);    /* closes the emulator's end; what was sent to it is delivered */
 void bridge_hold(struct bridge *bridge);       /* who comes waits until bridge_next() */

@@ -5,8 +5,9 @@
 #include <string.h>
 
 #include "driver/qemu.h"
+#include "driver/renode.h"
 
-static const struct driver_ops *const drivers[] = { &qemu_driver };
+static const struct driver_ops *const drivers[] = { &qemu_driver, &renode_driver };
 
 static const char *const kind_names[] = {
 	[CHANNEL_SERIAL] = "serial",   [CHANNEL_SEMIHOSTING] = "semihosting", [CHANNEL_EMULATOR] = "emulator",
@@ -24,12 +25,19 @@ void plan_init(struct plan *plan)
 {
 	plan->channel_count = 0;
 	plan->socket_count = 0;
+	plan->has_console = false;
 	strv_init(&plan->argv);
+	strv_init(&plan->setup);
+	strv_init(&plan->env);
+	strv_init(&plan->dirs);
 }
 
 void plan_fini(struct plan *plan)
 {
 	strv_fini(&plan->argv);
+	strv_fini(&plan->setup);
+	strv_fini(&plan->env);
+	strv_fini(&plan->dirs);
 }
 
 struct plan_channel *plan_add_channel(struct plan *plan, const char *name, enum channel_kind kind, bool has_input)

@@ -47,7 +47,8 @@ struct plan_channel {
 	int out_child_fd, out_child_fd2, in_child_fd;
 };
 
-/* A listening UNIX socket NAME.sock in the run directory that the emulator inherits. */
+/* A listening UNIX socket NAME.sock in the run directory that the emulator inherits; child_fd -1: there is none, whoever wants the
+ * channel is connected by driver_ops.open. */
 struct plan_socket {
 	char name[PLAN_NAME_MAX];
 	enum channel_kind kind;
@@ -56,6 +57,12 @@ struct plan_socket {
 
 struct plan {
 	struct strv argv;
+	/* Commands for the emulator's monitor that make the board, in order; kept with the boot like argv, and done by the link. */
+	struct strv setup;
+	struct strv env;  /* "NAME=value", instead of what the user's environment says */
+	struct strv dirs; /* made in the run directory, 0700: plain names */
+	/* The emulator's stdin and stdout are one end of a pair of sockets; the shim keeps the other as DRIVER_CONSOLE. */
+	bool has_console;
 	struct plan_channel channels[PLAN_CHANNELS_MAX];
 	size_t channel_count;
 	struct plan_socket sockets[PLAN_SOCKETS_MAX];
@@ -91,7 +98,10 @@ struct driver_start {
 
 struct driver_link;
 
-/* What a link tells. None of them may free the link from inside, save through driver_ops.disconnect, which defers. */
+#define DRIVER_CONSOLE "console" /* under this name the shim keeps the daemon's end of plan.has_console */
+
+/* What a link tells, and asks of its instance. None of them may free the link from inside, save through driver_ops.disconnect, which
+ * defers. */
 struct driver_events {
 	void (*on_ready)(void *ctx, bool paused); /* the emulator answers; once per link */
 	void (*on_paused)(void *ctx, const char *reason);
@@ -99,13 +109,38 @@ struct driver_events {
 	void (*on_reset)(void *ctx, bool by_guest);
 	void (*on_shutdown)(void *ctx, const char *reason); /* "guest-reset", "host-qmp-quit"; valid during the call */
 	void (*on_lost)(void *ctx, const struct err *err);  /* the link broke; the process may live on */
+	/* The emulator does not take its configuration, in its own words: the boot is ended for it. */
+	void (*on_refused)(void *ctx, const struct err *err);
+	/* Something of a channel to be known; NULL: of the instance. */
+	void (*on_trouble)(void *ctx, const char *channel, const struct err *err);
+	/* A descriptor that the emulator's shim holds under this name; a new fd. NOT_FOUND: it has none. */
+	int (*held)(void *ctx, const char *name, int *fd, struct err *err);
+	/* Has the shim hold one more; the caller keeps his. */
+	int (*hold)(void *ctx, const char *name, int fd, struct err *err);
+};
+
+/* A boot as its link finds it. */
+struct driver_boot {
+	struct event_base *base;
+	int run_dir; /* of the call alone */
+	const char *run_path;
+	/* These outlive the link. */
+	const Pwemu__V1__Target *target;
+	const Pwemu__V1__StartRequest *request;
+	const struct strv *setup;
+	pid_t pid;       /* of the emulator */
+	bool is_adopted; /* it may have been set up by an earlier daemon */
+	bool was_ready;  /* on_ready has come before, perhaps in an earlier daemon */
 };
 
 typedef void (*driver_done_fn)(void *ctx, const struct err *err); /* err NULL: done */
+/* err NULL: a connected, non-blocking stream socket that is the callee's. */
+typedef void (*driver_open_fn)(void *ctx, int fd, const struct err *err);
 
 /* A property of a device. */
 struct driver_property {
 	const char *name, *type; /* in the emulator's words */
+	bool is_readable, is_writable;
 };
 
 /* err NULL: `rows`, valid during the call. A path that leads nowhere: NOT_FOUND (invalid-property-path). */
@@ -152,6 +187,7 @@ struct driver_verdict {
 	Pwemu__V1__EndCause cause;
 	char message[256];
 	char details[DRIVER_DETAILS_MAX]; /* several lines; "" when there is no more to say */
+	bool tail_unknown;                /* what the guest printed last may not have left the emulator */
 };
 
 /* ---------------------------------------------------------------- operations */
@@ -164,8 +200,8 @@ struct driver_ops {
 	const char *(*executable)(const Pwemu__V1__Target *target, struct err *err);
 	int (*plan)(const struct driver_start *start, struct plan *plan, struct err *err);
 	/* Connects to a boot that was just started or is adopted; answers come through events. */
-	int (*connect)(struct event_base *base, int run_dir, const char *run_path, const struct driver_events *events, void *ctx,
-		       struct driver_link **out, struct err *err);
+	int (*connect)(const struct driver_boot *boot, const struct driver_events *events, void *ctx, struct driver_link **out,
+		       struct err *err);
 	/* Handles what has arrived but was not read yet; called before classify. */
 	void (*drain)(struct driver_link *link);
 	void (*disconnect)(struct driver_link *link); /* takes NULL */
@@ -183,8 +219,14 @@ struct driver_ops {
 	 * (read-only-property). */
 	void (*set_property)(struct driver_link *link, const char *path, const char *property, const char *value, bool is_json,
 			     driver_done_fn done, void *ctx);
-	/* Makes the emulator look at its input. */
+	/* Makes the emulator look at its input; NULL: it needs none. */
 	void (*nudge)(struct driver_link *link);
+	/* Ends the emulator in good order; NULL: SIGTERM does. It may not succeed: signals follow. */
+	void (*quit)(struct driver_link *link);
+	/* Connects to a channel of the plan's sockets that has no socket of its own (child_fd -1), one party at a time. done as in act;
+	 * NULL: there are none such. close: the connection was given up, by either side, or is not wanted any more. */
+	void (*open)(struct driver_link *link, enum channel_kind kind, driver_open_fn done, void *ctx);
+	void (*close)(struct driver_link *link, enum channel_kind kind);
 	void (*classify)(const struct driver_death *death, struct driver_verdict *out);
 };
 

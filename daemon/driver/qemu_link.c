@@ -112,22 +112,21 @@ static int link_open(const char *run_path, const char *name, int *fd, struct err
 	return rc;
 }
 
-static int qemu_connect(struct event_base *base, int run_dir, const char *run_path, const struct driver_events *events, void *ctx,
-			struct driver_link **out, struct err *err)
+static int qemu_connect(const struct driver_boot *boot, const struct driver_events *events, void *ctx, struct driver_link **out,
+			struct err *err)
 {
-	(void)run_dir;
 	int fd;
-	int rc = link_open(run_path, "control", &fd, err);
+	int rc = link_open(boot->run_path, "control", &fd, err);
 	if (rc < 0 && err->sys == ENOENT)
-		rc = link_open(run_path, "qmp", &fd, err); /* its name in emulators of earlier daemons */
+		rc = link_open(boot->run_path, "qmp", &fd, err); /* its name in emulators of earlier daemons */
 	if (rc < 0)
 		return err_prefix(err, "QMP");
 	struct driver_link *link = xcalloc(1, sizeof(*link));
 	link->events = events;
 	link->ctx = ctx;
-	link->base = base;
-	link->run_path = xstrdup(run_path);
-	link->qmp = qmp_new(base, fd, &link_qmp_ops, link);
+	link->base = boot->base;
+	link->run_path = xstrdup(boot->run_path);
+	link->qmp = qmp_new(boot->base, fd, &link_qmp_ops, link);
 	link_begin(link);
 	*out = link;
 	return 0;

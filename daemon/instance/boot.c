@@ -13,49 +13,19 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/dirs.h"
-#include "config/subst.h"
+#include "instance/boot_int.h"
 #include "instance/commands.h"
-#include "instance/expand.h"
 #include "instance/fifo.h"
 #include "instance/files.h"
 #include "wire/addr.h"
 #include "wire/mem.h"
 
-#define BOOT_FDS_MAX (7 * PLAN_CHANNELS_MAX + PLAN_SOCKETS_MAX)
-
 extern char **environ;
-
-/* What a channel gets that had no endpoint before. */
-struct boot_endpoint {
-	char name[PLAN_NAME_MAX]; /* of the channel */
-	enum endpoint_kind kind;
-	uint16_t port;
-	char path[ENDPOINT_PATH_MAX];
-	struct endpoint_fds fds;
-};
-
-/* The fds of a boot while it is being made; the process has its own copies, the hubs and channels take theirs. */
-struct boot {
-	struct instance *inst;
-	struct plan plan;
-	struct fifo_ends ends[PLAN_CHANNELS_MAX]; /* of plan.channels */
-	struct boot_endpoint endpoints[PLAN_CHANNELS_MAX + PLAN_SOCKETS_MAX];
-	size_t endpoint_count;
-	struct expand_channel scope_rows[PLAN_CHANNELS_MAX + PLAN_SOCKETS_MAX];
-	struct expand_scope scope; /* once it is laid out */
-	char *run_path;
-	int run_dir;
-	struct proc_fd fds[BOOT_FDS_MAX];
-	size_t fd_count;
-	struct proc_held held[BOOT_FDS_MAX];
-	char held_names[BOOT_FDS_MAX][PLAN_NAME_MAX + 8];
-	size_t held_count;
-	int owned[BOOT_FDS_MAX];
-	size_t owned_count;
-};
 
 static void boot_init(struct boot *b, struct instance *inst)
 {
@@ -173,6 +143,8 @@ static int boot_make_channel(struct boot *b, const struct plan_channel *row, str
 
 static int boot_make_socket(struct boot *b, const struct plan_socket *row, struct err *err)
 {
+	if (row->child_fd < 0)
+		return 0;
 	char *path = xasprintf("%s/%s.sock", b->run_path, row->name);
 	int fd = -1, rc;
 	if (unlink(path) < 0 && errno != ENOENT)
@@ -187,8 +159,34 @@ static int boot_make_socket(struct boot *b, const struct plan_socket *row, struc
 	return 0;
 }
 
+/* One end is the emulator's stdin and stdout. */
+static int boot_make_console(struct boot *b, struct err *err)
+{
+	int pair[2];
+	if (!b->plan.has_console)
+		return 0;
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+		return err_sys(err, errno, "make a pair of sockets for the emulator's console");
+	b->owned[b->owned_count++] = pair[0];
+	b->owned[b->owned_count++] = pair[1];
+	boot_hold(b, DRIVER_CONSOLE, "", pair[0]);
+	boot_pass(b, pair[1], 0);
+	boot_pass(b, pair[1], 1);
+	return fcntl(pair[0], F_SETFL, O_NONBLOCK) < 0 ? err_sys(err, errno, "set up the emulator's console") : 0;
+}
+
+static int boot_make_dirs(struct boot *b, struct err *err)
+{
+	for (size_t i = 0; i < b->plan.dirs.count; i++)
+		if (mkdirat(b->run_dir, b->plan.dirs.items[i], 0700) < 0 && errno != EEXIST)
+			return err_sys(err, errno, "make \"%s/%s\"", b->run_path, b->plan.dirs.items[i]);
+	return 0;
+}
+
 static int boot_make_files(struct boot *b, struct err *err)
 {
+	if (boot_make_dirs(b, err) < 0 || boot_make_console(b, err) < 0)
+		return -1;
 	for (size_t i = 0; i < b->plan.channel_count; i++)
 		if (boot_make_channel(b, &b->plan.channels[i], &b->ends[i], err) < 0 ||
 		    boot_make_endpoint(b, b->plan.channels[i].name, false, err) < 0)
@@ -198,31 +196,6 @@ static int boot_make_files(struct boot *b, struct err *err)
 		    (plan_socket_is_channel(&b->plan.sockets[i]) && boot_make_endpoint(b, b->plan.sockets[i].name, true, err) < 0))
 			return -1;
 	return 0;
-}
-
-/* Channels and sockets do not depend on the images, so that a plan can be made before these are known: prepared is NULL then. */
-static int boot_make_plan(struct boot *b, const struct prepare_result *prepared, struct err *err)
-{
-	struct instance *inst = b->inst;
-	struct driver_image images[PREPARE_IMAGES_MAX];
-	size_t count = prepared != NULL ? prepared->image_count : 0;
-	for (size_t i = 0; i < count; i++) {
-		images[i].path = inst->request->images[i]->path;
-		images[i].kind = prepared->images[i].kind;
-		images[i].address = prepared->images[i].address;
-		images[i].entry = prepared->images[i].entry;
-	}
-	struct driver_start start = {
-		.target = inst->target,
-		.request = inst->request,
-		.program = prepared != NULL ? inst->program : "",
-		.run_dir = b->run_path,
-		.images = images,
-		.image_count = count,
-	};
-	plan_fini(&b->plan);
-	plan_init(&b->plan);
-	return inst->driver->plan(&start, &b->plan, err);
 }
 
 static void boot_mark(struct instance *inst)
@@ -259,71 +232,6 @@ mode_t boot_umask(const struct instance *inst)
 {
 	const Pwemu__V1__Environment *environment = inst->request->environment;
 	return environment != NULL ? environment->umask & 0777 : 077;
-}
-
-static void boot_on_ready(void *ctx, bool paused)
-{
-	struct instance *inst = ctx;
-	inst->was_ready = true;
-	if (!paused)
-		inst->started_ns = inst->started_ns != 0 ? inst->started_ns : clock_wall_ns();
-	instance_event(inst, paused ? INST_EV_RESTS : INST_EV_RUNS, paused ? "paused" : "");
-	commands_follow(inst);
-	debug_clean_adopted(inst);
-}
-
-static void boot_on_paused(void *ctx, const char *reason)
-{
-	instance_event(ctx, INST_EV_RESTS, reason);
-}
-
-static void boot_on_resumed(void *ctx)
-{
-	struct instance *inst = ctx;
-	if (inst->started_ns == 0)
-		inst->started_ns = clock_wall_ns();
-	instance_event(inst, INST_EV_RUNS, "");
-	debug_guest_resumed(inst);
-}
-
-static void boot_on_reset(void *ctx, bool by_guest)
-{
-	struct instance *inst = ctx;
-	const char *reason = by_guest ? "reset by the guest" : "reset";
-	log_info(&inst->scope, "%s", reason);
-	instance_tell(inst, PWEMU__V1__EVENT_KIND__EVENT_KIND_RESET, NULL, NULL, reason);
-}
-
-static void boot_on_shutdown(void *ctx, const char *reason)
-{
-	struct instance *inst = ctx;
-	snprintf(inst->shutdown_reason, sizeof(inst->shutdown_reason), "%s", reason);
-}
-
-static void boot_on_lost(void *ctx, const struct err *err)
-{
-	struct instance *inst = ctx;
-	bool is_over = err->code == ERR_UNAVAILABLE || err->code == ERR_CANCELLED;
-	log_message(is_over ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARNING, &inst->scope, "%s", err->msg);
-	boot_link_later(inst);
-}
-
-const struct driver_events boot_events = {
-	.on_ready = boot_on_ready,
-	.on_paused = boot_on_paused,
-	.on_resumed = boot_on_resumed,
-	.on_reset = boot_on_reset,
-	.on_shutdown = boot_on_shutdown,
-	.on_lost = boot_on_lost,
-};
-
-static int boot_connect(struct boot *b, struct err *err)
-{
-	struct instance *inst = b->inst;
-	if (inst->driver->connect(inst->env->base, b->run_dir, b->run_path, &boot_events, inst, &inst->link, err) < 0)
-		return -1;
-	inst->hang = hang_new(inst);
-	return 0;
 }
 
 /* What the endpoints are that this boot has, made for it or handed on to it. */
@@ -401,7 +309,7 @@ static void boot_on_started(void *ctx, pid_t pid)
 	if (inst->began_ns == 0) /* else it was adopted */
 		inst->began_ns = clock_wall_ns();
 	boot_release(&inst->old_proc); /* what it held is held by the new one */
-	if (inst->layout != NULL && (boot_connect(inst->layout, &err) < 0 || boot_open_logs(inst->layout, &err) < 0)) {
+	if (inst->layout != NULL && (boot_connect(inst, inst->layout->run_dir, inst->layout->run_path, false, &err) < 0 || boot_open_logs(inst->layout, &err) < 0)) {
 		inst->start_error = err;
 		snprintf(inst->ending, sizeof(inst->ending), "%.190s", err.msg);
 		instance_event(inst, INST_EV_USELESS, err.msg);
@@ -429,6 +337,8 @@ static int boot_spawn(struct boot *b, struct err *err)
 	struct instance *inst = b->inst;
 	struct strv env;
 	boot_environment(inst, inst->mark, &env);
+	for (size_t i = 0; i < b->plan.env.count; i++)
+		strv_set_env(&env, b->plan.env.items[i]);
 	struct proc_spec spec = {
 		.run_dir = b->run_dir,
 		.name = inst->proc_name,
@@ -446,93 +356,6 @@ static int boot_spawn(struct boot *b, struct err *err)
 	int rc = proc_spawn(inst->env->base, inst->env->shim, &spec, &boot_proc_ops, inst, &inst->proc, err);
 	strv_fini(&env);
 	return rc;
-}
-
-static void boot_copy_argv(struct strv *to, const struct strv *from)
-{
-	strv_fini(to);
-	strv_init(to);
-	strv_add_all(to, from->items, from->count);
-}
-
-/* Whether it was given as an argument: elsewhere (a file's name) an expression is plain text. */
-static bool boot_is_argument(const struct instance *inst, const char *word)
-{
-	const Pwemu__V1__QemuTarget *qemu = inst->target->qemu;
-	const Pwemu__V1__RenodeTarget *renode = inst->target->renode;
-	const struct {
-		char *const *items;
-		size_t count;
-	} lists[] = { { qemu != NULL ? qemu->args : NULL, qemu != NULL ? qemu->n_args : 0 },
-		      { renode != NULL ? renode->args : NULL, renode != NULL ? renode->n_args : 0 },
-		      { inst->request->args, inst->request->n_args } };
-	for (size_t k = 0; k < sizeof(lists) / sizeof(lists[0]); k++)
-		for (size_t i = 0; i < lists[k].count; i++)
-			if (strcmp(lists[k].items[i], word) == 0)
-				return true;
-	return false;
-}
-
-static bool boot_is_expression(const struct instance *inst, const char *word)
-{
-	return subst_is_needed(word) && boot_is_argument(inst, word);
-}
-
-/* The command line with its expressions becomes one without; where it has any, it is kept for the boots that follow. */
-static int boot_expand_argv(struct boot *b, struct err *err)
-{
-	struct strv words;
-	bool has_any = false;
-	int rc = 0;
-	strv_init(&words);
-	for (size_t i = 0; i < b->plan.argv.count && rc == 0; i++) {
-		const char *word = b->plan.argv.items[i];
-		bool is_expression = boot_is_expression(b->inst, word);
-		char *value = is_expression ? expand_text(&b->scope, "argument of the emulator", word, err) : xstrdup(word);
-		has_any = has_any || is_expression;
-		rc = value != NULL ? 0 : -1;
-		if (value != NULL)
-			strv_add(&words, value);
-		free(value);
-	}
-	if (rc == 0 && has_any)
-		boot_copy_argv(&b->inst->argv_template, &b->plan.argv);
-	if (rc == 0)
-		boot_copy_argv(&b->plan.argv, &words);
-	strv_fini(&words);
-	return rc;
-}
-
-/* The command line of a restart is that of the boot before, whose images were checked; ports may be others. */
-static int boot_choose_argv(struct boot *b, struct err *err)
-{
-	struct instance *inst = b->inst;
-	if (inst->is_restart) {
-		boot_copy_argv(&b->plan.argv, inst->argv_template.count > 0 ? &inst->argv_template : &inst->argv);
-	} else {
-		if (boot_make_plan(b, inst->prepared, err) < 0)
-			return -1;
-		strv_fini(&inst->argv_template);
-		strv_init(&inst->argv_template);
-	}
-	if (boot_expand_argv(b, err) < 0)
-		return -1;
-	boot_copy_argv(&inst->argv, &b->plan.argv);
-	return 0;
-}
-
-/* An expression that means nothing is told before anything is begun. */
-static int boot_check_arguments(struct boot *b, struct err *err)
-{
-	for (size_t i = 0; i < b->plan.argv.count; i++) {
-		const char *word = b->plan.argv.items[i];
-		char *value =
-			boot_is_expression(b->inst, word) ? expand_text(&b->scope, "argument of the emulator", word, err) : xstrdup("");
-		if (value == NULL)
-			return -1;
-		free(value);
-	}
-	return 0;
 }
 
 int boot_plan_commands(struct instance *inst, struct err *err)

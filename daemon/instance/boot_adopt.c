@@ -85,9 +85,9 @@ static void takeover_link(struct takeover *t)
 	struct err err = ERR_INIT;
 	if (proc_has_ended(inst->proc))
 		return;
-	if (inst->driver->connect(inst->env->base, t->run_dir, t->run_path, &boot_events, inst, &inst->link, &err) == 0)
-		inst->hang = hang_new(inst);
-	else if (err.sys == EAGAIN)
+	if (boot_connect(inst, t->run_dir, t->run_path, true, &err) == 0)
+		return;
+	if (err.sys == EAGAIN)
 		timer_arm(inst->link_again, LINK_AGAIN_MS);
 	else
 		log_warn(&inst->scope, "no control of the emulator: %s", err.msg);

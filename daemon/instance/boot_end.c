@@ -15,6 +15,12 @@ static void end_override(const struct instance *inst, struct driver_verdict *ver
 {
 	if (inst->ending[0] == '\0' || inst->stop_requested || verdict->cause == PWEMU__V1__END_CAUSE__END_CAUSE_GUEST_FAULT)
 		return;
+	if (inst->was_refused) {
+		/* What was good before is not bad now: the host is in trouble, and it may pass. */
+		verdict->cause = inst->is_restart ? PWEMU__V1__END_CAUSE__END_CAUSE_CRASHED : PWEMU__V1__END_CAUSE__END_CAUSE_BAD_CONFIG;
+		snprintf(verdict->message, sizeof(verdict->message), "%.200s", inst->ending);
+		return;
+	}
 	verdict->cause = PWEMU__V1__END_CAUSE__END_CAUSE_HUNG;
 	snprintf(verdict->message, sizeof(verdict->message), "ended by the daemon: %.200s", inst->ending);
 }

@@ -27,7 +27,7 @@ struct instance_channel *channels_find(const struct instance *inst, const char *
 static void channels_on_stuck(void *ctx)
 {
 	struct instance_channel *channel = ctx;
-	if (channel->inst->link != NULL)
+	if (channel->inst->link != NULL && channel->inst->driver->nudge != NULL)
 		channel->inst->driver->nudge(channel->inst->link);
 }
 

@@ -62,19 +62,38 @@ static void debug_on_restored(void *ctx, const struct err *err)
 		debug_finish(debug);
 }
 
+static void debug_hang_up(struct debug *debug)
+{
+	struct instance *inst = debug->inst;
+	bridge_hang_up(debug->bridge);
+	if (inst->is_debugged && inst->debug_was_running && inst->link != NULL)
+		inst->driver->act(inst->link, DRIVER_RESUME, debug_on_restored, debug);
+	else
+		debug_finish(debug);
+}
+
+static void debug_on_halted(void *ctx, const struct err *err)
+{
+	struct debug *debug = ctx;
+	if (err != NULL && err->code != ERR_CANCELLED && err->code != ERR_UNAVAILABLE)
+		log_warn(&debug->inst->scope, "it may run on after its debugger: %s", err->msg);
+	if (debug->is_restoring)
+		debug_hang_up(debug);
+}
+
+/* A guest that is not to run is paused first: a stub may let it go with the connection. */
 static void debug_on_clean(void *ctx)
 {
 	struct debug *debug = ctx;
 	struct instance *inst = debug->inst;
 	if (debug->is_restoring)
 		return;
-	bridge_hang_up(debug->bridge);
 	timer_disarm(debug->silent);
 	debug->is_restoring = true;
-	if (inst->is_debugged && inst->debug_was_running && inst->link != NULL)
-		inst->driver->act(inst->link, DRIVER_RESUME, debug_on_restored, debug);
+	if (inst->is_debugged && !inst->debug_was_running && inst->link != NULL)
+		inst->driver->act(inst->link, DRIVER_PAUSE, debug_on_halted, debug);
 	else
-		debug_finish(debug);
+		debug_hang_up(debug);
 }
 
 static void debug_on_timeout(void *ctx)
@@ -112,13 +131,22 @@ static void debug_to_stub(void *ctx, const void *bytes, size_t len)
 	bridge_send_emulator(debug->bridge, bytes, len);
 }
 
-static void debug_on_wanted(void *ctx)
+static bool debug_on_wanted(void *ctx)
 {
 	struct debug *debug = ctx;
 	struct err err = ERR_INIT;
 	debug_note(debug);
-	if (bridge_connect(debug->bridge, &err) < 0)
-		log_warn(&debug->inst->scope, "no debugger: %s", err.msg);
+	if (bridge_connect(debug->bridge, &err) == 0)
+		return !bridge_is_connected(debug->bridge);
+	log_warn(&debug->inst->scope, "no debugger: %s", err.msg);
+	return false;
+}
+
+static void debug_on_runs(void *ctx, bool runs)
+{
+	const struct debug *debug = ctx;
+	if (debug->inst->driver->gdb->is_silent)
+		boot_guest_runs(debug->inst, runs, runs ? "" : "stopped by the debugger");
 }
 
 static void debug_on_close(void *ctx)
@@ -131,6 +159,7 @@ static const struct gdb_session_ops debug_session_ops = {
 	.to_stub = debug_to_stub,
 	.on_clean = debug_on_clean,
 	.on_wanted = debug_on_wanted,
+	.on_runs = debug_on_runs,
 	.on_close = debug_on_close,
 };
 
@@ -246,7 +275,8 @@ bool debug_acts(struct instance *inst, enum driver_action action, driver_done_fn
 		return false;
 	inst->debug_was_running = action == DRIVER_RESUME;
 	store_save(inst);
-	if (action == DRIVER_RESUME && gdb_session_runs(debug->session)) {
+	if ((action == DRIVER_RESUME && gdb_session_runs(debug->session)) ||
+	    (action == DRIVER_PAUSE && inst->driver->gdb->is_silent && gdb_session_pause(debug->session))) {
 		/* Not by another way than the stub's: it would not understand what is on its way to it while the guest runs. */
 		inst->driver->ping(inst->link, DEBUG_ANSWER_MS, done, ctx);
 		return true;

@@ -229,6 +229,30 @@ static void endpoints_serve_log(struct instance_channel *channel, bool adopted)
 		endpoints_on_trouble(channel, &err);
 }
 
+static void endpoints_on_opened(void *ctx, int fd, const struct err *err)
+{
+	struct instance_channel *channel = ctx;
+	bridge_opened(channel->bridge, fd, err);
+}
+
+static void endpoints_open(void *ctx)
+{
+	struct instance_channel *channel = ctx;
+	struct instance *inst = channel->inst;
+	struct err err = ERR_INIT;
+	if (instance_check_up(inst, &err) < 0)
+		endpoints_on_opened(channel, -1, &err);
+	else
+		inst->driver->open(inst->link, channel->kind, endpoints_on_opened, channel);
+}
+
+static void endpoints_close_driver(void *ctx)
+{
+	const struct instance_channel *channel = ctx;
+	if (channel->inst->link != NULL)
+		channel->inst->driver->close(channel->inst->link, channel->kind);
+}
+
 /* Of sockets users come and go by the call Attach too, so there is a bridge with or without an endpoint. */
 static void endpoints_bridge(struct instance_channel *channel)
 {
@@ -236,10 +260,13 @@ static void endpoints_bridge(struct instance_channel *channel)
 	if (channel->bridge != NULL)
 		return;
 	char *run = instance_run_path(inst), *path = xasprintf("%s/%s.sock", run, channel->name);
+	bool has_own = inst->driver->open == NULL; /* a socket that the emulator inherited */
 	struct bridge_config config = {
 		.base = inst->env->base,
 		.owner = inst->uid,
-		.path = path,
+		.path = has_own ? path : NULL,
+		.open = has_own ? NULL : endpoints_open,
+		.close = has_own ? NULL : endpoints_close_driver,
 		.on_party = endpoints_on_party,
 		.on_trouble = endpoints_on_trouble,
 		.ctx = channel,

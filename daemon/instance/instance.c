@@ -193,9 +193,11 @@ struct instance *instance_new(const struct instance_env *env, const struct insta
 	inst->uid = identity->uid;
 	inst->timer = timer_new(env->base, instance_on_timeout, inst);
 	inst->link_again = timer_new(env->base, boot_link_again, inst);
+	inst->quit_late = timer_new(env->base, boot_quit_late, inst);
 	inst->files = files_new(inst);
 	strv_init(&inst->argv);
 	strv_init(&inst->argv_template);
+	strv_init(&inst->setup);
 	instance_name_scope(inst);
 	return inst;
 }
@@ -218,6 +220,7 @@ void instance_free(struct instance *inst)
 	timer_free(inst->timer);
 	timer_free(inst->keeper_timer);
 	timer_free(inst->link_again);
+	timer_free(inst->quit_late);
 	if (inst->log_dir >= 0)
 		close(inst->log_dir);
 	PB_FREE(inst->target);
@@ -225,6 +228,7 @@ void instance_free(struct instance *inst)
 	free(inst->prepared);
 	strv_fini(&inst->argv);
 	strv_fini(&inst->argv_template);
+	strv_fini(&inst->setup);
 	ends_clear(&inst->ends);
 	char *const texts[] = { inst->id,      inst->name, inst->project,   inst->working_dir, inst->owner,
 				inst->program, inst->mark, inst->proc_name, inst->loaded_path };
@@ -327,6 +331,7 @@ static void enter_booting(struct instance *inst)
 	load_forget(inst);
 	inst->was_ready = inst->stop_requested = inst->no_restart = inst->restart_wanted = false;
 	inst->shutdown_reason[0] = inst->ending[0] = '\0';
+	inst->was_refused = false;
 	inst->has_end = inst->is_debugged = false;
 	inst->began_ns = inst->started_ns = inst->ended_ns = 0;
 	memset(&inst->proc_end, 0, sizeof(inst->proc_end));
@@ -412,7 +417,7 @@ static void do_stop(struct instance *inst)
 {
 	commands_stop(inst, true, inst->grace_ms);
 	if (inst->proc != NULL && !proc_has_ended(inst->proc))
-		proc_stop(inst->proc, inst->grace_ms);
+		boot_stop(inst);
 	commands_stop(inst, false, inst->grace_ms);
 }
 

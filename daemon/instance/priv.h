@@ -61,6 +61,7 @@ struct instance {
 	struct prepare_result *prepared;
 	struct strv argv;          /* of the latest boot */
 	struct strv argv_template; /* the same with its expressions; empty where there are none */
+	struct strv setup;         /* of struct plan, likewise */
 	struct command *commands;  /* of the latest explicit start, those before the emulator first */
 	size_t command_count;
 	struct files *files;
@@ -69,7 +70,8 @@ struct instance {
 	uint32_t boot;
 	uint64_t began_ns, started_ns, ended_ns; /* of the latest boot: process, guest; of the instance */
 	bool was_ready, stop_requested;
-	char ending[192]; /* why the daemon ends the boot; "" when it is not the daemon */
+	char ending[192]; /* why the daemon ends the boot; "" when it is not the daemon … */
+	bool was_refused; /* … and whether the emulator did not take its configuration */
 	char shutdown_reason[64];
 	struct proc_end proc_end;
 	struct ends ends;
@@ -90,6 +92,7 @@ struct instance {
 	struct proc *proc;        /* INST_HOLDS_PROC */
 	struct proc *old_proc;    /* that of the boot before, until its successor holds the descriptors */
 	struct driver_link *link; /* INST_HOLDS_LINK */
+	struct timer *quit_late;  /* the emulator was asked to quit; then signals follow */
 	struct timer *link_again; /* its emulator did not take the connection of an adoption yet, or the link was lost */
 	struct hang *hang;        /* as the link */
 	const struct driver_ops *driver;
@@ -141,7 +144,16 @@ const char *boot_cwd(const struct instance *inst);
 mode_t boot_umask(const struct instance *inst);
 void boot_remove_files(struct instance *inst);
 extern const struct proc_ops boot_proc_ops;
-extern const struct driver_events boot_events;
+
+/* ---- boot_link.c */
+/* The guest goes on, or has stopped. */
+void boot_guest_runs(struct instance *inst, bool runs, const char *reason);
+/* The link to the emulator of a boot that was just started, or of an earlier daemon or link (is_adopted). */
+int boot_connect(struct instance *inst, int run_dir, const char *run_path, bool is_adopted, struct err *err)
+	__attribute__((warn_unused_result));
+/* Ends the process tree within grace_ms, in the emulator's good order if it has one. Again: by signals. */
+void boot_stop(struct instance *inst);
+void boot_quit_late(void *ctx); /* timer */
 
 /* ---- boot_adopt.c */
 /* Takes over a boot of an earlier daemon, or in back-off what its shim holds. NOT_FOUND: there is nothing. */

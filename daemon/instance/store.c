@@ -188,6 +188,9 @@ static void store_fill(struct instance *inst, Pwemu__V1__Record *record)
 	}
 	record->argv_template = inst->argv_template.items;
 	record->n_argv_template = inst->argv_template.count;
+	record->setup = inst->setup.items;
+	record->n_setup = inst->setup.count;
+	record->was_refused = inst->was_refused;
 	store_fill_channels(inst, record);
 	commands_record(inst, record);
 }
@@ -384,6 +387,8 @@ void store_apply(struct instance *inst, const Pwemu__V1__Record *record)
 	store_apply_ends(inst, record);
 	store_apply_restart(inst, record);
 	strv_add_all(&inst->argv_template, record->argv_template, record->n_argv_template);
+	strv_add_all(&inst->setup, record->setup, record->n_setup);
+	inst->was_refused = record->was_refused;
 	store_apply_channels(inst, record);
 	commands_apply(inst, record);
 	store_apply_calls(inst, record);

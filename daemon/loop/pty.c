@@ -61,6 +61,20 @@ int pty_make(uid_t uid, int *master, int *slave, char *path, size_t path_size, s
 	return err_sys(err, sys, "make a PTY");
 }
 
+int pty_open_raw(const char *path, int *slave, struct err *err)
+{
+	int fd = open(path, PTY_FLAGS);
+	if (fd < 0)
+		return err_sys(err, errno, "open terminal \"%s\"", path);
+	if (pty_make_raw(fd) < 0) {
+		int sys = errno;
+		close(fd);
+		return err_sys(err, sys, "make terminal \"%s\" raw", path);
+	}
+	*slave = fd;
+	return 0;
+}
+
 /* The master's output is the slave's input: first what is on its way, then what has arrived. */
 static void pty_drop_output(int master, int slave)
 {

@@ -15,6 +15,9 @@
  * terminal. path: of the slave. */
 int pty_make(uid_t uid, int *master, int *slave, char *path, size_t path_size, struct err *err) __attribute__((warn_unused_result));
 
+/* The slave of somebody else's PTY, raw from now on; CLOEXEC, non-blocking, no controlling terminal. */
+int pty_open_raw(const char *path, int *slave, struct err *err) __attribute__((warn_unused_result));
+
 /* The last user has left: raw again, no exclusive mode, output not stopped; what was written to the master and not read is dropped. What
  * the user wrote stays. */
 int pty_reset(int master, int slave, struct err *err) __attribute__((warn_unused_result));

@@ -23,6 +23,8 @@ static void list_reply(struct rpc_call *call, const struct driver_property *rows
 		pwemu__v1__property__init(&messages[i]);
 		messages[i].name = text_of(rows[i].name);
 		messages[i].type = text_of(rows[i].type);
+		messages[i].readable = rows[i].is_readable;
+		messages[i].writable = rows[i].is_writable;
 		reply.properties[reply.n_properties++] = &messages[i];
 	}
 	rpc_call_reply(call, &reply.base);

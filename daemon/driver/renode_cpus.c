@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ *   sysbus (SystemBus)
+ *   │
+ *   ├── cpu (CortexM)
+ *   │     Slot: 0
+ * A line with a branch is a peripheral; how far its branch is from the left says how deep it is. Characters count, not bytes.
+ */
+#include "driver/renode_cpus.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "driver/monitor.h"
+#include "driver/renode_int.h"
+
+#define PERIPHERAL_DEPTH_MAX 12
+#define PERIPHERAL_NAME_MAX  64
+#define PERIPHERAL_INDENT    4 /* columns a level */
+
+struct tree_walk {
+	char names[PERIPHERAL_DEPTH_MAX][PERIPHERAL_NAME_MAX];
+	char path[PERIPHERAL_DEPTH_MAX * PERIPHERAL_NAME_MAX];
+	char type[PERIPHERAL_NAME_MAX];
+};
+
+/* Columns before the name, and where that is; the branch's characters are of three bytes. */
+static size_t tree_indent(const char *line, const char **name)
+{
+	size_t columns = 0;
+	for (; *line == ' ' || (unsigned char)*line >= 0x80; line++)
+		columns += ((unsigned char)*line & 0xc0) != 0x80;
+	*name = line;
+	return columns;
+}
+
+static void tree_join(struct tree_walk *walk, size_t depth)
+{
+	size_t used = 0;
+	for (size_t i = 0; i <= depth; i++)
+		used += (size_t)snprintf(walk->path + used, sizeof(walk->path) - used, "%s%s", i > 0 ? "." : "", walk->names[i]);
+}
+
+static bool tree_take(struct tree_walk *walk, const char *line, size_t len, struct renode_peripheral *out)
+{
+	const char *name;
+	size_t depth = tree_indent(line, &name) / PERIPHERAL_INDENT, name_len = strcspn(name, " (\n");
+	const char *type = name + name_len;
+	if (name_len == 0 || name_len >= PERIPHERAL_NAME_MAX || depth >= PERIPHERAL_DEPTH_MAX || name >= line + len ||
+	    strncmp(type, " (", 2) != 0)
+		return false;
+	snprintf(walk->names[depth], PERIPHERAL_NAME_MAX, "%.*s", (int)name_len, name);
+	snprintf(walk->type, sizeof(walk->type), "%.*s", (int)strcspn(type + 2, ")\n"), type + 2);
+	tree_join(walk, depth);
+	*out = (struct renode_peripheral){ walk->path, walk->names[depth], walk->type };
+	return true;
+}
+
+void renode_peripherals(const char *tree, void (*each)(void *ctx, const struct renode_peripheral *peripheral), void *ctx)
+{
+	static struct tree_walk walk; /* large */
+	struct renode_peripheral found;
+	memset(&walk, 0, sizeof(walk));
+	for (const char *line = tree; *line != '\0'; line += strcspn(line, "\n"), line += *line == '\n')
+		if (tree_take(&walk, line, strcspn(line, "\n"), &found))
+			each(ctx, &found);
+}
+
+/* ---------------------------------------------------------------- processors */
+
+struct cpus_word {
+	struct monitor *monitor;
+	const char *word;
+};
+
+/* By type, since names are free; the beginnings of those that Renode has. */
+bool renode_is_cpu(const struct renode_peripheral *peripheral)
+{
+	static const char *const types[] = { "Cortex", "ARM", "RiscV", "VexRiscv", "PicoRV32", "Ibex", "Minerva", "CV32E40P",
+					     "X86",    "PPC", "PowerPc", "Sparc",  "Xtensa",   "MSP430", "Arm" };
+	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
+		if (strncmp(peripheral->type, types[i], strlen(types[i])) == 0)
+			return true;
+	return strncmp(peripheral->name, "cpu", 3) == 0;
+}
+
+static void cpu_tell(void *ctx, const struct renode_peripheral *peripheral)
+{
+	const struct cpus_word *word = ctx;
+	char command[PERIPHERAL_DEPTH_MAX * PERIPHERAL_NAME_MAX + 32];
+	if (!renode_is_cpu(peripheral))
+		return;
+	snprintf(command, sizeof(command), "%s %s", peripheral->path, word->word);
+	monitor_ask(word->monitor, command, RENODE_COMMAND_TIMEOUT_MS, NULL, NULL);
+}
+
+void renode_cpus_tell(struct monitor *monitor, const char *tree, const char *word)
+{
+	struct cpus_word ctx = { monitor, word };
+	renode_peripherals(tree, cpu_tell, &ctx);
+}

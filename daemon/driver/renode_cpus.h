@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The tree of peripherals that Renode prints. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct monitor;
+
+struct renode_peripheral {
+	const char *path; /* "sysbus.cluster.cpu0"; valid during the call */
+	const char *name; /* "cpu0" */
+	const char *type; /* "CortexM" */
+};
+
+/* Calls back for each line of what `peripherals` has printed. */
+void renode_peripherals(const char *tree, void (*each)(void *ctx, const struct renode_peripheral *peripheral), void *ctx);
+bool renode_is_cpu(const struct renode_peripheral *peripheral);
+/* Queues "PATH WORD" for each processor in it. */
+void renode_cpus_tell(struct monitor *monitor, const char *tree, const char *word);

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Renode is started with its monitor on stdin and stdout and nothing else; what pw_emu gives it as --execute options are commands of the
+ * set-up here, one at a time, so that each has its answer:
+ *     mach create · LoadPlatformDescription · a terminal and a connection for each UART · images · the macro that a reset runs
+ * Its own files are below the run directory, where no other instance's start deletes them.
+ */
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "driver/renode_int.h"
+#include "wire/mem.h"
+
+#define RENODE_RESET_MAX 4096
+
+struct renode_build {
+	const struct driver_start *start;
+	struct plan *plan;
+	char reset[RENODE_RESET_MAX]; /* commands of the macro */
+};
+
+char *renode_path(const char *path, struct err *err)
+{
+	char *out = xmalloc(2 * strlen(path) + 2), *to = out;
+	*to++ = '@';
+	for (const char *at = path; *at != '\0'; at++) {
+		if ((unsigned char)*at < ' ' || *at == 0x7f || strchr("\"';\\#", *at) != NULL) {
+			err_set(err, ERR_INVALID_ARGUMENT, "\"%s\": Renode's monitor takes no path with the character '%c' (0x%02x); rename it",
+				path, isprint((unsigned char)*at) ? *at : '?', (unsigned char)*at);
+			free(out);
+			return NULL;
+		}
+		if (*at == ' ')
+			*to++ = '\\';
+		*to++ = *at;
+	}
+	*to = '\0';
+	return out;
+}
+
+const char *renode_machine_name(const Pwemu__V1__Target *target)
+{
+	for (const char *at = target->name; *at != '\0'; at++)
+		if (!isalnum((unsigned char)*at) && *at != '-' && *at != '_')
+			return "board";
+	return target->name[0] != '\0' ? target->name : "board";
+}
+
+char *renode_terminal_path(const char *run_path, const char *channel)
+{
+	return xasprintf("%s/%s.pty", run_path, channel);
+}
+
+/* ---------------------------------------------------------------- command line */
+
+static void plan_arguments(struct renode_build *b)
+{
+	static const char *const head[] = { "--disable-xwt", "--console", "--plain", "--hide-log" };
+	const Pwemu__V1__RenodeTarget *renode = b->start->target->renode;
+	struct strv *argv = &b->plan->argv;
+	strv_add(argv, b->start->program);
+	for (size_t i = 0; i < sizeof(head) / sizeof(head[0]); i++)
+		strv_add(argv, head[i]);
+	strv_add_all(argv, renode->args, renode->n_args);
+	strv_add_all(argv, b->start->request->args, b->start->request->n_args);
+}
+
+static void plan_surroundings(struct renode_build *b)
+{
+	static const struct {
+		const char *variable, *dir;
+	} rows[] = { { "TMPDIR", "tmp" }, { "HOME", "home" }, { "XDG_CONFIG_HOME", "config" } };
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		strv_add(&b->plan->dirs, rows[i].dir);
+		strv_addf(&b->plan->env, "%s=%s/%s", rows[i].variable, b->start->run_dir, rows[i].dir);
+	}
+	strv_add(&b->plan->env, "RENODE_CI_MODE=YES"); /* no lock and cache of a history */
+	b->plan->has_console = true;
+	struct plan_channel *messages = plan_add_channel(b->plan, "emulator", CHANNEL_EMULATOR, false);
+	if (messages != NULL)
+		messages->out_child_fd = 2;
+	plan_add_socket(b->plan, "gdb", CHANNEL_GDB, -1);
+	plan_add_socket(b->plan, "monitor", CHANNEL_MONITOR, -1);
+}
+
+/* ---------------------------------------------------------------- set-up */
+
+static int plan_machine(struct renode_build *b, struct err *err)
+{
+	const Pwemu__V1__Target *target = b->start->target;
+	char *path = renode_path(target->renode->machine, err);
+	if (path == NULL)
+		return err_prefix(err, "target \"%s\": machine", target->name);
+	strv_addf(&b->plan->setup, "mach create \"%s\"", renode_machine_name(target));
+	strv_addf(&b->plan->setup, "machine LoadPlatformDescription %s", path);
+	free(path);
+	return 0;
+}
+
+/* A path of peripherals: "sysbus.usart2". */
+static bool plan_is_device(const char *id)
+{
+	return id[0] != '\0' && strspn(id, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") == strlen(id);
+}
+
+static int plan_uart(struct renode_build *b, size_t number, const Pwemu__V1__ChannelSpec *spec, struct err *err)
+{
+	const Pwemu__V1__Target *target = b->start->target;
+	if (!plan_is_device(spec->id))
+		return err_set(err, ERR_INVALID_ARGUMENT, "target \"%s\": channel \"%s\": device-path \"%s\" is no path of a peripheral (sysbus.usart1)",
+			       target->name, spec->name, spec->id);
+	if (plan_add_channel(b->plan, spec->name, CHANNEL_SERIAL, true) == NULL)
+		return err_set(err, ERR_INVALID_ARGUMENT, "target \"%s\": more than %d channels", target->name, PLAN_CHANNELS_MAX);
+	char *path = renode_terminal_path(b->start->run_dir, spec->name);
+	strv_addf(&b->plan->setup, "emulation CreateUartPtyTerminal \"pwemu%zu\" \"%s\" true", number, path);
+	strv_addf(&b->plan->setup, "connector Connect %s pwemu%zu", spec->id, number);
+	free(path);
+	return 0;
+}
+
+static int plan_uarts(struct renode_build *b, struct err *err)
+{
+	const Pwemu__V1__Target *target = b->start->target;
+	for (size_t i = 0; i < target->n_channels; i++)
+		if (plan_uart(b, i, target->channels[i], err) < 0)
+			return -1;
+	return 0;
+}
+
+/* A command that loads an image, at the start and at every reset. */
+static int plan_load(struct renode_build *b, const char *command, struct err *err)
+{
+	size_t used = strlen(b->reset);
+	int n = snprintf(b->reset + used, sizeof(b->reset) - used, "%s%s", used > 0 ? "; " : "", command);
+	if ((size_t)n >= sizeof(b->reset) - used)
+		return err_set(err, ERR_INVALID_ARGUMENT, "the paths of the images are longer than %d bytes in all", RENODE_RESET_MAX);
+	strv_add(&b->plan->setup, command);
+	return 0;
+}
+
+static bool plan_is_cortex_m(const Pwemu__V1__Target *target)
+{
+	return strncmp(target->cpu, "cortex-m", 8) == 0;
+}
+
+/* Of a raw binary nothing says where its vector table is, save that it was loaded there. */
+static int plan_bin(struct renode_build *b, const char *path, const struct driver_image *image, bool is_first, struct err *err)
+{
+	char *load = xasprintf("sysbus LoadBinary %s 0x%llx", path, (unsigned long long)image->address);
+	char *vectors = xasprintf("cpu VectorTableOffset 0x%llx", (unsigned long long)image->address);
+	int rc = plan_load(b, load, err);
+	if (rc == 0 && is_first && plan_is_cortex_m(b->start->target))
+		rc = plan_load(b, vectors, err);
+	free(load);
+	free(vectors);
+	return rc;
+}
+
+static int plan_image(struct renode_build *b, const struct driver_image *image, bool is_first, struct err *err)
+{
+	char *path = renode_path(image->path, err);
+	if (path == NULL)
+		return -1;
+	char *command = xasprintf("sysbus %s %s", image->kind == DRIVER_IMAGE_HEX ? "LoadHEX" : "LoadELF", path);
+	int rc = image->kind == DRIVER_IMAGE_BIN ? plan_bin(b, path, image, is_first, err) : plan_load(b, command, err);
+	free(command);
+	free(path);
+	return rc;
+}
+
+/* The last that is loaded says where the board begins: the first that was given. */
+static int plan_images(struct renode_build *b, struct err *err)
+{
+	for (size_t i = b->start->image_count; i-- > 0;)
+		if (plan_image(b, &b->start->images[i], i == 0, err) < 0)
+			return -1;
+	if (b->reset[0] != '\0')
+		strv_addf(&b->plan->setup, "macro reset \"%s\"", b->reset);
+	return 0;
+}
+
+int renode_plan(const struct driver_start *start, struct plan *plan, struct err *err)
+{
+	static struct renode_build b; /* large */
+	b = (struct renode_build){ .start = start, .plan = plan };
+	if (start->request->semihosting || start->request->n_firmware_args > 0)
+		return err_set(err, ERR_UNIMPLEMENTED, "target \"%s\": pwemu turns semihosting on for QEMU only; Renode has none that ends with the guest's code",
+			       start->target->name);
+	plan_arguments(&b);
+	plan_surroundings(&b);
+	if (strchr(start->run_dir, '"') != NULL)
+		return err_set(err, ERR_FAILED_PRECONDITION, "Renode cannot be given the path \"%s\", for the quote in it", start->run_dir);
+	if (start->request->debug)
+		strv_add(&plan->setup, "logLevel 0");
+	return plan_machine(&b, err) < 0 || plan_uarts(&b, err) < 0 ? -1 : plan_images(&b, err);
+}

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Serial channels. Renode makes a PTY for each UART and a link to it, NAME.pty; from its slave a ferry carries the bytes to and from the
+ * channel's FIFOs, where they are like those of any emulator. The shim holds slave and FIFOs: what the guest prints while there is no
+ * daemon waits in the terminal.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "driver/renode_int.h"
+#include "loop/ferry.h"
+#include "loop/pty.h"
+#include "wire/mem.h"
+
+#define UART_HELD ".uart" /* suffix of the name under which the shim holds a slave */
+
+static void uart_on_trouble(void *ctx, const struct err *err)
+{
+	const struct renode_uart *uart = ctx;
+	uart->link->events->on_trouble(uart->link->ctx, uart->channel, err);
+}
+
+static int uart_open_fifo(const struct driver_link *link, const char *channel, const char *suffix, int *fd, struct err *err)
+{
+	char name[PLAN_NAME_MAX + 8];
+	snprintf(name, sizeof(name), "%s%s", channel, suffix);
+	*fd = openat(link->run_dir, name, O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
+	return *fd >= 0 ? 0 : err_sys(err, errno, "open FIFO \"%s\"", name);
+}
+
+static int uart_open_slave(struct driver_link *link, const char *channel, bool is_adopted, int *fd, struct err *err)
+{
+	char name[PLAN_NAME_MAX + 8];
+	snprintf(name, sizeof(name), "%s%s", channel, UART_HELD);
+	if (is_adopted && link->events->held(link->ctx, name, fd, err) == 0)
+		return 0;
+	*err = (struct err)ERR_INIT;
+	char *path = renode_terminal_path(link->run_path, channel);
+	int rc = pty_open_raw(path, fd, err);
+	free(path);
+	return rc == 0 ? link->events->hold(link->ctx, name, *fd, err) : -1;
+}
+
+static int uart_open(struct driver_link *link, const char *channel, bool is_adopted, struct err *err)
+{
+	struct ferry_fds fds = { -1, -1, -1 };
+	struct renode_uart *uart = &link->uarts[link->uart_count];
+	if (uart_open_slave(link, channel, is_adopted, &fds.slave, err) == 0 && uart_open_fifo(link, channel, ".out", &fds.out, err) == 0 &&
+	    uart_open_fifo(link, channel, ".in", &fds.in, err) == 0) {
+		*uart = (struct renode_uart){ .link = link, .channel = channel };
+		uart->ferry = ferry_new(link->base, &fds, uart_on_trouble, uart);
+		link->uart_count++;
+		return 0;
+	}
+	const int open_fds[] = { fds.slave, fds.out, fds.in };
+	for (size_t i = 0; i < sizeof(open_fds) / sizeof(open_fds[0]); i++)
+		if (open_fds[i] >= 0)
+			close(open_fds[i]);
+	return err_prefix(err, "channel \"%s\"", channel);
+}
+
+int renode_uarts_open(struct driver_link *link, bool is_adopted, struct err *err)
+{
+	for (size_t i = 0; i < link->target->n_channels; i++)
+		if (uart_open(link, link->target->channels[i]->name, is_adopted, err) < 0)
+			return -1;
+	return 0;
+}
+
+bool renode_uarts_drain(struct driver_link *link)
+{
+	bool is_empty = true;
+	for (size_t i = 0; i < link->uart_count; i++)
+		is_empty = ferry_drain(link->uarts[i].ferry) && is_empty;
+	return is_empty;
+}
+
+void renode_uarts_close(struct driver_link *link)
+{
+	for (size_t i = 0; i < link->uart_count; i++)
+		ferry_free(link->uarts[i].ferry);
+	link->uart_count = 0;
+}

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The monitor channel: one user's lines share the console with the daemon's commands, each as a whole. The user has one end of a pair of
+ * sockets; what comes out of the other is cut into lines, of which one at a time is asked. Control characters go no further than this, a
+ * line that would leave the monitor waiting for more (an open quote) is refused, and `quit` is a stop.
+ */
+#include <errno.h>
+#include <event2/event.h>
+#include <event2/event_struct.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "driver/renode_int.h"
+#include "wire/mem.h"
+
+#define USER_LINE_MAX   4096
+#define USER_TIMEOUT_MS 600000 /* of a command: some run an emulation for a while */
+
+struct renode_user {
+	struct driver_link *link; /* NULL: the user has left */
+	int fd;
+	char line[USER_LINE_MAX];
+	size_t len;
+	bool is_too_long;
+	bool is_asking;
+	char *out; /* what the socket did not take yet */
+	size_t out_len, out_sent;
+	struct event readable, writable;
+};
+
+/* ---------------------------------------------------------------- output */
+
+static void user_flush(struct renode_user *user)
+{
+	while (user->out_sent < user->out_len) {
+		ssize_t n = send(user->fd, user->out + user->out_sent, user->out_len - user->out_sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+		if (n <= 0)
+			break;
+		user->out_sent += (size_t)n;
+	}
+	if (user->out_sent < user->out_len) {
+		event_add(&user->writable, NULL);
+		return;
+	}
+	free(user->out);
+	user->out = NULL;
+	user->out_len = user->out_sent = 0;
+}
+
+static void user_on_writable(evutil_socket_t fd, short what, void *ctx)
+{
+	(void)fd, (void)what;
+	user_flush(ctx);
+}
+
+/* Lines end with CR LF, as a terminal wants them. */
+static void user_print(struct renode_user *user, const char *text)
+{
+	size_t lines = 0, len = strlen(text);
+	for (const char *at = text; *at != '\0'; at++)
+		lines += *at == '\n';
+	user->out = xrealloc(user->out, user->out_len + len + lines + 1, 1);
+	for (const char *at = text; *at != '\0'; at++) {
+		if (*at == '\n')
+			user->out[user->out_len++] = '\r';
+		user->out[user->out_len++] = *at;
+	}
+}
+
+static void user_prompt(struct renode_user *user)
+{
+	user_print(user, monitor_prompt(user->link->monitor));
+	user_flush(user);
+}
+
+static void user_answer(struct renode_user *user, const char *text)
+{
+	user_print(user, text);
+	if (text[0] != '\0')
+		user_print(user, "\n");
+	user_prompt(user);
+}
+
+/* ---------------------------------------------------------------- lines */
+
+static void user_read(struct renode_user *user);
+
+static void user_on_answer(void *ctx, const char *text, const struct err *err)
+{
+	struct renode_user *user = ctx;
+	user->is_asking = false;
+	if (user->link == NULL) {
+		free(user);
+		return;
+	}
+	user_answer(user, text[0] == '\0' && err != NULL ? err->msg : text);
+	renode_look(user->link); /* it may have started or paused the emulation */
+	user_read(user);
+}
+
+static bool user_is_open(const char *line)
+{
+	size_t quotes = 0;
+	for (; *line != '\0'; line++)
+		quotes += *line == '"';
+	return quotes % 2 != 0 || strstr(line, "\"\"\"") != NULL;
+}
+
+static bool user_means_quit(const char *line)
+{
+	size_t len = strcspn(line, " ;");
+	return (len == 4 && strncmp(line, "quit", 4) == 0) || (len == 1 && *line == 'q');
+}
+
+static void user_do(struct renode_user *user, const char *line, bool is_too_long)
+{
+	line += strspn(line, " ");
+	if (is_too_long) {
+		user_answer(user, "pwemu: this line is too long");
+	} else if (*line == '\0') {
+		user_prompt(user);
+	} else if (user_is_open(line)) {
+		user_answer(user, "pwemu: a command must be on one line, with its quotes closed; put longer ones into a file: include @FILE");
+	} else if (user_means_quit(line)) {
+		user_print(user, "pwemu: the instance is stopped\n");
+		user_flush(user);
+		renode_quit_for(user->link, RENODE_USER_QUIT);
+	} else {
+		user->is_asking = true;
+		monitor_ask(user->link->monitor, line, USER_TIMEOUT_MS, user_on_answer, user);
+	}
+}
+
+static void user_end_line(struct renode_user *user)
+{
+	char line[USER_LINE_MAX];
+	bool is_too_long = user->is_too_long;
+	memcpy(line, user->line, user->len);
+	line[user->len] = '\0';
+	user->len = 0;
+	user->is_too_long = false;
+	user_do(user, line, is_too_long);
+}
+
+/* CR, LF and CR LF end a line; an empty one is a prompt more. */
+static void user_take(struct renode_user *user, char c)
+{
+	if (c == '\n' || c == '\r') {
+		user_end_line(user);
+	} else if ((c == 0x7f || c == '\b') && user->len > 0) {
+		user->len--;
+	} else if (c == '\t' || (unsigned char)c >= ' ') {
+		if (c != 0x7f && user->len < sizeof(user->line) - 1)
+			user->line[user->len++] = c == '\t' ? ' ' : c;
+		else if (c != 0x7f)
+			user->is_too_long = true;
+	}
+}
+
+/* Byte by byte, up to the end of a line: what comes after it waits in the socket until that is answered. */
+static void user_read(struct renode_user *user)
+{
+	char c;
+	ssize_t n = 0;
+	while (!user->is_asking && user->link != NULL && (n = recv(user->fd, &c, 1, MSG_DONTWAIT)) == 1)
+		user_take(user, c);
+	if (!user->is_asking && user->link != NULL && (n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR))))
+		event_add(&user->readable, NULL);
+}
+
+static void user_on_readable(evutil_socket_t fd, short what, void *ctx)
+{
+	(void)fd, (void)what;
+	user_read(ctx);
+}
+
+/* ---------------------------------------------------------------- coming and going */
+
+static int user_pair(int fds[2], struct err *err)
+{
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) == 0)
+		return 0;
+	return err_sys(err, errno, "make a pair of sockets for the monitor");
+}
+
+void renode_user_open(struct driver_link *link, driver_open_fn done, void *ctx)
+{
+	struct err err = ERR_INIT;
+	int fds[2];
+	renode_user_close(link);
+	if (user_pair(fds, &err) < 0) {
+		done(ctx, -1, &err);
+		return;
+	}
+	struct renode_user *user = xcalloc(1, sizeof(*user));
+	user->link = link;
+	user->fd = fds[0];
+	event_assign(&user->readable, link->base, user->fd, EV_READ, user_on_readable, user);
+	event_assign(&user->writable, link->base, user->fd, EV_WRITE, user_on_writable, user);
+	link->user = user;
+	user_prompt(user);
+	event_add(&user->readable, NULL);
+	done(ctx, fds[1], NULL);
+}
+
+void renode_user_close(struct driver_link *link)
+{
+	struct renode_user *user = link->user;
+	link->user = NULL;
+	if (user == NULL)
+		return;
+	event_del(&user->readable);
+	event_del(&user->writable);
+	close(user->fd);
+	free(user->out);
+	user->out = NULL;
+	user->out_len = user->out_sent = 0;
+	user->link = NULL;
+	if (!user->is_asking)
+		free(user);
+}
