@@ -9,6 +9,8 @@
 
 static const char *const log_full[] = { "wait", "drop-oldest", NULL };
 
+static const char *const isolate[] = { "auto", "off", "required", NULL };
+
 static const struct field rows[] = {
 	SETTING(port_first, "ports", FIELD_RANGE, .min = 1, .max = 65535, .initial = "20000-29999",
 		.help = "TCP ports of endpoints for which no port was asked"),
@@ -20,10 +22,17 @@ static const struct field rows[] = {
 		.help = "how long ended instances and their logs are kept"),
 	SETTING(keep_bytes, "keep-bytes", FIELD_SIZE, .max = BYTES_MAX, .initial = "2G",
 		.help = "how much disk they may take together; the oldest go first"),
+	SETTING(isolate, "isolate", FIELD_WORD, .words = isolate, .initial = "auto",
+		.help = "a private network for emulators whose target says nothing: auto (Renode, where the host allows it), off, required"),
 	SETTING(idle_ms, "idle", FIELD_DURATION, .max = TIME_MAX, .initial = "10m",
 		.help = "how long after its last instance ended a daemon ends that a client has started"),
 };
 static const struct fields fields = FIELDS(rows);
+
+const char *settings_isolate_word(enum settings_isolate word)
+{
+	return isolate[word];
+}
 
 void settings_init(struct settings *settings)
 {

@@ -249,6 +249,7 @@ static const struct key target_rows[] = {
 	TEXT("cpu", cpu),
 	TEXT("uart", uart),
 	TEXT("eol", eol),
+	TEXT("isolate", isolate),
 	{ .name = "gdb",
 	  .read = key_texts,
 	  .offset = offsetof(Pwemu__V1__Target, gdb),

@@ -183,6 +183,7 @@ def target():
             cpu=text("Core: \"cortex-m3\"."),
             uart=text("Kind of serial port, for people."),
             eol=word("What Enter sends.", "cr", "lf", "crlf"),
+            isolate=word("Whether the emulator gets a network of its own; where nothing is said the daemon's setting holds.", "auto", "off", "required"),
             gdb=one_or_more("gdb command."),
             memory={"type": "array", "items": ref("memory"), "maxItems": 64},
             qemu=ref("qemu"),

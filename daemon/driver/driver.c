@@ -26,6 +26,7 @@ void plan_init(struct plan *plan)
 	plan->channel_count = 0;
 	plan->socket_count = 0;
 	plan->has_console = false;
+	plan->network = PROC_NETWORK_HOST;
 	strv_init(&plan->argv);
 	strv_init(&plan->setup);
 	strv_init(&plan->env);

@@ -61,6 +61,7 @@ struct plan {
 	struct strv setup;
 	struct strv env;  /* "NAME=value", instead of what the user's environment says */
 	struct strv dirs; /* made in the run directory, 0700: plain names */
+	enum proc_network network;
 	/* The emulator's stdin and stdout are one end of a pair of sockets; the shim keeps the other as DRIVER_CONSOLE. */
 	bool has_console;
 	struct plan_channel channels[PLAN_CHANNELS_MAX];
@@ -90,6 +91,7 @@ struct driver_start {
 	const Pwemu__V1__StartRequest *request;
 	const char *program; /* absolute path */
 	const char *run_dir; /* absolute path */
+	const char *isolate; /* "auto", "off", "required" */
 	const struct driver_image *images;
 	size_t image_count;
 };

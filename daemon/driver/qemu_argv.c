@@ -221,6 +221,8 @@ int qemu_plan(const struct driver_start *start, struct plan *plan, struct err *e
 	const Pwemu__V1__StartRequest *request = start->request;
 	struct qemu_build b = { .start = start, .plan = plan, .argv = &plan->argv, .semihosting = qemu_wants_semihosting(request) };
 
+	if (strcmp(start->isolate, "required") == 0)
+		plan->network = PROC_NETWORK_OWN;
 	strv_add(b.argv, start->program);
 	static const char *const head[] = { "-nographic", "-nodefaults", "-display", "none", "-machine" };
 	for (size_t i = 0; i < sizeof(head) / sizeof(head[0]); i++)

@@ -181,6 +181,14 @@ static int plan_images(struct renode_build *b, struct err *err)
 	return 0;
 }
 
+/* What Renode listens on is open to the whole host, else. */
+static enum proc_network plan_network(const char *isolate)
+{
+	if (strcmp(isolate, "off") == 0)
+		return PROC_NETWORK_HOST;
+	return strcmp(isolate, "required") == 0 ? PROC_NETWORK_OWN : PROC_NETWORK_TRY;
+}
+
 int renode_plan(const struct driver_start *start, struct plan *plan, struct err *err)
 {
 	static struct renode_build b; /* large */
@@ -188,6 +196,7 @@ int renode_plan(const struct driver_start *start, struct plan *plan, struct err 
 	if (start->request->semihosting || start->request->n_firmware_args > 0)
 		return err_set(err, ERR_UNIMPLEMENTED, "target \"%s\": pwemu turns semihosting on for QEMU only; Renode has none that ends with the guest's code",
 			       start->target->name);
+	plan->network = plan_network(start->isolate);
 	plan_arguments(&b);
 	plan_surroundings(&b);
 	if (strchr(start->run_dir, '"') != NULL)

@@ -3,9 +3,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/settings.h"
 #include "config/subst.h"
 #include "instance/boot_int.h"
 #include "wire/mem.h"
+
+/* The target's word, else the daemon's. */
+static const char *boot_isolate(const struct instance *inst)
+{
+	const struct settings *settings = inst->env->settings;
+	if (inst->target->isolate[0] != '\0')
+		return inst->target->isolate;
+	return settings_isolate_word(settings != NULL ? settings->isolate : SETTINGS_ISOLATE_AUTO);
+}
 
 int boot_make_plan(struct boot *b, const struct prepare_result *prepared, struct err *err)
 {
@@ -23,6 +33,7 @@ int boot_make_plan(struct boot *b, const struct prepare_result *prepared, struct
 		.request = inst->request,
 		.program = prepared != NULL ? inst->program : "",
 		.run_dir = b->run_path,
+		.isolate = boot_isolate(inst),
 		.images = images,
 		.image_count = count,
 	};

@@ -63,6 +63,7 @@ static void end_note(struct instance *inst)
 	end.boot = inst->boot;
 	end.message = verdict.message;
 	end.details = verdict.details;
+	end.tail_unknown = verdict.tail_unknown;
 	ends_add(&inst->ends, &end);
 	inst->has_end = true;
 	instance_tell(inst, PWEMU__V1__EVENT_KIND__EVENT_KIND_END, NULL, NULL, verdict.message);

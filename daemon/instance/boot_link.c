@@ -4,6 +4,7 @@
 
 #include "instance/commands.h"
 #include "instance/priv.h"
+#include "loop/netport.h"
 
 static void boot_on_ready(void *ctx, bool paused)
 {
@@ -113,6 +114,7 @@ int boot_connect(struct instance *inst, int run_dir, const char *run_path, bool 
 		.is_adopted = is_adopted,
 		.was_ready = inst->was_ready,
 	};
+	inst->has_private_network = netport_is_private(proc_pid(inst->proc));
 	if (inst->driver->connect(&boot, &boot_events, inst, &inst->link, err) < 0)
 		return -1;
 	inst->hang = hang_new(inst);

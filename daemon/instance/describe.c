@@ -147,6 +147,7 @@ void instance_describe(struct instance *inst, Pwemu__V1__Instance *out)
 	out->restart = instance_describe_restart(inst);
 	out->target = inst->target->name;
 	out->emulator = inst->target->emulator;
+	out->private_network = inst->has_private_network && inst->proc != NULL;
 	out->semihosting = inst->request->semihosting || inst->request->n_firmware_args > 0;
 	out->gdb = inst->target->gdb;
 	out->n_gdb = inst->target->n_gdb;

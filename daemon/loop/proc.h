@@ -55,6 +55,8 @@ struct proc_spec {
 	const struct proc_held *held; /* what the shim keeps until released */
 	size_t held_count;
 	uint32_t nofile; /* RLIMIT_NOFILE of the program; 0: the daemon's, at most 65536 */
+	/* The network it sees: the host's, or its own with nothing but lo; there if the host allows it, or else not executed. */
+	enum proc_network { PROC_NETWORK_HOST, PROC_NETWORK_TRY, PROC_NETWORK_OWN } network;
 };
 
 #define PROC_FDS_MAX  64 /* entries in fds; child_fd is at most 255 */

@@ -217,6 +217,10 @@ static uint32_t image_add_strings(struct image *image, const char *const *string
 	return count;
 }
 
+_Static_assert((int)PROC_NETWORK_HOST == SHIM_NETWORK_HOST && (int)PROC_NETWORK_TRY == SHIM_NETWORK_TRY &&
+		       (int)PROC_NETWORK_OWN == SHIM_NETWORK_OWN,
+	       "the shim's numbers");
+
 static void image_build(struct image *image, const struct proc_spec *spec)
 {
 	struct shim_spec head = {
@@ -226,6 +230,7 @@ static void image_build(struct image *image, const struct proc_spec *spec)
 		.uid = spec->uid == (uid_t)-1 ? SHIM_KEEP_ID : spec->uid,
 		.gid = spec->gid,
 		.nofile = spec->nofile,
+		.network = (uint32_t)spec->network,
 		.group_count = (uint32_t)spec->group_count,
 		.fd_count = (uint32_t)spec->fd_count,
 		.held_count = (uint32_t)spec->held_count,

@@ -99,6 +99,7 @@ static int check_plan(const Pwemu__V1__Target *target, const Pwemu__V1__CheckTar
 		.request = &start,
 		.program = program,
 		.run_dir = CHECK_RUN_DIR,
+		.isolate = "auto",
 		.images = images,
 		.image_count = request->n_images,
 	};
@@ -120,6 +121,8 @@ static void handle_check(struct rpc_call *call, const ProtobufCMessage *message)
 	if (target != NULL && check_plan(target, request, &plan, &err) == 0) {
 		reply.argv = plan.argv.items;
 		reply.n_argv = plan.argv.count;
+		reply.setup = plan.setup.items;
+		reply.n_setup = plan.setup.count;
 		rpc_call_reply(call, &reply.base);
 	} else {
 		service_fail(call, &err);

@@ -66,11 +66,19 @@ struct shim_spec {
 	uint32_t uid; /* SHIM_KEEP_ID: gid and groups are not changed either */
 	uint32_t gid;
 	uint32_t nofile; /* 0: what the daemon has, at most SHIM_NOFILE_DEFAULT */
+	uint32_t network; /* enum shim_network */
 	uint32_t group_count;
 	uint32_t fd_count;
 	uint32_t held_count;
 	uint32_t argc;
 	uint32_t envc;
+};
+
+/* The network that the program sees. */
+enum shim_network {
+	SHIM_NETWORK_HOST,
+	SHIM_NETWORK_TRY, /* its own, with nothing but lo, where the host allows that */
+	SHIM_NETWORK_OWN, /* its own, or it is not executed */
 };
 
 /* Travels from the child to the shim when the program could not be executed. */

@@ -38,6 +38,12 @@ const char *spec_next(const char *string); /* the string behind this one */
 /* Becomes the program: waits for one byte on `sync` before execve; on failure writes a shim_exec_error there. */
 _Noreturn void child_exec(const struct spec *spec, int sync, pid_t shim_pid);
 
+/* ---- network.c */
+/* Gives this process a network of its own with lo up, in a user namespace if need be; false with errno: it may be in pieces. */
+bool network_isolate(void);
+/* Whether that would succeed; tried in a process of its own. */
+bool network_can_isolate(void);
+
 /* ---- tree.c */
 struct tree_entry {
 	pid_t pid;

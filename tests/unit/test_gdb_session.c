@@ -41,10 +41,16 @@ static void nothing(void *ctx)
 	(void)ctx;
 }
 
+static bool on_wanted(void *ctx)
+{
+	(void)ctx;
+	return false;
+}
+
 static void open_session(struct ends *e)
 {
 	static const struct gdb_dialect dialect = { .reset = "r" };
-	static const struct gdb_session_ops ops = { to_debugger, to_stub, on_clean, nothing, nothing };
+	static const struct gdb_session_ops ops = { to_debugger, to_stub, on_clean, on_wanted, NULL, nothing };
 	memset(e, 0, sizeof(*e));
 	e->session = gdb_session_new(&dialect, &ops, e);
 	gdb_session_begin(e->session);

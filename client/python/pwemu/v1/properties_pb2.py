@@ -14,7 +14,7 @@ _sym_db = _symbol_database.Default()
 from pwemu.v1 import common_pb2 as pwemu_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19pwemu/v1/properties.proto\x12\x08pwemu.v1\x1a\x15pwemu/v1/common.proto\"N\n\x15ListPropertiesRequest\x12\'\n\x08instance\x18\x01 \x01(\x0b\x32\x15.pwemu.v1.InstanceRef\x12\x0c\n\x04path\x18\x02 \x01(\t\"&\n\x08Property\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\"=\n\x13ListPropertiesReply\x12&\n\nproperties\x18\x01 \x03(\x0b\x32\x12.pwemu.v1.Property\"]\n\x12GetPropertyRequest\x12\'\n\x08instance\x18\x01 \x01(\x0b\x32\x15.pwemu.v1.InstanceRef\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x10\n\x08property\x18\x03 \x01(\t\"+\n\rPropertyValue\x12\x0c\n\x04json\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\"\x86\x01\n\x12SetPropertyRequest\x12\'\n\x08instance\x18\x01 \x01(\x0b\x32\x15.pwemu.v1.InstanceRef\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x10\n\x08property\x18\x03 \x01(\t\x12\x0e\n\x04text\x18\x04 \x01(\tH\x00\x12\x0e\n\x04json\x18\x05 \x01(\tH\x00\x42\x07\n\x05value\"\x12\n\x10SetPropertyReply2\xd3\x01\n\nProperties\x12\x46\n\x04List\x12\x1f.pwemu.v1.ListPropertiesRequest\x1a\x1d.pwemu.v1.ListPropertiesReply\x12<\n\x03Get\x12\x1c.pwemu.v1.GetPropertyRequest\x1a\x17.pwemu.v1.PropertyValue\x12?\n\x03Set\x12\x1c.pwemu.v1.SetPropertyRequest\x1a\x1a.pwemu.v1.SetPropertyReplyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19pwemu/v1/properties.proto\x12\x08pwemu.v1\x1a\x15pwemu/v1/common.proto\"N\n\x15ListPropertiesRequest\x12\'\n\x08instance\x18\x01 \x01(\x0b\x32\x15.pwemu.v1.InstanceRef\x12\x0c\n\x04path\x18\x02 \x01(\t\"J\n\x08Property\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x10\n\x08readable\x18\x03 \x01(\x08\x12\x10\n\x08writable\x18\x04 \x01(\x08\"=\n\x13ListPropertiesReply\x12&\n\nproperties\x18\x01 \x03(\x0b\x32\x12.pwemu.v1.Property\"]\n\x12GetPropertyRequest\x12\'\n\x08instance\x18\x01 \x01(\x0b\x32\x15.pwemu.v1.InstanceRef\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x10\n\x08property\x18\x03 \x01(\t\"+\n\rPropertyValue\x12\x0c\n\x04json\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\"\x86\x01\n\x12SetPropertyRequest\x12\'\n\x08instance\x18\x01 \x01(\x0b\x32\x15.pwemu.v1.InstanceRef\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x10\n\x08property\x18\x03 \x01(\t\x12\x0e\n\x04text\x18\x04 \x01(\tH\x00\x12\x0e\n\x04json\x18\x05 \x01(\tH\x00\x42\x07\n\x05value\"\x12\n\x10SetPropertyReply2\xd3\x01\n\nProperties\x12\x46\n\x04List\x12\x1f.pwemu.v1.ListPropertiesRequest\x1a\x1d.pwemu.v1.ListPropertiesReply\x12<\n\x03Get\x12\x1c.pwemu.v1.GetPropertyRequest\x1a\x17.pwemu.v1.PropertyValue\x12?\n\x03Set\x12\x1c.pwemu.v1.SetPropertyRequest\x1a\x1a.pwemu.v1.SetPropertyReplyb\x06proto3')
 
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, globals())
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'pwemu.v1.properties_pb2', globals())
@@ -24,17 +24,17 @@ if _descriptor._USE_C_DESCRIPTORS == False:
   _LISTPROPERTIESREQUEST._serialized_start=62
   _LISTPROPERTIESREQUEST._serialized_end=140
   _PROPERTY._serialized_start=142
-  _PROPERTY._serialized_end=180
-  _LISTPROPERTIESREPLY._serialized_start=182
-  _LISTPROPERTIESREPLY._serialized_end=243
-  _GETPROPERTYREQUEST._serialized_start=245
-  _GETPROPERTYREQUEST._serialized_end=338
-  _PROPERTYVALUE._serialized_start=340
-  _PROPERTYVALUE._serialized_end=383
-  _SETPROPERTYREQUEST._serialized_start=386
-  _SETPROPERTYREQUEST._serialized_end=520
-  _SETPROPERTYREPLY._serialized_start=522
-  _SETPROPERTYREPLY._serialized_end=540
-  _PROPERTIES._serialized_start=543
-  _PROPERTIES._serialized_end=754
+  _PROPERTY._serialized_end=216
+  _LISTPROPERTIESREPLY._serialized_start=218
+  _LISTPROPERTIESREPLY._serialized_end=279
+  _GETPROPERTYREQUEST._serialized_start=281
+  _GETPROPERTYREQUEST._serialized_end=374
+  _PROPERTYVALUE._serialized_start=376
+  _PROPERTYVALUE._serialized_end=419
+  _SETPROPERTYREQUEST._serialized_start=422
+  _SETPROPERTYREQUEST._serialized_end=556
+  _SETPROPERTYREPLY._serialized_start=558
+  _SETPROPERTYREPLY._serialized_end=576
+  _PROPERTIES._serialized_start=579
+  _PROPERTIES._serialized_end=790
 # @@protoc_insertion_point(module_scope)
