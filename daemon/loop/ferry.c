@@ -9,6 +9,7 @@
 #include <event2/event.h>
 #include <event2/event_struct.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -41,13 +42,22 @@ static bool ferry_has_bytes(int fd)
 	return ioctl(fd, FIONREAD, &count) == 0 && count > 0;
 }
 
+/* A terminal that is hung up has other operations than before: splice is none of them. */
+static bool ferry_is_hung_up(const struct ferry *ferry)
+{
+	struct pollfd pollfd = { .fd = ferry->fds.slave };
+	return poll(&pollfd, 1, 0) == 1 && (pollfd.revents & POLLHUP) != 0;
+}
+
 static enum ferry_result way_move(const struct ferry_way *way)
 {
 	ssize_t n = splice(way->from, NULL, way->to, NULL, FERRY_PIECE, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
 	if (n > 0)
 		return FERRY_MORE;
-	if (n == 0 || errno == EIO)
+	int sys = errno;
+	if (n == 0 || sys == EIO || ferry_is_hung_up(way->ferry))
 		return FERRY_OVER;
+	errno = sys;
 	if (errno == EINTR)
 		return FERRY_MORE;
 	if (errno != EAGAIN)
