@@ -40,6 +40,7 @@
 #define UART_COUNT 3
 #define UART_BASES 0x40004400, 0x40011000, 0x40004800
 #define UART_IRQS  38, 37, 39
+#define UART_BRR   0x8b /* 115200 at 16 MHz; Renode's clock is 8 MHz whatever the program thinks */
 
 #elif defined(BOARD_stm32vldiscovery)
 #define BOARD_NAME "stm32vldiscovery"
@@ -190,8 +191,11 @@ static inline int device_read(uint32_t base)
 #elif defined(UART_STM32)
 static inline void device_open(uint32_t base)
 {
-	REG(base + 0x0c) = 0x202c;
-} /* UE, RXNEIE, TE, RE */
+#ifdef UART_BRR
+	REG(base + 0x08) = UART_BRR;
+#endif
+	REG(base + 0x0c) = 0x202c; /* UE, RXNEIE, TE, RE */
+}
 
 static inline void device_write(uint32_t base, char c)
 {

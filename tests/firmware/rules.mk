@@ -23,6 +23,8 @@ FW_sifive-fe310 := $(RISCV_CC) -march=rv32imac_zicsr -mabi=ilp32 -mcmodel=medany
 
 FW_PROGRAMS := demo hello echo gulp seq seqn exit semi reset uarts slow silent
 FW_ARM_ONLY := lockup bkpt
+# Only for the board on which tests/fake/renode-console.txt was recorded.
+FW_RENODE_ONLY := parked
 FW_LOADED := mps2-an385 netduinoplus2 stm32f4-discovery
 # Where the boot loader finds its application.
 FW_APP_mps2-an385 := 0x00010000
@@ -37,7 +39,7 @@ fw_place = $(word $(2),$(call fw_places,$(1)))
 fw_link = $(call fw_cc,$(1)) $(FW_CFLAGS) -DBOARD_$(subst -,_,$(1)) -Wl,--defsym=FLASH=$(2),--defsym=RAM=$(call fw_place,$(1),2) \
 	-Wl,--defsym=RAM_SIZE=$(call fw_place,$(1),3) $(3) -o $@ $(FW_SRC)/start.c $(4) -lgcc
 
-fw_programs = $(FW_PROGRAMS) $(if $(filter riscv% sifive%,$(1)),,$(FW_ARM_ONLY))
+fw_programs = $(FW_PROGRAMS) $(if $(filter riscv% sifive%,$(1)),,$(FW_ARM_ONLY)) $(if $(filter stm32f4-%,$(1)),$(FW_RENODE_ONLY))
 FW_FILES := $(foreach b,$(FW_BOARDS),$(foreach p,$(call fw_programs,$(b)),$(FW)/$(b)/$(p).elf) $(FW)/$(b)/hello.bin $(FW)/$(b)/hello.hex) \
 	$(foreach b,$(FW_LOADED),$(FW)/$(b)/bootloader.elf $(FW)/$(b)/bootloader.hex $(FW)/$(b)/app.elf $(FW)/$(b)/app.bin)
 FW_BAD := $(addprefix $(FW)/bad/,truncated.elf object.o wrong-arch.elf elsewhere.elf text.elf notes.txt empty.bin)
