@@ -1,0 +1,314 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Debuggers: real gdb, by `pwemu gdb-cmds`, `pwemu gdb`, a pipe and a port; what is left when one goes, whichever way."""
+
+import os
+import signal
+import subprocess
+
+from cases import DriverCase, wait_for
+from gdb_client import GDB, HOT, Mi, children, children_text
+
+
+class DebugCase(DriverCase):
+    def setUp(self):
+        super().setUp()
+        self.image = self.board.firmware("seq.elf")
+
+    def mi(self):
+        return Mi(self, self.image, dict(self.environment))
+
+    def connected(self):
+        """Through a pipe, as no port is needed."""
+        mi = self.mi()
+        mi.console(f"cd {self.work}")
+        mi.console("target extended-remote | pwemu -q pipe gdb")
+        return mi
+
+    def broken_in(self):
+        """A debugger that stands at a breakpoint."""
+        mi = self.connected()
+        mi.run(f"-break-insert {HOT}")
+        mi.run("-exec-continue")
+        mi.stopped("breakpoint-hit")
+        return mi
+
+    def wait_free(self):
+        wait_for(lambda: not self.writer("gdb"), "the debugger to be gone")
+
+    def pause(self):
+        self.pwemu("pause")
+        return self.place()
+
+    def place(self):
+        """Where a paused guest stands."""
+        out = self.pwemu("-q", "gdb-cmds", "-p", "info registers")
+        self.assertEqual(self.state(), "paused")
+        return out, self.offset()
+
+
+class Commands(DebugCase):
+    def test_cmds(self):
+        self.boot("seq.elf")
+        out = self.pwemu("-q", "gdb-cmds", "print 6*7", "info line main", "info registers pc")
+        self.assertIn("= 42", out)
+        self.assertIn("<main>", out)
+        self.assertRegex(out, r"pc +0x80000[0-9a-f]{2}")
+        self.assert_runs()
+        self.assertIn("nonsense", self.refused_cmds("nonsense"))
+        self.assertEqual(self.run_any("gdb-cmds", "quit 5").returncode, 5)
+        self.assert_runs()
+
+    def refused_cmds(self, *words):
+        done = self.run_any("gdb-cmds", *words)
+        self.assertNotEqual(done.returncode, 0)
+        return done.err
+
+    def test_breakpoint_of_cmds(self):
+        self.boot("seq.elf")
+        out = self.pwemu("-q", "gdb-cmds", f"break {HOT}", "continue", "print value")
+        self.assertIn("Breakpoint 1", out)
+        self.assert_runs()
+
+    def test_cmds_leave_it_paused(self):
+        self.boot("seq.elf")
+        before = self.pause()
+        self.pwemu("-q", "gdb-cmds", f"break {HOT}", "info registers")
+        self.assertEqual(self.state(), "paused")
+        self.assertEqual(self.place(), before)
+        self.pwemu("resume")
+        self.assert_runs()
+
+    def test_cmds_pause(self):
+        self.boot("seq.elf")
+        self.pwemu("-q", "gdb-cmds", "--pause", "info registers")
+        self.assert_silent()
+        before = self.place()
+        self.pwemu("-q", "gdb-cmds", "-p", "print 1")
+        self.assertEqual(self.place(), before)
+        self.pwemu("resume")
+        self.assert_runs()
+
+    def test_before_the_first_instruction(self):
+        """Who starts it paused is the first; nothing has run."""
+        self.boot("seq.elf", "--pause")
+        out = self.pwemu("-q", "gdb-cmds", "tbreak main", "continue", "print 1")
+        self.assertIn("Temporary breakpoint 1, main", out)
+        self.assertEqual(self.state(), "paused")
+        self.assertEqual(self.out(), b"")
+        self.pwemu("resume")
+        self.assert_runs()
+
+    def test_gdb(self):
+        self.boot("seq.elf")
+        out = self.pwemu("-q", "gdb", "--", "-nx", "-batch", "-ex", "info files", "-ex", "print $sp")
+        self.assertIn(self.image, out)
+        self.assert_runs()
+        self.on("default", "stop")
+        for words in (("gdb",), ("gdb-cmds", "print 1")):
+            self.assertIn("not running", self.run_any(*words).err)
+
+
+class Leaving(DebugCase):
+    """Every way a debugger goes."""
+
+    def test_detach(self):
+        self.boot("seq.elf")
+        mi = self.broken_in()
+        self.assertEqual(self.state(), "paused")
+        self.assertTrue(self.writer("gdb"))
+        mi.run("-target-detach")
+        self.assert_runs()
+        mi.exit()
+        self.assert_runs()
+
+    def test_disconnect_and_exit(self):
+        self.boot("seq.elf")
+        for how in ("-target-disconnect", "-gdb-exit"):
+            mi = self.broken_in()
+            mi.run(how, wanted=None)
+            self.wait_free()
+            self.assert_runs()
+
+    def test_leaves_it_paused(self):
+        """It was paused; the debugger has done nothing."""
+        self.boot("seq.elf")
+        before = self.pause()
+        for how in ("-target-detach", "-target-disconnect", "-gdb-exit", ""):
+            mi = self.connected()
+            mi.run(f"-break-insert {HOT}")
+            if how:
+                mi.run(how, wanted=None)
+            mi.end()
+            self.wait_free()
+            self.assertEqual(self.place(), before, how)
+        self.pwemu("resume")
+        self.assert_runs()
+
+    def test_killed_at_a_breakpoint(self):
+        self.boot("seq.elf")
+        for _ in range(2):
+            mi = self.broken_in()
+            mi.process.kill()
+            self.wait_free()
+            self.assert_runs()
+
+    def test_killed_while_running(self):
+        self.boot("seq.elf")
+        mi = self.connected()
+        mi.run("-break-insert main")
+        mi.run("-exec-continue")
+        self.assert_runs()
+        mi.process.kill()
+        self.wait_free()
+        self.assert_runs()
+
+    def test_interrupt(self):
+        """Ctrl-C, then the end of the connection: no CPU stands still."""
+        self.boot("seq.elf")
+        for how in ("-target-detach", "-target-disconnect", ""):
+            mi = self.connected()
+            mi.run("-exec-continue")
+            self.assert_runs()
+            mi.run("-exec-interrupt")
+            mi.stopped("SIGINT")
+            self.assertEqual(self.state(), "paused")
+            if how:
+                mi.run(how, wanted=None)
+            mi.end()
+            self.wait_free()
+            self.assert_runs()
+
+    def test_pipe_is_killed(self):
+        self.boot("seq.elf")
+        mi = self.broken_in()
+        pipe = next(pid for pid, text in children(mi.process.pid) if text.startswith(b"pwemu\0"))
+        os.kill(pipe, signal.SIGKILL)
+        self.wait_free()
+        self.assert_runs()
+
+    def test_daemon_is_killed(self):
+        self.boot("seq.elf")
+        for how in ("at the breakpoint", "running"):
+            mi = self.broken_in()
+            if how == "running":
+                mi.run("-break-delete")
+                mi.run("-break-insert start")
+                mi.run("-exec-continue")
+            self.kill_daemon()
+            self.assert_runs()
+            mi.end()
+
+    def test_daemon_is_killed_paused(self):
+        self.boot("seq.elf")
+        before = self.pause()
+        mi = self.connected()
+        mi.run(f"-break-insert {HOT}")
+        self.kill_daemon()
+        mi.end()
+        self.wait_free()
+        self.assertEqual(self.place(), before)
+        self.pwemu("resume")
+        self.assert_runs()
+
+    def test_emulator_dies(self):
+        self.boot("seq.elf")
+        mi = self.broken_in()
+        os.kill(self.info()["pid"], signal.SIGKILL)
+        self.assertEqual(self.wait_end()["cause"], "killed")
+        mi.end()
+        self.assert_nothing_left()
+
+    def test_stop_under_a_debugger(self):
+        self.boot("seq.elf")
+        mi = self.broken_in()
+        self.on("default", "stop")
+        self.assertEqual(self.info()["end"]["cause"], "stopped")
+        mi.end()
+        self.assert_nothing_left()
+
+
+class Sessions(DebugCase):
+    def test_second_is_refused(self):
+        self.boot("seq.elf")
+        mi = self.broken_in()
+        done = self.run_any("gdb-cmds", "info registers")
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("client of", done.err)
+        self.refused("pipe", "gdb", says="client of")
+        mi.run("-data-list-register-values x 1")  # the first one has not noticed
+        mi.exit()
+        self.wait_free()
+        self.pwemu("-q", "gdb-cmds", "info registers")
+        self.assert_runs()
+
+    def test_port(self):
+        """Session after session at one port."""
+        self.boot("seq.elf", "--tcp", "gdb")
+        port = self.channel("gdb")["port"]
+        for _ in range(2):
+            mi = self.mi()
+            mi.run(f"-target-select extended-remote 127.0.0.1:{port}")
+            mi.run(f"-break-insert {HOT}")
+            mi.run("-exec-continue")
+            mi.stopped("breakpoint-hit")
+            done = subprocess.run([GDB, "-nx", "-batch", "-ex", f"target remote 127.0.0.1:{port}"], capture_output=True, timeout=60,
+                                  stdin=subprocess.DEVNULL, env=self.environment, check=False)
+            self.assertNotEqual(done.returncode, 0)
+            mi.process.kill()
+            self.wait_free()
+            self.assert_runs()
+
+    def test_session_of_an_ide(self):
+        """Reset, load, run to main, step, look, break in, reset again; then its stop button."""
+        self.boot("seq.elf")
+        for _ in range(2):
+            mi = self.connected()
+            mi.console("monitor reset halt")
+            mi.run("-target-download")
+            mi.console("monitor reset halt")
+            mi.console("maintenance flush register-cache")
+            self.assertEqual(mi.number_of("$pc"), mi.number_of("&start") & ~1)
+            mi.run("-break-insert -t --function main")
+            mi.run("-exec-continue")
+            mi.stopped("main")
+            mi.run(f"-break-insert {HOT}")
+            mi.run("-exec-continue")
+            mi.stopped("breakpoint-hit")
+            mi.run("-exec-next")
+            mi.stopped("end-stepping-range")
+            mi.run("-break-delete")
+            mi.run("-exec-continue")
+            mi.run("-exec-interrupt")
+            mi.stopped("SIGINT")
+            mi.console("monitor reset")
+            mi.run("-target-disconnect")
+            mi.exit()
+            self.wait_free()
+            self.assert_runs()
+
+    def test_commands_of_pwemu_meanwhile(self):
+        """Pause and resume by others; what they say last holds."""
+        self.boot("seq.elf")
+        mi = self.connected()
+        self.pwemu("pause")
+        mi.exit()
+        self.wait_free()
+        self.assert_silent()
+        mi = self.connected()
+        self.pwemu("resume")
+        mi.exit()
+        self.assert_runs()
+
+    def test_gdb_of_pwemu_is_killed(self):
+        """`pwemu gdb` dies while its guest stands at a breakpoint."""
+        self.boot("seq.elf")
+        gdb = self.popen("gdb", "--", "-nx", "-batch", "-ex", f"break {HOT}", "-ex", "continue", "-ex", "shell sleep 60")
+        wait_for(lambda: b"sleep" in children_text(gdb.pid), "the breakpoint to be hit")
+        below = [pid for pid, _ in children(gdb.pid)]
+        gdb.kill()
+        self.assert_runs()
+        for pid in below:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass

@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The suite of all drivers for Renode: how instances end; properties, monitor, Python."""
+
+import os
+import sys
+import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+import cases  # noqa: E402
+import part_end  # noqa: E402
+import part_device  # noqa: E402
+import part_api  # noqa: E402
+
+globals().update(cases.suites(part_end, "renode"))
+globals().update(cases.suites(part_device, "renode"))
+globals().update(cases.suites(part_api, "renode"))
+
+if __name__ == "__main__":
+    unittest.main()
