@@ -2,6 +2,7 @@
 """The Python package: a test of firmware as its users write them."""
 
 import os
+import subprocess
 import tempfile
 from unittest import mock
 
@@ -31,6 +32,12 @@ class Api(DriverCase):
         saved, tempfile.tempdir = tempfile.tempdir, self.dir
         self.addCleanup(setattr, tempfile, "tempdir", saved)
 
+    def assert_reads(self, stream, wanted):
+        seen = b""
+        while len(seen) < len(wanted):
+            seen += stream.read(len(wanted) - len(seen))
+        self.assertEqual(seen, wanted)
+
     def start(self, emu, program, **options):
         emu.start(TARGET, self.board.firmware(program), **options)
         return emu
@@ -41,7 +48,7 @@ class Api(DriverCase):
             pid = emu.info().pid
             self.assertTrue(emu.running())
             with emu.get_channel_stream(self.board.console, timeout=60) as stream:
-                self.assertEqual(stream.read(len(PROMPT)), PROMPT)
+                self.assert_reads(stream, PROMPT)
                 stream.write(b"hello\r")
                 self.assertEqual(stream.readline(), b"hello\r\n")
                 self.assertEqual(stream.readline(), b"got: hello\r\n")
@@ -96,7 +103,7 @@ class Api(DriverCase):
                 self.assertEqual(emu.get_channel_type(self.board.console), kind)
                 with emu.get_channel_stream(self.board.console, timeout=60) as stream:
                     emu.cont()
-                    self.assertEqual(stream.read(len(PROMPT)), PROMPT)
+                    self.assert_reads(stream, PROMPT)
                 if kind == "tcp":
                     self.assertEqual(emu.get_channel_addr(self.board.console)[0], "127.0.0.1")
                 else:
@@ -106,7 +113,12 @@ class Api(DriverCase):
         with pwemu.TemporaryEmulator() as emu:
             self.start(emu, "echo.elf")
             emu.wait(match="ready> ")
-            self.assertIn(b"= 42", emu.run_gdb_cmds(["print 6*7"]).stdout)
+            done = emu.run_gdb_cmds(["print $pc > &main", "quit 5"])
+            self.assertEqual(done.returncode, 5, done)
+            self.assertIn(b"nonsense", emu.run_gdb_cmds(["nonsense"]).stderr)
+            emu.run_gdb_cmds(["print 1"], pause=True)
+            self.assertEqual(emu.state, "paused")
+            emu.cont()
             self.assertEqual(emu.send("after gdb\r", expect=ANSWER)[1], b"after gdb")
 
     def test_much(self):
@@ -138,16 +150,9 @@ class Api(DriverCase):
         self.assert_nothing_left()
 
     def test_program(self):
-        """A program of its own, which dies in the middle the second time."""
-        environment = {"PYTHONPATH": PACKAGE, "PYTHONDONTWRITEBYTECODE": "1", "PWEMU": PWEMU}
-        self.assertEqual(self.run_program(PROGRAM, environment), "of a program\n")
+        environment = {**self.environment, "PYTHONPATH": PACKAGE, "PYTHONDONTWRITEBYTECODE": "1", "PWEMU": PWEMU}
+        words = [PYTHON, "-c", PROGRAM, self.path("pwemu.json"), self.board.firmware("echo.elf")]
+        done = subprocess.run(words, env=environment, cwd=self.work, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120,
+                              check=False)
+        self.assertEqual((done.returncode, done.stdout), (0, "of a program\n"), done.stderr)
         self.assert_nothing_left()
-
-    def run_program(self, program, environment):
-        import subprocess
-
-        words = [PYTHON, "-c", program, self.path("pwemu.json"), self.board.firmware("echo.elf")]
-        done = subprocess.run(words, env={**self.environment, **environment}, cwd=self.work, stdin=subprocess.DEVNULL, capture_output=True,
-                              text=True, timeout=120, check=False)
-        self.assertEqual(done.returncode, 0, done.stderr)
-        return done.stdout

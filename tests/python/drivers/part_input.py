@@ -46,11 +46,15 @@ class Typing(DriverCase):
         self.type_in(first, b"from the first\r")
         self.read_until(second, b"got: from the first")
         self.assert_echoes("beside it")
-        first.kill()
+        holder = self.writer()
+        first.kill()  # who waits is the next
+        wait_for(lambda: self.writer() not in ("", holder), "the role to go on")
+        self.type_in(second, b"from the second\r")
+        self.see("got: from the second")
+        second.kill()
         wait_for(lambda: not self.writer(), "the role to be free")
-        third = self.attach("pipe", self.board.console)
-        self.type_in(third, b"the next\r")
-        self.see("got: the next")
+        self.type_in(self.attach("pipe", self.board.console), b"from a pipe\r")
+        self.see("got: from a pipe")
 
     def read_line(self, stream, text):
         """What a command says of itself."""
