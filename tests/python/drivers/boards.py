@@ -126,9 +126,9 @@ class Renode(Board):
     monitor_question, monitor_answer = b"version", b"Renode, version "
     monitor_quit = b"quit"
 
-    bad_machine = "platforms/boards/no_such_board.repl"
+    bad_machine = "/nowhere/no_such_board.repl"
     bad_machine_says = "Could not find file"
-    bad_option_says = "no-such-option"
+    bad_option_says = "refused to start"  # it shows its usage and ends with 0
 
     output = 20 * KIB
     block = 16 * KIB

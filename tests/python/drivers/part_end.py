@@ -74,7 +74,7 @@ class Ends(DriverCase):
         self.assert_nothing_left()
 
     def test_commands_to_a_frozen_one(self):
-        """What is asked of it ends with it."""
+        """What is asked of it is answered at the latest with its end: it may be thawed for that, and then say yes."""
         self.boot("seq.elf")
         self.signal_all(signal.SIGSTOP)
         number = self.board.number
@@ -82,7 +82,7 @@ class Ends(DriverCase):
         self.assertEqual(self.info()["state"], "running")
         self.on("default", "stop", "--grace", "100ms")
         for process in asked:
-            self.assertEqual(process.wait(60), 1)
+            self.assertIn(process.wait(60), (0, 1))
         self.assert_nothing_left()
 
 

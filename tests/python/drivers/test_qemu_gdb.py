@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The suite of all drivers for QEMU: debuggers and loading."""
+"""The suite of all drivers for QEMU: debuggers."""
 
 import os
 import sys
@@ -9,11 +9,9 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import cases  # noqa: E402
 import part_gdb  # noqa: E402
-import part_load  # noqa: E402
 import part_session  # noqa: E402
 
 globals().update(cases.suites(part_gdb, "qemu"))
-globals().update(cases.suites(part_load, "qemu"))
 globals().update(cases.suites(part_session, "qemu"))
 
 if __name__ == "__main__":
