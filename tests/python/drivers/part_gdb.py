@@ -159,6 +159,13 @@ class Leaving(DebugCase):
         self.assert_runs()
         mi.process.kill()
         self.wait_free()
+        self.assert_passes_main()
+
+    def assert_passes_main(self):
+        """A breakpoint that was left there would be met now."""
+        self.assert_runs()
+        self.pwemu("reset")
+        self.wait_count(b"00000000\n", 2)
         self.assert_runs()
 
     def test_interrupt(self):
@@ -191,11 +198,12 @@ class Leaving(DebugCase):
             mi = self.broken_in()
             if how == "running":
                 mi.run("-break-delete")
-                mi.run("-break-insert start")
+                mi.run("-break-insert main")
                 mi.run("-exec-continue")
             self.kill_daemon()
             self.assert_runs()
             mi.end()
+        self.assert_passes_main()
 
     def test_daemon_is_killed_paused(self):
         self.boot("seq.elf")
