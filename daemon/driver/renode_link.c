@@ -183,18 +183,24 @@ static void link_adopt(struct driver_link *link)
 
 /* ---------------------------------------------------------------- connection */
 
-/* An emulator that ends before its first prompt does not like its options, whatever its exit code. */
+/* What a Renode that ends at once has printed on its console (it does not like an option: its usage) goes to where its other messages are,
+ * so that whoever looks for why it ended finds it. */
+static void link_pass_words(struct driver_link *link)
+{
+	const char *words = monitor_words(link->monitor);
+	int fd = openat(link->run_dir, "emulator.out", O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
+	ssize_t n = fd >= 0 ? write(fd, words, strlen(words)) : -1;
+	(void)n;
+	if (fd >= 0)
+		close(fd);
+}
+
 static void link_on_closed(void *ctx, const struct err *err)
 {
 	struct driver_link *link = ctx;
-	struct err told = ERR_INIT;
-	if (link->is_ready || link->is_quitting || link->was_ready) {
-		link->events->on_lost(link->ctx, err);
-		return;
-	}
-	const char *words = monitor_words(link->monitor);
-	err_set(&told, ERR_FAILED_PRECONDITION, "Renode ended before the board was set up%s%.200s", words[0] != '\0' ? ": " : "", words);
-	link->events->on_refused(link->ctx, &told);
+	if (!link->is_ready && !link->was_ready)
+		link_pass_words(link);
+	link->events->on_lost(link->ctx, err);
 }
 
 static const struct monitor_ops link_monitor_ops = { .on_prompt = link_on_prompt, .on_closed = link_on_closed };

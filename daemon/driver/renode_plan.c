@@ -78,6 +78,11 @@ static void plan_surroundings(struct renode_build *b)
 	}
 	strv_add(&b->plan->env, "RENODE_CI_MODE=YES"); /* no lock and cache of a history */
 	b->plan->has_console = true;
+}
+
+/* Beside the serial channels, which come first. */
+static void plan_channels(struct renode_build *b)
+{
 	struct plan_channel *messages = plan_add_channel(b->plan, "emulator", CHANNEL_EMULATOR, false);
 	if (messages != NULL)
 		messages->out_child_fd = 2;
@@ -140,34 +145,39 @@ static int plan_load(struct renode_build *b, const char *command, struct err *er
 	return 0;
 }
 
-static bool plan_is_cortex_m(const Pwemu__V1__Target *target)
+/* Of an image that is no ELF nothing says where its vector table is: a raw binary begins with it, others have it where the board boots. */
+static int plan_vectors(struct renode_build *b, const struct driver_image *image, struct err *err)
 {
-	return strncmp(target->cpu, "cortex-m", 8) == 0;
-}
-
-/* Of a raw binary nothing says where its vector table is, save that it was loaded there. */
-static int plan_bin(struct renode_build *b, const char *path, const struct driver_image *image, bool is_first, struct err *err)
-{
-	char *load = xasprintf("sysbus LoadBinary %s 0x%llx", path, (unsigned long long)image->address);
-	char *vectors = xasprintf("cpu VectorTableOffset 0x%llx", (unsigned long long)image->address);
-	int rc = plan_load(b, load, err);
-	if (rc == 0 && is_first && plan_is_cortex_m(b->start->target))
-		rc = plan_load(b, vectors, err);
-	free(load);
-	free(vectors);
+	const Pwemu__V1__Target *target = b->start->target;
+	bool is_known = image->kind == DRIVER_IMAGE_BIN;
+	uint64_t address = image->address;
+	for (size_t i = 0; i < target->n_memory && !is_known; i++) {
+		is_known = target->memory[i]->boot;
+		address = target->memory[i]->address;
+	}
+	if (!is_known || image->kind == DRIVER_IMAGE_ELF || strncmp(target->cpu, "cortex-m", 8) != 0)
+		return 0;
+	char *command = xasprintf("cpu VectorTableOffset 0x%llx", (unsigned long long)address);
+	int rc = plan_load(b, command, err);
+	free(command);
 	return rc;
 }
 
 static int plan_image(struct renode_build *b, const struct driver_image *image, bool is_first, struct err *err)
 {
-	char *path = renode_path(image->path, err);
+	static const char *const loaders[] = {
+		[DRIVER_IMAGE_ELF] = "LoadELF", [DRIVER_IMAGE_HEX] = "LoadHEX", [DRIVER_IMAGE_BIN] = "LoadBinary"
+	};
+	char address[32] = "", *path = renode_path(image->path, err);
 	if (path == NULL)
 		return -1;
-	char *command = xasprintf("sysbus %s %s", image->kind == DRIVER_IMAGE_HEX ? "LoadHEX" : "LoadELF", path);
-	int rc = image->kind == DRIVER_IMAGE_BIN ? plan_bin(b, path, image, is_first, err) : plan_load(b, command, err);
+	if (image->kind == DRIVER_IMAGE_BIN)
+		snprintf(address, sizeof(address), " 0x%llx", (unsigned long long)image->address);
+	char *command = xasprintf("sysbus %s %s%s", loaders[image->kind], path, address);
+	int rc = plan_load(b, command, err);
 	free(command);
 	free(path);
-	return rc;
+	return rc == 0 && is_first ? plan_vectors(b, image, err) : rc;
 }
 
 /* The last that is loaded says where the board begins: the first that was given. */
@@ -203,5 +213,8 @@ int renode_plan(const struct driver_start *start, struct plan *plan, struct err 
 		return err_set(err, ERR_FAILED_PRECONDITION, "Renode cannot be given the path \"%s\", for the quote in it", start->run_dir);
 	if (start->request->debug)
 		strv_add(&plan->setup, "logLevel 0");
-	return plan_machine(&b, err) < 0 || plan_uarts(&b, err) < 0 ? -1 : plan_images(&b, err);
+	if (plan_machine(&b, err) < 0 || plan_uarts(&b, err) < 0)
+		return -1;
+	plan_channels(&b);
+	return plan_images(&b, err);
 }

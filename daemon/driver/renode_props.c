@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Properties. A device's name alone prints what it has; "PATH PROPERTY" prints a value, "PATH PROPERTY VALUE" sets it. Setting one that
- * cannot be set silently reads it, so the listing comes first. Paths and names are words of one command line and no more.
+ * cannot be set silently reads it, so the listing comes first. Paths and names are words of one command line and no more; a path without
+ * "sysbus." before it is taken as one of a peripheral ("cpu").
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -166,7 +167,8 @@ static void props_access(struct props *props, const struct driver_property *row)
 		(props->on_set != NULL ? props_set : props_get)(props);
 		return;
 	}
-	char *words = xasprintf("property \"%s\" of \"%s\" can only be %s", props->property, props->path, props->on_set != NULL ? "read" : "set");
+	char *words = xasprintf("property \"%s\" of \"%s\" is not %s", props->property, props->path,
+				props->on_set != NULL ? "writable" : "readable");
 	props_fail_as(props, ERR_FAILED_PRECONDITION, "read-only-property", words, "");
 	free(words);
 }
@@ -225,11 +227,21 @@ static void props_begin(struct props *props)
 	monitor_ask(props->link->monitor, props->path, RENODE_COMMAND_TIMEOUT_MS, props_on_listing, props);
 }
 
+/* Any other word alone is one of the monitor's commands, or may be. */
+static char *props_full_path(const char *path)
+{
+	static const char *const objects[] = { "sysbus", "machine", "emulation", "connector", "sockets" };
+	bool is_full = strncmp(path, "sysbus.", 7) == 0;
+	for (size_t i = 0; i < sizeof(objects) / sizeof(objects[0]); i++)
+		is_full = is_full || strcmp(path, objects[i]) == 0;
+	return xasprintf("%s%s", is_full ? "" : "sysbus.", path);
+}
+
 static struct props *props_new(struct driver_link *link, const char *path, const char *property, void *ctx)
 {
 	struct props *props = xcalloc(1, sizeof(*props));
 	props->link = link;
-	props->path = xstrdup(path);
+	props->path = props_full_path(path);
 	props->property = property != NULL ? xstrdup(property) : NULL;
 	props->ctx = ctx;
 	return props;

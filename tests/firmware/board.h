@@ -34,7 +34,7 @@
 
 /* As Renode's board of that name; its USART2 is the port that people use. Registers as netduinoplus2, order not. */
 #elif defined(BOARD_stm32f4_discovery)
-#define BOARD_NAME "stm32f4_discovery"
+#define BOARD_NAME "stm32f4-discovery"
 #define CPU_HZ     168000000
 #define UART_STM32
 #define UART_COUNT 3

@@ -8,7 +8,7 @@ import os
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "../../.."))
 FIRMWARE = os.path.abspath(os.environ.get("PWEMU_FIRMWARE", os.path.join(ROOT, "build/firmware")))
-RENODE_HAS_A_DRIVER = False
+RENODE_HAS_A_DRIVER = True
 
 KIB = 1024
 
@@ -111,7 +111,7 @@ class Qemu(Board):
 
 class Renode(Board):
     driver = "renode"
-    firmware_board = "stm32f4_discovery"
+    firmware_board = "stm32f4-discovery"
     program = "renode"
     console = "usart2"
     consoles = (("usart2", b"uart0\n"),)
