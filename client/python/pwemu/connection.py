@@ -25,10 +25,11 @@ SYSTEM_SOCKET = "/run/pwemu/control.sock"
 PROGRAM_DEADLINE_S = 60.0
 PROBE_DEADLINE_S = 5.0
 
-# A connection that was lost is tried again at once, not after gRPC's second.
+# A connection that was lost is tried again at once, not after gRPC's second. "min" is how long one attempt may take, the handshake
+# included: 20 ms are not enough on a busy machine.
 CHANNEL_OPTIONS = [
     ("grpc.initial_reconnect_backoff_ms", 20),
-    ("grpc.min_reconnect_backoff_ms", 20),
+    ("grpc.min_reconnect_backoff_ms", 10000),
     ("grpc.max_reconnect_backoff_ms", 500),
     ("grpc.max_receive_message_length", 16 << 20),
     ("grpc.enable_http_proxy", 0),

@@ -2,8 +2,10 @@
 """Life cycle through the Python API: start, stop, state, ends, temporary emulators, who else uses the instance."""
 
 import os
+import signal
 import subprocess
 import sys
+import threading
 import unittest
 from unittest import mock
 
@@ -123,6 +125,16 @@ class Life(ApiCase):
             emu.start(BOARD, ECHO, args=args)
             self.assertIn("two words", emu.info().argv)
             emu.stop()
+
+    def test_slow_daemon(self):
+        """One that takes a while to answer a new connection is waited for."""
+        self.daemon.process.send_signal(signal.SIGSTOP)
+        timer = threading.Timer(0.5, self.daemon.process.send_signal, [signal.SIGCONT])
+        timer.start()
+        emu = self.emulator()
+        emu.start(BOARD, ECHO)
+        timer.join()
+        emu.stop()
 
     def test_environment_and_directory(self):
         emu = self.emulator()

@@ -112,7 +112,6 @@ class Qemu(Board):
 class Renode(Board):
     driver = "renode"
     firmware_board = "stm32f4-discovery"
-    program = "renode"
     console = "usart2"
     consoles = (("usart2", b"uart0\n"),)
     controls = ("gdb", "monitor")
@@ -137,7 +136,8 @@ class Renode(Board):
 
     def __init__(self):
         fake = os.path.join(ROOT, "tests/fake/renode")
-        self.executable = os.environ.get("PWEMU_TEST_RENODE") or (os.path.join(fake, "renode") if os.path.isdir(fake) else fake)
+        self.executable = os.environ.get("PWEMU_TEST_RENODE") or fake
+        self.program = os.path.basename(self.executable)
 
     def missing(self):
         if not RENODE_HAS_A_DRIVER:
