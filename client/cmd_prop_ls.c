@@ -18,6 +18,17 @@ static void print_member(const char *name, const char *text, const char *end)
 	fputs(end, stdout);
 }
 
+static const char *word(bool is_true)
+{
+	return is_true ? "true" : "false";
+}
+
+/* Whether the emulator tells what can be got and set. */
+static bool has_access(const Pwemu__V1__Property *property)
+{
+	return property->readable || property->writable;
+}
+
 /* json.dumps(list, indent=4) */
 static void print_json(const Pwemu__V1__ListPropertiesReply *reply)
 {
@@ -25,18 +36,26 @@ static void print_json(const Pwemu__V1__ListPropertiesReply *reply)
 	for (size_t i = 0; i < reply->n_properties; i++) {
 		fputs(i > 0 ? ",\n    {\n" : "\n    {\n", stdout);
 		print_member("name", reply->properties[i]->name, ",\n");
-		print_member("type", reply->properties[i]->type, "\n    }");
+		const Pwemu__V1__Property *property = reply->properties[i];
+		print_member("type", property->type, has_access(property) ? ",\n" : "\n    }");
+		if (has_access(property))
+			printf("        \"readable\": %s,\n        \"writable\": %s\n    }", word(property->readable),
+			       word(property->writable));
 	}
 	fputs(reply->n_properties > 0 ? "\n]\n" : "]\n", stdout);
 }
 
 static void print_table(const Pwemu__V1__ListPropertiesReply *reply)
 {
-	static const char *const columns[] = { "NAME", "TYPE" };
-	struct out_table *table = out_table_new(columns, sizeof(columns) / sizeof(columns[0]));
+	static const char *const columns[] = { "NAME", "TYPE", "ACCESS" };
+	bool is_told = reply->n_properties > 0 && has_access(reply->properties[0]);
+	struct out_table *table = out_table_new(columns, is_told ? 3 : 2);
 	for (size_t i = 0; i < reply->n_properties; i++) {
 		out_cell(table, OUT_PLAIN, "%s", reply->properties[i]->name);
 		out_cell(table, OUT_PLAIN, "%s", reply->properties[i]->type);
+		if (is_told)
+			out_cell(table, OUT_PLAIN, "%s%s", reply->properties[i]->readable ? "r" : "",
+				 reply->properties[i]->writable ? "w" : "");
 	}
 	out_table_print(table);
 }

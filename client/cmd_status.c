@@ -107,6 +107,8 @@ static void print_times(const Pwemu__V1__Instance *inst)
 		out_field("since:", OUT_PLAIN, "%s", out_time(inst->started_ns, time, sizeof(time)));
 	if (inst->end != NULL && inst->end->time_ns > 0)
 		out_field("ended:", OUT_PLAIN, "%s", out_time(inst->end->time_ns, time, sizeof(time)));
+	if (inst->end != NULL && inst->end->tail_unknown)
+		out_field("", OUT_YELLOW, "the last output of its serial channels may be missing: it did not end in good order");
 }
 
 static void print_state(const Pwemu__V1__Instance *inst)
@@ -126,6 +128,8 @@ static void print_status(const Pwemu__V1__Instance *inst)
 	print_state(inst);
 	out_field("target:", OUT_PLAIN, "%s (%s)", inst->target, inst->emulator);
 	out_field("owner:", OUT_PLAIN, "%s", inst->owner);
+	if (inst->private_network)
+		out_field("network:", OUT_PLAIN, "its own, with nothing but lo");
 	if (inst->pid > 0)
 		out_field("pid:", OUT_PLAIN, "%d", inst->pid);
 	out_field("boot:", OUT_PLAIN, "%u", inst->boot);

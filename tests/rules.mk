@@ -31,5 +31,8 @@ check-integration: test-parts
 	@$(TEST_ENV) tests/run $(BATS)
 check-python: test-parts
 	@$(TEST_ENV) tests/run $(PYTEST)
+# check-driver-qemu, check-driver-renode: the suite of all drivers for one of them; PWEMU_TEST_RENODE=/path/to/renode: the real one.
+check-driver-%: test-parts
+	@$(TEST_ENV) tests/run $(sort $(wildcard tests/python/drivers/test_$*_*.py))
 
 .PHONY: check test-parts check-unit check-integration check-python

@@ -240,7 +240,7 @@ static int hub_check_idle(const struct hub *hub, uint32_t boot, struct err *err)
 
 static int hub_mark_boot(struct hub *hub, uint32_t number, bool explicit_start, struct err *err)
 {
-	struct index_boot boot = { number, hub->log.end, clock_wall_ns(), explicit_start };
+	struct index_boot boot = { number, hub->log.end, clock_wall_ns(), explicit_start, false };
 	struct err full = ERR_INIT;
 	while (index_add_boot(&hub->index, &boot, &full) < 0) {
 		if (bound_make_room(hub, full.sys))
@@ -382,8 +382,15 @@ int hub_find_boot(const struct hub *hub, int32_t number, struct hub_boot *out, s
 	if (wanted < 1 || !index_find_boot(&hub->index, (uint32_t)wanted, &boot))
 		return hub_no_boot(hub, wanted < 1 ? number : wanted, err);
 	uint64_t offset = boot.offset > hub->log.first ? boot.offset : hub->log.first;
-	*out = (struct hub_boot){ boot.number, offset, boot.time_ns, boot.explicit_start };
+	*out = (struct hub_boot){ boot.number, offset, boot.time_ns, boot.explicit_start, boot.tail_unknown };
 	return 0;
+}
+
+void hub_mark_tail_unknown(struct hub *hub)
+{
+	struct err err = ERR_INIT;
+	if (index_mark_tail_unknown(&hub->index, &err) < 0 && hub->config.on_trouble != NULL)
+		hub->config.on_trouble(hub->config.ctx, &err);
 }
 
 uint64_t hub_start_offset(const struct hub *hub)

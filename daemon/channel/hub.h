@@ -63,6 +63,8 @@ int hub_resume_boot(struct hub *hub, uint32_t boot, bool explicit_start, int out
 void hub_end_boot(struct hub *hub, void (*on_done)(void *ctx), void *ctx);
 /* As hub_end_boot and may follow it, for those who cannot wait: what is left in the FIFO is given up; on_done still comes. */
 void hub_drop_boot(struct hub *hub);
+/* Of the latest boot: its last bytes may be missing, since the emulator kept them back. What cannot be noted is told as trouble. */
+void hub_mark_tail_unknown(struct hub *hub);
 /* No further boot: cursors that follow end after the last byte. hub_begin_boot undoes it. */
 void hub_set_final(struct hub *hub, bool final);
 
@@ -81,6 +83,7 @@ struct hub_boot {
 	uint64_t offset; /* of its first byte, or of the first that is still there */
 	uint64_t time_ns;
 	bool explicit_start;
+	bool tail_unknown; /* hub_mark_tail_unknown() */
 };
 /* Boot by number; number <= 0 is added to the current one's (0: the current, -1: the one before). NOT_FOUND names the range. */
 int hub_find_boot(const struct hub *hub, int32_t number, struct hub_boot *out, struct err *err) __attribute__((warn_unused_result));

@@ -29,7 +29,7 @@
 #define INDEX_BLOCK   4096                  /* holds the header; never given back */
 #define INDEX_PUNCH   65536                 /* what it takes to give blocks back */
 
-enum { INDEX_BOOT = 1, INDEX_EXPLICIT = 2 };
+enum { INDEX_BOOT = 1, INDEX_EXPLICIT = 2, INDEX_TAIL_UNKNOWN = 4 };
 
 struct record {
 	uint64_t offset;
@@ -158,9 +158,14 @@ static uint32_t index_good_count(const struct index *index, uint64_t log_end)
 	return low;
 }
 
+static struct index_boot index_boot_of(uint32_t number, const struct record *mark)
+{
+	return (struct index_boot){ number, mark->offset, mark->time_ns, mark->flags & INDEX_EXPLICIT, mark->flags & INDEX_TAIL_UNKNOWN };
+}
+
 static void index_set_last(struct index *index, const struct record *mark, uint32_t at)
 {
-	index->last = (struct index_boot){ mark->boot, mark->offset, mark->time_ns, mark->flags & INDEX_EXPLICIT };
+	index->last = index_boot_of(mark->boot, mark);
 	index->last_record = at;
 }
 
@@ -391,6 +396,20 @@ int index_add_boot(struct index *index, const struct index_boot *boot, struct er
 	return 0;
 }
 
+int index_mark_tail_unknown(struct index *index, struct err *err)
+{
+	struct record record;
+	if (index->last.number == 0 || !index_get(index, index->last_record, &record) || !(record.flags & INDEX_BOOT))
+		return 0; /* the mark is gone, or damaged */
+	record.flags |= INDEX_TAIL_UNKNOWN;
+	record.check = index_check(&record);
+	ssize_t n = file_write(index->fd, &record, sizeof(record), index_position(index->last_record));
+	if (n < 0)
+		return err_sys(err, (int)-n, "write the mark of boot %" PRIu32 " to \"%s\"", record.boot, index->file);
+	index->last.tail_unknown = true;
+	return 0;
+}
+
 /* ---------------------------------------------------------------- looking up */
 
 bool index_find_boot(const struct index *index, uint32_t number, struct index_boot *out)
@@ -405,7 +424,7 @@ bool index_find_boot(const struct index *index, uint32_t number, struct index_bo
 	if (!index_get(index, index_search(index, record_is_after_boot, number - 1), &record) || record.boot != number)
 		return false;
 	/* When the mark itself is damaged its first time stands in. */
-	*out = (struct index_boot){ number, record.offset, record.time_ns, record.flags & INDEX_EXPLICIT };
+	*out = index_boot_of(number, &record);
 	return true;
 }
 

@@ -22,6 +22,7 @@ struct index_boot {
 	uint64_t offset;
 	uint64_t time_ns;
 	bool explicit_start;
+	bool tail_unknown; /* its last bytes may be missing: the emulator kept them back */
 };
 
 struct index {
@@ -58,6 +59,9 @@ void index_add_time(struct index *index, uint64_t offset, uint64_t time_ns);
 unsigned index_time_step_ms(const struct index *index);
 /* A boot begins at boot->offset. Its number is not below the latest one's. */
 int index_add_boot(struct index *index, const struct index_boot *boot, struct err *err) __attribute__((warn_unused_result));
+
+/* Notes in the mark of the latest boot that its last bytes may be missing. */
+int index_mark_tail_unknown(struct index *index, struct err *err) __attribute__((warn_unused_result));
 
 /* The log's bytes before first_offset are about to go: notes it, then drops what is known of them. 0, or -errno: nothing was noted, they
  * must not go. What is left of a boot keeps its number and its time. */

@@ -142,7 +142,7 @@ typedef void (*driver_open_fn)(void *ctx, int fd, const struct err *err);
 /* A property of a device. */
 struct driver_property {
 	const char *name, *type; /* in the emulator's words */
-	bool is_readable, is_writable;
+	bool is_readable, is_writable; /* neither: the emulator does not tell */
 };
 
 /* err NULL: `rows`, valid during the call. A path that leads nowhere: NOT_FOUND (invalid-property-path). */

@@ -90,7 +90,6 @@ static void names_init(struct names *names, struct json_object *list, bool only_
 		struct json_object *row = json_object_array_get_idx(list, i);
 		names->rows[i].name = qmp_string(row, "name");
 		names->rows[i].type = qmp_string(row, "type");
-		names->rows[i].is_readable = names->rows[i].is_writable = true; /* QEMU does not tell; its error will */
 		bool is_child = strncmp(names->rows[i].type, "child<", 6) == 0;
 		names->all[i] = is_child || !only_children ? names->rows[i].name : NULL;
 	}

@@ -46,6 +46,14 @@ static void end_classify(struct instance *inst, struct driver_verdict *verdict)
 	end_override(inst, verdict);
 }
 
+/* It may be that the serial channels lack their last bytes: whoever reads them is to know. */
+static void end_mark_tail(struct instance *inst)
+{
+	for (size_t i = 0; i < inst->channel_count; i++)
+		if (inst->channels[i]->kind == CHANNEL_SERIAL && inst->channels[i]->hub != NULL)
+			hub_mark_tail_unknown(inst->channels[i]->hub);
+}
+
 static void end_note(struct instance *inst)
 {
 	static struct driver_verdict verdict; /* large */
@@ -64,6 +72,8 @@ static void end_note(struct instance *inst)
 	end.message = verdict.message;
 	end.details = verdict.details;
 	end.tail_unknown = verdict.tail_unknown;
+	if (verdict.tail_unknown)
+		end_mark_tail(inst);
 	ends_add(&inst->ends, &end);
 	inst->has_end = true;
 	instance_tell(inst, PWEMU__V1__EVENT_KIND__EVENT_KIND_END, NULL, NULL, verdict.message);

@@ -32,6 +32,16 @@
 #define UART_BASES 0x40011000, 0x40004400, 0x40004800, 0x40004c00, 0x40005000, 0x40011400, 0x40007800
 #define UART_IRQS  37, 38, 39, 52, 53, 71, 82
 
+/* As Renode's board of that name; its USART2 is the port that people use. Registers as netduinoplus2, order not. */
+#elif defined(BOARD_stm32f4_discovery)
+#define BOARD_NAME "stm32f4_discovery"
+#define CPU_HZ     168000000
+#define UART_STM32
+#define UART_COUNT 3
+#define UART_BASES 0x40004400, 0x40011000, 0x40004800
+#define UART_IRQS  38, 37, 39
+#define UART_BRR   0x8b /* 115200 at 16 MHz; Renode's clock is 8 MHz whatever the program thinks */
+
 #elif defined(BOARD_stm32vldiscovery)
 #define BOARD_NAME "stm32vldiscovery"
 #define CPU_HZ     24000000
@@ -66,6 +76,13 @@
 #define UART_COUNT 1
 #define UART_BASES 0x10000000
 #define UART_IRQS  10
+
+#elif defined(BOARD_sifive_fe310)
+#define BOARD_NAME "sifive-fe310"
+#define UART_SIFIVE
+#define UART_COUNT 2
+#define UART_BASES 0x10013000, 0x10023000
+#define UART_IRQS  3, 4
 #else
 #error "unknown board"
 #endif
@@ -111,7 +128,7 @@ static inline void board_reset(void)
 	REG(0xe000ed0c) = 0x05fa0004;
 }
 
-#else /* RISC-V virt */
+#else /* RISC-V: virt, FE310 */
 #define PLIC  0x0c000000
 #define CLINT 0x02000000
 
@@ -174,8 +191,11 @@ static inline int device_read(uint32_t base)
 #elif defined(UART_STM32)
 static inline void device_open(uint32_t base)
 {
-	REG(base + 0x0c) = 0x202c;
-} /* UE, RXNEIE, TE, RE */
+#ifdef UART_BRR
+	REG(base + 0x08) = UART_BRR;
+#endif
+	REG(base + 0x0c) = 0x202c; /* UE, RXNEIE, TE, RE */
+}
 
 static inline void device_write(uint32_t base, char c)
 {
@@ -254,6 +274,28 @@ static inline void device_write(uint32_t base, char c)
 static inline int device_read(uint32_t base)
 {
 	return REG8(base + 5) & 1 ? REG8(base) : -1;
+}
+
+#elif defined(UART_SIFIVE)
+static inline void device_open(uint32_t base)
+{
+	REG(base + 0x08) = 1; /* TXEN */
+	REG(base + 0x0c) = 1; /* RXEN, interrupt from the first byte on */
+	REG(base + 0x10) = 2; /* receive interrupt */
+}
+
+static inline void device_write(uint32_t base, char c)
+{
+	while (REG(base) >> 31)
+		;
+	REG(base) = (uint8_t)c;
+}
+
+static inline int device_read(uint32_t base)
+{
+	uint32_t data = REG(base + 4);
+
+	return data >> 31 ? -1 : (int)(data & 0xff);
 }
 #endif
 

@@ -56,6 +56,14 @@ def firmware(name, board="lm3s6965evb"):
     return os.path.join(FIRMWARE, board, name)
 
 
+def converted(elf, form, directory):
+    """The firmware as a raw binary or hex file."""
+    board, name = elf.split(os.sep)[-2:]
+    path = os.path.join(directory, f"{board}-{name[: -len('.elf')]}.{'bin' if form == 'binary' else 'hex'}")
+    subprocess.run(["objcopy", "-O", form, "-I", "elf32-little", elf, path], check=True)
+    return path
+
+
 def read_proc(pid, name):
     try:
         with open(f"/proc/{pid}/{name}", "rb") as file:

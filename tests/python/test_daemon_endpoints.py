@@ -3,7 +3,6 @@
 
 import fcntl
 import os
-import select
 import signal
 import socket
 import subprocess
@@ -15,6 +14,7 @@ import unittest
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import grpc  # noqa: E402
+from fd_reader import Reader  # noqa: E402
 from pwemu_fixture import Attachment, instances_pb2, sequence, targets_pb2, wait_for  # noqa: E402
 from test_daemon_restart import ON_FAILURE, Restarts, policy  # noqa: E402
 
@@ -27,33 +27,6 @@ def tcp(channel="serial0", port=0):
 
 def pty(channel="serial0"):
     return targets_pb2.Endpoint(channel=channel, type="pty")
-
-
-class Reader:
-    """Reads from a descriptor until what it waits for is there. A hang-up is a failure."""
-
-    def __init__(self, fd):
-        self.fd = fd
-        self.seen = b""
-
-    def more(self, deadline=30):
-        poll = select.poll()
-        poll.register(self.fd, select.POLLIN)
-        events = poll.poll(deadline * 1000)
-        assert events, f"nothing came; seen {self.seen[-100:]!r}"
-        assert not events[0][1] & (select.POLLHUP | select.POLLERR), f"hang-up; seen {self.seen[-100:]!r}"
-        data = os.read(self.fd, 65536)
-        assert data, "end of file"
-        self.seen += data
-
-    def until(self, text):
-        while text not in self.seen:
-            self.more()
-        return self.seen
-
-    def count(self, text, wanted):
-        while self.seen.count(text) < wanted:
-            self.more()
 
 
 class Endpoints(Restarts):

@@ -3,14 +3,13 @@
 
 import os
 import signal
-import subprocess
 import sys
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import grpc  # noqa: E402
-from pwemu_fixture import CALL_DEADLINE, Attachment, firmware, instances_pb2, wait_for  # noqa: E402
+from pwemu_fixture import CALL_DEADLINE, Attachment, converted, firmware, instances_pb2, wait_for  # noqa: E402
 from test_daemon_endpoints import ON_FAILURE, Endpoints, Reader, policy, tcp  # noqa: E402
 
 Code = grpc.StatusCode
@@ -42,10 +41,7 @@ class Load(Endpoints):
         return self.instances.Resume(instances_pb2.ResumeRequest(instance=self.ref(name)), timeout=CALL_DEADLINE)
 
     def converted(self, name, form, board="lm3s6965evb"):
-        """The firmware as a raw binary or hex file."""
-        path = os.path.join(self.dir, f"{board}-{name}.{'bin' if form == 'binary' else 'hex'}")
-        subprocess.run(["objcopy", "-O", form, "-I", "elf32-little", firmware(name + ".elf", board), path], check=True)
-        return path
+        return converted(firmware(name + ".elf", board), form, self.dir)
 
     def count(self, text, wanted, name="default"):
         """Until the console has printed the text that often since the start."""

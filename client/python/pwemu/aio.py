@@ -364,10 +364,10 @@ class AsyncEmulator(Identity):
         instance = await self._running_instance()
         return await asyncio.to_thread(gdb.run, instance, self._address.path, commands, executable, timeout)
 
-    async def list_properties(self, path: str) -> List[Dict[str, str]]:
+    async def list_properties(self, path: str) -> List[Dict[str, Any]]:
         """See `Emulator.list_properties`."""
         reply = await self._call(self._list_properties_call(path))
-        return [{"name": row.name, "type": row.type} for row in reply.properties]
+        return [calls.property_row(row) for row in reply.properties]
 
     async def get_property(self, path: str, prop: str) -> Any:
         """See `Emulator.get_property`."""

@@ -315,6 +315,14 @@ def find_channel(instance: instances_pb2.Instance, name: str) -> instances_pb2.C
     raise InvalidChannelName(name, instance.target, [channel.name for channel in instance.channels])
 
 
+def property_row(row: properties_pb2.Property) -> Dict[str, Any]:
+    """A property as `list_properties` gives it."""
+    result: Dict[str, Any] = {"name": row.name, "type": row.type}
+    if row.readable or row.writable:  # else the emulator does not tell
+        result.update(readable=row.readable, writable=row.writable)
+    return result
+
+
 def channel_type(channel: instances_pb2.Channel) -> str:
     """ "pty" or "tcp". One without an endpoint gets a TCP port when its address is asked for."""
     return "pty" if channel.type == "pty" else "tcp"

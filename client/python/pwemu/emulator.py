@@ -373,8 +373,10 @@ class Emulator(Identity):
 
     # ---------------------------------------------------------------- properties
 
-    def list_properties(self, path: str) -> List[Dict[str, str]]:
+    def list_properties(self, path: str) -> List[Dict[str, Any]]:
         """Properties of a device, each with "name" and "type" (SEED-0108, `Emulator.list_properties`).
+
+        Where the emulator tells it (Renode), also with "readable" and "writable".
 
         Args:
             path: the emulator's own: "/machine/soc", for QEMU also an unambiguous part of one.
@@ -383,7 +385,7 @@ class Emulator(Identity):
             InvalidPropertyPath: no such device.
         """
         reply = self._call(self._list_properties_call(path))
-        return [{"name": row.name, "type": row.type} for row in reply.properties]
+        return [calls.property_row(row) for row in reply.properties]
 
     def get_property(self, path: str, prop: str) -> Any:
         """Value of a property, in the type it has in JSON.

@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The parts put together."""
+import os
+import signal
+import sys
+
+from renode_fake import commands, home, knobs
+from renode_fake.console import Console
+from renode_fake.emulation import Emulation
+from renode_fake.monitor import Monitor
+
+
+def inject_options(chosen, console):
+    if chosen["file"]:
+        path = chosen["file"]
+        console.inject("i " + ("@" + path if path.startswith("/") else "$CWD/" + path))
+    if chosen["execute"]:
+        console.inject("; ".join(chosen["execute"]))
+
+
+def run(chosen):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)  # nothing is cleaned up
+    knobs.pause("START")
+    if chosen["pid-file"]:
+        with open(chosen["pid-file"], "w", encoding="ascii") as file:
+            file.write(str(os.getpid()))
+    emulation = Emulation()
+    console = Console(commands.version_text())
+    monitor = emulation.monitor = Monitor(emulation, console)
+    inject_options(chosen, console)
+    console.run(monitor.handle)
+    emulation.end()
+    home.leave()
+    sys.stdout.flush()
+    os._exit(0)
