@@ -307,7 +307,7 @@ static int read_preset(const struct json_at *at, Pwemu__V1__Target *target, stru
 	if (json_get_object(at, err) < 0)
 		return -1;
 	if (reader.emulator == NULL)
-		return json_fail(at, err, "\"qemu\" is missing");
+		return json_fail(at, err, "\"qemu\" or \"renode\" is missing: say which emulator has the board");
 	target_set_emulator(target, reader.emulator);
 	int rc = target_json_read(&reader, at, target, err);
 	if (rc == 0)

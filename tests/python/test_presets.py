@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every preset against the real emulator: its memory, its serial ports and its core are what QEMU has."""
+"""Every preset for QEMU against the real emulator: its memory, its serial ports and its core are what QEMU has."""
 
 import json
 import pathlib
@@ -122,7 +122,7 @@ class PresetTest(unittest.TestCase):
 
 
 def add_tests():
-    for path in sorted(TARGETS.glob('*.json')):
+    for path in sorted(TARGETS.glob('qemu-*.json')):
         for name, target in json.loads(path.read_text())['targets'].items():
             word = re.sub(r'\W', '_', name)
             setattr(PresetTest, f'test_{word}', lambda self, target=target: self.check(target))
