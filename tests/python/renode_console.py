@@ -38,12 +38,13 @@ def wait_for(condition, what):
 
 
 def children_of(pid):
-    """Of a process and of those below it."""
+    """Of a process, whichever thread has forked them, and of those below it."""
     with contextlib.suppress(OSError):
-        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
-            for child in map(int, file.read().split()):
-                yield child
-                yield from children_of(child)
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{thread}/children", encoding="ascii") as file:
+                for child in map(int, file.read().split()):
+                    yield child
+                    yield from children_of(child)
 
 
 def listening_ports(pid):
