@@ -63,14 +63,14 @@ def listening_ports(pid):
 class Console:
     """One run. `arguments` follow the usual options."""
 
-    def __init__(self, directory, *arguments, options=OPTIONS, prefix=(), **environment):
+    def __init__(self, directory, *arguments, options=OPTIONS, prefix=(), cwd=None, **environment):
         self.tmp = os.path.join(directory, "tmp")
         os.makedirs(self.tmp, exist_ok=True)
         self.socket, other = socket.socketpair()
         self.stderr = tempfile.TemporaryFile()
         settings = {"HOME": directory, "XDG_CONFIG_HOME": directory, "TMPDIR": self.tmp, "RENODE_CI_MODE": "YES", **environment}
         self.process = subprocess.Popen([*prefix, PROGRAM, *options, *arguments], stdin=other, stdout=other, stderr=self.stderr,
-                                        env={**os.environ, **settings}, start_new_session=True)
+                                        env={**os.environ, **settings}, cwd=cwd, start_new_session=True)
         other.close()
 
     def kill(self):

@@ -11,7 +11,7 @@ class Monitor:
         self.emulation = emulation
         self.console = console
         self.machine = None
-        self.variables = {}
+        self.variables = {"global.CWD": Token("path", "@" + os.getcwd().replace(" ", "\\ "))}
         self.macros = {}
         self.directory = os.getcwd()
         self.is_quitting = False
@@ -29,6 +29,13 @@ class Monitor:
 
     def parse(self, line, writer):
         found, left = tokenize(line)
+        if left and found and found[-1].kind == "variable":
+            value = self.lookup(self.variables, found[-1].value)
+            if value is None:
+                writer.write_error(f"No such variable: ${found[-1].value}")
+                return False
+            head = "".join(token.text + " " for token in found[:-1])
+            return self.parse(head + value.text + line[len(line) - left:], writer)
         if left:
             writer.write_error("Could not tokenize here:")
             writer.write_error(line)
