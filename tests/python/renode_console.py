@@ -9,6 +9,7 @@ import socket
 import subprocess
 import tempfile
 import time
+import unittest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 FAKE = os.path.join(os.path.dirname(HERE), "fake", "renode")
@@ -223,3 +224,37 @@ class Gdb(Stream):
     def ask(self, data):
         self.post(data)
         return self.packet()
+
+
+only_fake = unittest.skipIf(REAL, "optional: fake: a knob of the fake, or more than the real one's record says")
+
+
+class Case(unittest.TestCase):
+    def setUp(self):
+        directory = tempfile.TemporaryDirectory(prefix="fake-renode-")
+        self.addCleanup(directory.cleanup)
+        self.directory = directory.name
+
+    def run_renode(self, *arguments, **settings):
+        console = Console(self.directory, *arguments, **settings)
+        self.addCleanup(console.kill)
+        return console
+
+    def path(self, name):
+        return os.path.join(self.directory, name)
+
+    def write(self, name, text):
+        with open(self.path(name), "w", encoding="utf-8") as file:
+            file.write(text)
+        return self.path(name)
+
+    def start_board(self, image, **settings):
+        """(console, what its UART prints): the emulation is not started."""
+        console = self.run_renode()
+        stream = console.start_board(firmware(image) if image else None, **settings)
+        self.addCleanup(stream.close)
+        return console, stream
+
+    def assert_clean_end(self, console):
+        self.assertEqual(console.wait_exit(), 0)
+        self.assertEqual(console.errors(), b"")

@@ -3,6 +3,7 @@
 import os
 
 from renode_fake import commands, devices, knobs
+from renode_fake.qemu import Gone
 from renode_fake.tokens import Token, split_commands, tokenize
 
 
@@ -49,7 +50,7 @@ class Monitor:
         knobs.before_command(text)
         try:
             return self.execute(command, writer)
-        except devices.Problem as problem:
+        except (devices.Problem, Gone, RuntimeError) as problem:
             writer.write_error(f"There was an error executing command '{text}'")
             for line in str(problem).split("\n"):
                 writer.write_error(line.rstrip("\r"))
