@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Opens its port, then stays at one instruction, that at which the program of tests/fake/renode-console.txt was seen. */
+/* Says "parked", then stays at one instruction, that at which the program of tests/fake/renode-console.txt was seen. */
 #include "board.h"
 
 __attribute__((naked, section(".vectors"), used)) static void park(void)
@@ -12,6 +12,7 @@ void parked(void);
 int main(void)
 {
 	uart_open(0);
+	uart_print(0, "parked\n");
 	parked();
 	return 0;
 }

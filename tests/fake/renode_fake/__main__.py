@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A Renode 1.16.1 for tests that have none: its monitor, terminals and gdb server around a QEMU that runs the real firmware.
 
-What it does, byte for byte, is tests/fake/renode-console.txt; tests/python/test_fake_renode.py compares. See README in options.py for
-the knobs that tests turn (FAKE_RENODE_*).
+What it does, byte for byte, is tests/fake/renode-console.txt; tests/python/test_fake_renode.py compares. The
+knobs that tests turn (FAKE_RENODE_*) are in knobs.py, the boards in boards.py.
 """
 import sys
 

@@ -9,7 +9,7 @@ from renode_fake.terminals import Uart
 
 class Board:
     def __init__(self, row):
-        self.program, self.arguments, self.kind, self.architecture, self.model, self.uarts, self.tree = row
+        self.program, self.arguments, self.kind, self.architecture, self.model, self.svd, self.uarts, self.tree = row
         self.is_arm = self.architecture == "arm-m"
         self.pc_names, self.pc_number = (("R15=",), 15) if self.is_arm else ((" pc ",), 32)
 
@@ -17,9 +17,9 @@ class Board:
         return [Uart(name, address) for name, address in self.uarts]
 
 
-STM32F4 = ("qemu-system-arm", ("-M", "netduinoplus2"), "STM32_UART", "arm-m", "cortex-m4", (
+STM32F4 = ("qemu-system-arm", ("-M", "netduinoplus2"), "STM32_UART", "arm-m", "cortex-m4", "STM32F40x", (
     ("usart1", 0x40011000), ("usart2", 0x40004400), ("usart3", 0x40004800), ("uart4", 0x40004c00), ("uart5", 0x40005000)))
-FE310 = ("qemu-system-riscv32", ("-M", "sifive_e", "-bios", "none"), "SiFive_UART", "rv32", "rv32imac_zicsr_zifencei", (
+FE310 = ("qemu-system-riscv32", ("-M", "sifive_e", "-bios", "none"), "SiFive_UART", "rv32", "rv32imac_zicsr_zifencei", "FE310", (
     ("uart0", 0x10013000), ("uart1", 0x10023000)))
 
 BOARDS = {
@@ -30,6 +30,7 @@ BOARDS = {
     "platforms/boards/hifive1.repl": (*FE310, peripherals.FE310),
 }
 
+SVD_ADDRESS = "https://dl.antmicro.com/projects/renode/svd/{}.svd.gz"
 USING = re.compile(r'^\s*using\s+"([^"]*)"')
 SVD = re.compile(r"\bApplySVD\s+@(https?://\S+)")
 ENTRY = re.compile(r"^([A-Za-z_]\w*)\s*:(\s*(\S+)\s*@\s*\S.*)?$")
@@ -65,7 +66,7 @@ def exists(path):
 def read(path):
     board = known(path)
     if board:
-        return Platform(board, [])
+        return Platform(board, [SVD_ADDRESS.format(board.svd)] if os.environ.get("FAKE_RENODE_SVD") else [])
     downloads = []
     with open(path, encoding="utf-8", errors="replace") as file:
         for number, line in enumerate(file.read().splitlines(), 1):

@@ -150,7 +150,7 @@ def print_result(kind, value, writer):
     writer.write(show(kind, value) + "\r\n")
     if kind in kinds.ENUMS:
         writer.write_line()
-        writer.write_line("Possible values are:\n\r\t" + "\n\r\t".join(kinds.ENUMS[kind]) + "\n\r")
+        writer.write_line("Possible values are:\n" + "".join(f"\t{name}\n" for name in kinds.ENUMS[kind]) + "\n")
 
 
 def print_table(rows, writer):

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Machines, externals (terminals) and the log."""
+import itertools
+import os
 import time
 
 from renode_fake.devices import Device, Problem
@@ -23,8 +25,11 @@ class Emulation:
             now = time.time()
             self.log_file.write(time.strftime("%H:%M:%S", time.localtime(now)) + f".{int(now % 1 * 10000):04} [{level}] {text}\n")
 
-    def set_log_file(self, path, _flush=False):
+    def set_log_file(self, path):
+        """What is there already is moved away, even a FIFO."""
         try:
+            if os.path.lexists(path):
+                os.rename(path, next(other for number in itertools.count(1) if not os.path.lexists(other := f"{path}.{number}")))
             self.log_file = open(path, "a", encoding="utf-8", buffering=1)
         except OSError:
             raise Problem(f"Could not open file '{path}' for writing.") from None

@@ -43,7 +43,10 @@ class Engine:
             event = qemu.events.get()
             if event == "gone":
                 qemu.process.wait()
-                self.log("ERROR", "cpu: CPU abort [PC=0x0]: Lockup")
+                with self.lock:
+                    if qemu is self.qemu:
+                        self.running, self.halted = False, True
+                self.log("ERROR", "cpu: CPU abort: lockup")
                 return
             with self.lock:
                 if qemu is self.qemu:
@@ -69,7 +72,7 @@ class Engine:
         if self.running:
             return
         self.running = True
-        with contextlib.suppress(Gone):
+        with contextlib.suppress(Gone, OSError):
             if self.stub:
                 self.stub.send(b"c")
             else:
@@ -80,7 +83,7 @@ class Engine:
         if not self.running:
             return
         self.running = False
-        with contextlib.suppress(Gone):
+        with contextlib.suppress(Gone, OSError):
             self.qemu.ask("stop")
             if self.stub:
                 reply = self.stub.receive()
@@ -114,6 +117,8 @@ class Engine:
     def debugging(self):
         """QEMU's stub for a moment."""
         with self.lock:
+            if self.is_gone():
+                raise Gone("The CPU has aborted; only a reset of the machine helps.")
             was_running = self.running
             self.stop()
             stub = self.stub or Stub(self.qemu.gdb_address)

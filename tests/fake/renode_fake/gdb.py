@@ -107,6 +107,9 @@ class Session:
     def look_for_stop(self):
         """A breakpoint: the stub speaks up while the CPU should run."""
         with self.engine.lock:
+            if self.engine.is_gone():
+                self.report_stop(b"X06")
+                raise ConnectionError("QEMU has ended")
             reply = self.engine.missed_stop
             if reply is None and self.engine.running and self.engine.stub.has_packet():
                 reply = self.engine.stub.receive()

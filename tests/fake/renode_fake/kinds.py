@@ -1,50 +1,95 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the monitor lists of each kind of object: methods and properties (`get`, `get set`, and what a plain one holds at first)."""
 
-LOG_METHODS = """
+# What Renode adds to everything, to what is on a bus, to what has registers, to a UART.
+ELEMENT = """
 Void DebugLog (String message)
 Void ErrorLog (String message)
 Void InfoLog (String message)
+Void Log (LogLevel type, String message)
 Void NoisyLog (String message)
 Void WarningLog (String message)
 """
 
-UART_METHODS = LOG_METHODS + """
-Void AddLineHook (String contains, String pythonScript)
-Void CloseFileBackend (String path)
-Void CreateFileBackend (String path, Boolean immediateFlush = False)
-String DumpHistoryBuffer (Int32 limit = 0)
-Void RemoveLineHook (String contains)
+PERIPHERAL = ELEMENT + """
+Endianess GetEndianness (Endianess? defaultEndianness = null)
+IEnumerable<Tuple<String,IGPIO>> GetGPIOs ()
+IMachine GetMachine ()
+String GetName ()
+Boolean HasGPIO ()
+Boolean IsHostEndian ()
+Void LogUnhandledRead (Int64 offset)
+Void LogUnhandledWrite (Int64 offset, UInt64 value)
 Void Reset ()
-Void WriteChar (Byte value)
-Void WriteLine (String text, Boolean appendCarriageReturn = True)
+Void ShowAnalyzer (String analyzerTypeName = null, String externalName = null)
 """
 
-REGISTER_HOOKS = """
+ON_BUS = """
+Byte ReadByteNotTranslated (Int64 address)
+Byte ReadByteUsingDoubleWord (Int64 address)
+Byte ReadByteUsingDoubleWordBigEndian (Int64 address)
+UInt32 ReadDoubleWord (Int64 offset)
+UInt32 ReadDoubleWordBigEndian (Int64 address)
+UInt32 ReadDoubleWordNotTranslated (Int64 address)
+UInt64 ReadQuadWordNotTranslated (Int64 address)
+UInt64 ReadQuadWordUsingDoubleWord (Int64 address)
+UInt64 ReadQuadWordUsingDoubleWordBigEndian (Int64 address)
+UInt16 ReadWordNotTranslated (Int64 address)
+UInt16 ReadWordUsingDoubleWord (Int64 address)
+UInt16 ReadWordUsingDoubleWordBigEndian (Int64 address)
+Void WriteByteNotTranslated (Int64 address, Byte value)
+Void WriteByteUsingDoubleWord (Int64 address, Byte value)
+Void WriteByteUsingDoubleWordBigEndian (Int64 address, Byte value)
+Void WriteDoubleWord (Int64 offset, UInt32 value)
+Void WriteDoubleWordBigEndian (Int64 address, UInt32 value)
+Void WriteDoubleWordNotTranslated (Int64 address, UInt32 value)
+Void WriteQuadWordNotTranslated (Int64 address, UInt64 value)
+Void WriteQuadWordUsingDoubleWord (Int64 address, UInt64 value)
+Void WriteQuadWordUsingDoubleWordBigEndian (Int64 address, UInt64 value)
+Void WriteWordNotTranslated (Int64 address, UInt16 value)
+Void WriteWordUsingDoubleWord (Int64 address, UInt16 value)
+Void WriteWordUsingDoubleWordBigEndian (Int64 address, UInt16 value)
+"""
+
+REGISTERS = """
 Void AddAfterReadDoubleWordHook (Int64 offset, String script)
 Void AddAfterWriteDoubleWordHook (Int64 offset, String script)
 Void AddBeforeReadDoubleWordHook (Int64 offset, String script)
 Void AddBeforeWriteDoubleWordHook (Int64 offset, String script)
-UInt32 ReadDoubleWord (Int64 offset)
-Void WriteDoubleWord (Int64 offset, UInt32 value)
+String OffsetToString (Int64 offset)
+Void RemoveAfterReadDoubleWordHook (Int64 offset)
+Void RemoveAfterWriteDoubleWordHook (Int64 offset)
+Void RemoveBeforeReadDoubleWordHook (Int64 offset)
+Void RemoveBeforeWriteDoubleWordHook (Int64 offset)
+"""
+
+UART = """
+Void AddLineHook (String contains, String pythonScript)
+Void CloseFileBackend (String path)
+Void CreateFileBackend (String path, Boolean immediateFlush = False)
+String DumpHistoryBuffer (Int32 limit = 0)
+TimeInterval GetActualTransmissionDuration (UInt32 dataBits = 7)
+Double GetNumberOfStopBits ()
+Void WriteChar (Byte value)
+Void WriteLine (String text, Boolean appendCarriageReturn = True)
+Void WriteLine (String text, LineEnding lineEnding = CR)
 """
 
 METHODS = {
-    "STM32_UART": UART_METHODS + REGISTER_HOOKS,
-    "SiFive_UART": UART_METHODS + REGISTER_HOOKS,
-    "CPU": LOG_METHODS + """
+    "STM32_UART": PERIPHERAL + ON_BUS + REGISTERS + UART,
+    "SiFive_UART": PERIPHERAL + ON_BUS + UART,
+    "CPU": PERIPHERAL + """
 Void AddHook (UInt64 addr, String pythonScript)
 Void EnableProfiler ()
 RegisterValue GetRegisterUnsafe (Int32 register)
 String[,] GetRegistersValues ()
 Void LogFunctionNames (Boolean value, Boolean removeDuplicates = False)
 Void Pause ()
-Void Reset ()
 Void Resume ()
 Void Step (Int32 count = 1)
 UInt64 TranslateAddress (UInt64 logicalAddress, MpuAccess accessType)
 """,
-    "SystemBus": LOG_METHODS + """
+    "SystemBus": PERIPHERAL + """
 Void LoadBinary (ReadFilePath fileName, UInt64 loadPoint, IPeripheral cpu = null)
 Void LoadELF (ReadFilePath fileName, Boolean useVirtualAddress = False, IPeripheral cpu = null)
 Void LoadHEX (ReadFilePath fileName, IPeripheral cpu = null)
@@ -57,7 +102,7 @@ Void WriteByte (UInt64 address, Byte value, IPeripheral context = null)
 Void WriteDoubleWord (UInt64 address, UInt32 value, IPeripheral context = null)
 Void WriteWord (UInt64 address, UInt16 value, IPeripheral context = null)
 """,
-    "Machine": LOG_METHODS + """
+    "Machine": ELEMENT + """
 Void LoadPlatformDescription (String platform)
 Void LoadPlatformDescriptionFromString (String platform)
 Void Pause ()
@@ -80,23 +125,15 @@ Void Disconnect (IEmulationElement connector, IEmulationElement connectee = null
 Void CleanUp ()
 String[,] List ()
 """,
-    "Peripheral": LOG_METHODS + """
-Void Reset ()
-""",
+    "Peripheral": PERIPHERAL,
 }
 
 PROPERTIES = {
     "STM32_UART": """
-Boolean AutoUpdateDelay get set = False
 UInt32 BaudRate get
-UInt32 CharacterLength get = 8
-TimeInterval CharacterReceptionDelay get set = 00:00:00.000000
-TimeInterval CharacterTransmissionDelay get set = 00:00:00.000000
 GPIO DMARequest get = GPIO: unset
-Double DelayMultiplier get set = 1
 GPIO IRQ get = GPIO: unset
 Parity ParityBit get = None
-Int64 Size get = 1024
 Bits StopBits get = One
 """,
     "SiFive_UART": """

@@ -6,6 +6,7 @@ FAKE_RENODE_LOAD_MS=50    how long LoadPlatformDescription is silent (the real o
 FAKE_RENODE_HANG=PREFIX   a command that begins so is never answered
 FAKE_RENODE_CRASH=PREFIX  a command that begins so ends the process with SIGABRT
 FAKE_RENODE_DELAY=PREFIX:MS  a command that begins so waits first
+FAKE_RENODE_SVD=1         Renode's own boards ask for their SVD files, as the real ones do: `Failed to download` without a way out
 """
 import os
 import threading

@@ -185,7 +185,8 @@ class Machine:
         if not self.engine:
             raise Problem("Cannot start GDB server with no CPUs. Did you forget to load the platform description first?")
         if self.gdb_server:
-            raise Problem("CPU: cpu already attached to GDB server, running on port :" + str(self.gdb_server.asked_port))
+            raise Problem("CPU: sysbus.cpu is already attached to an existing GDB server, running on port :"
+                          f"{self.gdb_server.listener.getsockname()[1]}")
         try:
             self.gdb_server = gdb.Server(self, port, autostart)
         except OSError as error:

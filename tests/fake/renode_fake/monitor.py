@@ -3,6 +3,7 @@
 import os
 
 from renode_fake import commands, devices, knobs
+from renode_fake.qemu import Gone
 from renode_fake.tokens import Token, split_commands, tokenize
 
 
@@ -11,7 +12,7 @@ class Monitor:
         self.emulation = emulation
         self.console = console
         self.machine = None
-        self.variables = {}
+        self.variables = {"global.CWD": Token("path", "@" + os.getcwd().replace(" ", "\\ "))}
         self.macros = {}
         self.directory = os.getcwd()
         self.is_quitting = False
@@ -29,6 +30,13 @@ class Monitor:
 
     def parse(self, line, writer):
         found, left = tokenize(line)
+        if left and found and found[-1].kind == "variable":
+            value = self.lookup(self.variables, found[-1].value)
+            if value is None:
+                writer.write_error(f"No such variable: ${found[-1].value}")
+                return False
+            head = "".join(token.text + " " for token in found[:-1])
+            return self.parse(head + value.text + line[len(line) - left:], writer)
         if left:
             writer.write_error("Could not tokenize here:")
             writer.write_error(line)
@@ -42,7 +50,7 @@ class Monitor:
         knobs.before_command(text)
         try:
             return self.execute(command, writer)
-        except devices.Problem as problem:
+        except (devices.Problem, Gone, RuntimeError) as problem:
             writer.write_error(f"There was an error executing command '{text}'")
             for line in str(problem).split("\n"):
                 writer.write_error(line.rstrip("\r"))

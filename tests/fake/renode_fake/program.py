@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import tty
 
 from renode_fake import commands, home, knobs
 from renode_fake.console import Console
@@ -29,6 +30,8 @@ def run(chosen):
     console = Console(commands.version_text())
     monitor = emulation.monitor = Monitor(emulation, console)
     inject_options(chosen, console)
+    if os.isatty(0):
+        tty.setraw(0)
     console.run(monitor.handle)
     emulation.end()
     home.leave()

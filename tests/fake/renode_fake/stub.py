@@ -2,6 +2,7 @@
 """Packets of the gdb protocol, and our own client of QEMU's stub. A byte sent to it while the guest runs would stop the guest."""
 import select
 import socket
+import time
 
 
 def checksum(data):
@@ -50,17 +51,24 @@ class Stub:
     def send(self, data):
         self.socket.sendall(frame(data))
 
+    def take(self):
+        """What has come; acknowledgements are nothing."""
+        data = self.socket.recv(65536)
+        if not data:
+            raise ConnectionError("QEMU's stub has closed")
+        self.ready += [packet for packet in self.packets.feed(data) if isinstance(packet, bytes)]
+
     def receive(self):
         while not self.ready:
-            data = self.socket.recv(65536)
-            if not data:
-                raise ConnectionError("QEMU's stub has closed")
-            self.ready += [packet for packet in self.packets.feed(data) if isinstance(packet, bytes)]
+            self.take()
         self.socket.sendall(b"+")
         return self.ready.pop(0)
 
     def has_packet(self, timeout=0):
-        return bool(self.ready) or bool(select.select([self.socket], [], [], timeout)[0])
+        end = time.monotonic() + timeout
+        while not self.ready and select.select([self.socket], [], [], max(0, end - time.monotonic()))[0]:
+            self.take()
+        return bool(self.ready)
 
     def ask(self, data):
         self.send(data)
