@@ -195,7 +195,8 @@ struct driver_verdict {
 /* ---------------------------------------------------------------- operations */
 
 struct driver_ops {
-	const char *name; /* "qemu" */
+	const char *name;    /* "qemu" */
+	const char *install; /* where its program comes from, for people */
 	/* How its gdb stub is spoken to; channels of the kind CHANNEL_GDB. */
 	const struct gdb_dialect *gdb;
 	/* Program to look up in the user's PATH; NULL with err when the target names none. */

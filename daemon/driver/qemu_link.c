@@ -208,6 +208,7 @@ static const struct gdb_dialect qemu_gdb = { .reset = "system_reset" };
 
 const struct driver_ops qemu_driver = {
 	.name = "qemu",
+	.install = "Debian: apt-get install qemu-system-arm qemu-system-misc",
 	.gdb = &qemu_gdb,
 	.executable = qemu_executable,
 	.plan = qemu_plan,

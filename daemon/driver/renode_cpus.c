@@ -13,6 +13,7 @@
 
 #include "driver/monitor.h"
 #include "driver/renode_int.h"
+#include "wire/mem.h"
 
 #define PERIPHERAL_DEPTH_MAX 12
 #define PERIPHERAL_NAME_MAX  64
@@ -82,6 +83,28 @@ bool renode_is_cpu(const struct renode_peripheral *peripheral)
 		if (strncmp(peripheral->type, types[i], strlen(types[i])) == 0)
 			return true;
 	return strncmp(peripheral->name, "cpu", 3) == 0;
+}
+
+struct cpu_first {
+	char *path;
+	bool is_cortex_m;
+};
+
+static void cpu_first(void *ctx, const struct renode_peripheral *peripheral)
+{
+	struct cpu_first *first = ctx;
+	if (first->path != NULL || !renode_is_cpu(peripheral))
+		return;
+	first->path = xstrdup(peripheral->path);
+	first->is_cortex_m = strncmp(peripheral->type, "CortexM", 7) == 0;
+}
+
+char *renode_first_cpu(const char *tree, bool *is_cortex_m)
+{
+	struct cpu_first first = { 0 };
+	renode_peripherals(tree, cpu_first, &first);
+	*is_cortex_m = first.is_cortex_m;
+	return first.path;
 }
 
 static void cpu_tell(void *ctx, const struct renode_peripheral *peripheral)

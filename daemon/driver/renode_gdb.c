@@ -58,7 +58,7 @@ static void gdb_on_started(void *ctx, const char *text, const struct err *err)
 	if (!gdb_answered(gdb))
 		return;
 	if (err == NULL)
-		renode_set_started(gdb->link, true, false);
+		gdb->link->is_started = true; /* which is nobody's business: the processor is halted */
 	gdb_tell(gdb, err);
 }
 

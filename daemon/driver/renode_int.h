@@ -6,12 +6,14 @@
 #include "driver/renode.h"
 
 struct ferry;
+struct tail;
 struct renode_gdb;
 struct renode_load;
 struct renode_user;
 
 #define RENODE_COMMAND_TIMEOUT_MS 20000 /* Mono compiles what it runs the first time */
 #define RENODE_SETUP_TIMEOUT_MS   55000 /* a platform is silent for seconds */
+#define RENODE_LOG                "renode.log" /* in the run directory, and the name under which the shim holds it */
 #define RENODE_UARTS_MAX          PLAN_CHANNELS_MAX
 
 /* Words of on_shutdown: it was paused, all that the guest had printed was taken, then it was told to quit. */
@@ -36,18 +38,22 @@ struct driver_link {
 	const struct strv *setup;
 	pid_t pid;
 	size_t step;      /* of setup that is being done */
+	char *cpu;        /* path of the first processor; NULL: not known yet */
 	bool was_ready;   /* in this boot, before this link */
 	bool is_ready;    /* on_ready was told */
 	bool is_started;  /* the emulation, as it was last heard of */
 	bool is_quitting; /* it was told to quit */
 	struct renode_uart uarts[RENODE_UARTS_MAX];
 	size_t uart_count;
+	struct tail *log;         /* NULL: not there yet */
 	struct renode_gdb *gdb;   /* NULL: nobody debugs */
 	struct renode_user *user; /* NULL: nobody is at the monitor channel */
 	struct renode_load *load; /* NULL: none is under way */
 };
 
 /* ---- renode_plan.c */
+/* In a command of the set-up: the path of the first processor, which only the board knows. */
+#define RENODE_FIRST_CPU "{cpu}"
 /* Path or name as an argument in the monitor: "@/my\ dir/x"; to be freed. INVALID_ARGUMENT: it cannot be written there. */
 char *renode_path(const char *path, struct err *err);
 /* Name under which the monitor knows the machine. */
@@ -58,8 +64,8 @@ char *renode_terminal_path(const char *run_path, const char *channel);
 /* ---- renode_link.c */
 /* Asks whether the emulation is started, and tells of a change that nobody here has made. */
 void renode_look(struct driver_link *link);
-/* It runs or rests from now on; tell: the instance hears of it. */
-void renode_set_started(struct driver_link *link, bool is_started, bool tell);
+/* It runs or rests from now on; the instance hears of it. */
+void renode_set_started(struct driver_link *link, bool is_started);
 /* Pauses, takes the last output, quits. why: RENODE_QUIT, RENODE_USER_QUIT. */
 void renode_quit_for(struct driver_link *link, const char *why);
 

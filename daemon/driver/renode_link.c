@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "driver/gdb_session.h"
+#include "driver/renode_cpus.h"
 #include "driver/renode_int.h"
 #include "loop/netport.h"
 #include "wire/mem.h"
@@ -27,11 +28,10 @@ static bool link_is_gone(const struct err *err)
 
 /* ---------------------------------------------------------------- run state */
 
-void renode_set_started(struct driver_link *link, bool is_started, bool tell)
+void renode_set_started(struct driver_link *link, bool is_started)
 {
-	bool is_news = link->is_started != is_started;
 	link->is_started = is_started;
-	if (!link->is_ready || !tell || !is_news)
+	if (!link->is_ready)
 		return;
 	if (is_started)
 		link->events->on_resumed(link->ctx);
@@ -42,8 +42,9 @@ void renode_set_started(struct driver_link *link, bool is_started, bool tell)
 static void link_on_look(void *ctx, const char *text, const struct err *err)
 {
 	struct driver_link *link = ctx;
-	if (err == NULL && link->gdb == NULL)
-		renode_set_started(link, strcmp(text, "True") == 0, true);
+	bool is_started = strcmp(text, "True") == 0;
+	if (err == NULL && link->gdb == NULL && is_started != link->is_started)
+		renode_set_started(link, is_started);
 }
 
 void renode_look(struct driver_link *link)
@@ -105,24 +106,53 @@ static void link_on_step(void *ctx, const char *text, const struct err *err)
 {
 	(void)text;
 	struct driver_link *link = ctx;
-	if (err == NULL) {
+	struct err told = err != NULL ? *err : (struct err)ERR_INIT;
+	bool is_download = err != NULL && strstr(err->msg, "Failed to download") != NULL, is_private = netport_is_private(link->pid);
+	if (is_download && !is_private) /* the host is offline: the board lacks what was to come, as it does for anybody there */
+		link->events->on_trouble(link->ctx, NULL, err);
+	if (err == NULL || (is_download && !is_private)) {
 		link->step++;
 		link_next_step(link);
 		return;
 	}
-	struct err told = *err;
-	bool is_offline = strstr(err->msg, "Failed to download") != NULL && netport_is_private(link->pid);
-	if (is_offline)
+	if (is_download)
 		err_set(&told, err->code, "%.400s; this Renode has a network of its own without a way out: \"isolate\": \"off\" gives it the host's",
 			err->msg);
 	err_prefix(&told, "Renode: %.160s", link->setup->items[link->step]);
 	link_refuse(link, &told);
 }
 
+static void link_on_tree(void *ctx, const char *text, const struct err *err)
+{
+	struct driver_link *link = ctx;
+	struct err told = err != NULL ? *err : (struct err)ERR_INIT;
+	bool is_cortex_m;
+	if (err == NULL && (link->cpu = renode_first_cpu(text, &is_cortex_m)) == NULL)
+		err_set(&told, ERR_FAILED_PRECONDITION, "no processor is among Renode's peripherals, so that nothing can begin in the image");
+	if (err_is_set(&told))
+		link_refuse(link, &told);
+	else
+		link_next_step(link);
+}
+
+static void link_ask_step(struct driver_link *link, const char *step)
+{
+	const char *place = strstr(step, RENODE_FIRST_CPU);
+	if (place == NULL) {
+		monitor_ask(link->monitor, step, RENODE_SETUP_TIMEOUT_MS, link_on_step, link);
+	} else if (link->cpu == NULL) {
+		monitor_ask(link->monitor, "peripherals", RENODE_SETUP_TIMEOUT_MS, link_on_tree, link);
+	} else {
+		char *command = xasprintf("%.*s%s%s", (int)(place - step), step, link->cpu, place + strlen(RENODE_FIRST_CPU));
+		link_ask_step(link, command);
+		free(command);
+	}
+}
+
 static void link_next_step(struct driver_link *link)
 {
 	if (link->step < link->setup->count)
-		monitor_ask(link->monitor, link->setup->items[link->step], RENODE_SETUP_TIMEOUT_MS, link_on_step, link);
+		link_ask_step(link, link->setup->items[link->step]);
 	else
 		link_on_set_up(link);
 }
@@ -228,6 +258,8 @@ static int renode_connect(const struct driver_boot *boot, const struct driver_ev
 	*out = link;
 	if (boot->is_adopted)
 		link_adopt(link);
+	else
+		(void)unlinkat(boot->run_dir, RENODE_LOG, 0); /* of the boot before: an older one would be kept beside it */
 	return 0;
 }
 
@@ -248,6 +280,7 @@ static void renode_disconnect(struct driver_link *link)
 	renode_uarts_close(link);
 	if (link->run_dir >= 0)
 		close(link->run_dir);
+	free(link->cpu);
 	free(link->run_path);
 	free(link);
 }
@@ -290,7 +323,7 @@ static void act_on_done(void *ctx, const char *text, const struct err *err)
 		return;
 	}
 	if (act->action != DRIVER_RESET) {
-		renode_set_started(link, act->action == DRIVER_RESUME, true);
+		renode_set_started(link, act->action == DRIVER_RESUME); /* also to one that was there: a debugger may have halted it */
 		act_finish(act, NULL);
 		return;
 	}
@@ -400,6 +433,7 @@ static const struct gdb_dialect renode_gdb = { .reset = "machine Reset", .keeps_
 
 const struct driver_ops renode_driver = {
 	.name = "renode",
+	.install = "from its releases: https://renode.io",
 	.gdb = &renode_gdb,
 	.executable = renode_executable,
 	.plan = renode_plan,

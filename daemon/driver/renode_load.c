@@ -25,7 +25,7 @@ struct renode_load {
 	size_t step;
 	size_t pieces;
 	uint64_t lowest;
-	char cpu[256];
+	char *cpu; /* the processor that begins */
 	bool is_cortex_m;
 	struct strv commands;
 };
@@ -40,6 +40,7 @@ static void load_finish(struct renode_load *load, struct err *err)
 		load->link->load = NULL;
 	close(load->what.fd);
 	strv_fini(&load->commands);
+	free(load->cpu);
 	free(load);
 	if (err != NULL)
 		err_prefix(err, "load");
@@ -163,7 +164,7 @@ static void load_end(struct renode_load *load)
 {
 	struct driver_link *link = load->link;
 	link->events->on_reset(link->ctx, false);
-	renode_set_started(link, load->what.run, true);
+	renode_set_started(link, load->what.run);
 	load_finish(load, NULL);
 }
 
@@ -177,23 +178,13 @@ static void load_next(struct renode_load *load)
 
 /* ---------------------------------------------------------------- beginning */
 
-/* The first processor is the one that begins. */
-static void load_on_peripheral(void *ctx, const struct renode_peripheral *peripheral)
-{
-	struct renode_load *load = ctx;
-	if (load->cpu[0] != '\0' || !renode_is_cpu(peripheral))
-		return;
-	snprintf(load->cpu, sizeof(load->cpu), "%.250s", peripheral->path);
-	load->is_cortex_m = strncmp(peripheral->type, "CortexM", 7) == 0;
-}
-
 static void load_on_tree(void *ctx, const char *text, const struct err *err)
 {
 	struct renode_load *load = ctx;
 	struct err told = err != NULL ? *err : (struct err)ERR_INIT;
 	if (err == NULL) {
-		renode_peripherals(text, load_on_peripheral, load);
-		if (load->cpu[0] == '\0')
+		load->cpu = renode_first_cpu(text, &load->is_cortex_m);
+		if (load->cpu == NULL)
 			err_set(&told, ERR_FAILED_PRECONDITION, "no processor is among Renode's peripherals");
 	}
 	if (err_is_set(&told) || load_plan(load, &told) < 0)

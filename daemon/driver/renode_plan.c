@@ -145,8 +145,9 @@ static int plan_load(struct renode_build *b, const char *command, struct err *er
 	return 0;
 }
 
-/* Of an image that is no ELF nothing says where its vector table is: a raw binary begins with it, others have it where the board boots. */
-static int plan_vectors(struct renode_build *b, const struct driver_image *image, struct err *err)
+/* Of an image that is no ELF nothing says where it begins: a raw binary at its first byte, others where the board boots. A Cortex-M has its
+ * vector table there. */
+static int plan_begin(struct renode_build *b, const struct driver_image *image, struct err *err)
 {
 	const Pwemu__V1__Target *target = b->start->target;
 	bool is_known = image->kind == DRIVER_IMAGE_BIN;
@@ -155,9 +156,10 @@ static int plan_vectors(struct renode_build *b, const struct driver_image *image
 		is_known = target->memory[i]->boot;
 		address = target->memory[i]->address;
 	}
-	if (!is_known || image->kind == DRIVER_IMAGE_ELF || strncmp(target->cpu, "cortex-m", 8) != 0)
+	if (!is_known || image->kind == DRIVER_IMAGE_ELF || target->cpu[0] == '\0')
 		return 0;
-	char *command = xasprintf("cpu VectorTableOffset 0x%llx", (unsigned long long)address);
+	const char *at = strncmp(target->cpu, "cortex-m", 8) == 0 ? "VectorTableOffset" : "PC";
+	char *command = xasprintf(RENODE_FIRST_CPU " %s 0x%llx", at, (unsigned long long)address);
 	int rc = plan_load(b, command, err);
 	free(command);
 	return rc;
@@ -177,7 +179,7 @@ static int plan_image(struct renode_build *b, const struct driver_image *image, 
 	int rc = plan_load(b, command, err);
 	free(command);
 	free(path);
-	return rc == 0 && is_first ? plan_vectors(b, image, err) : rc;
+	return rc == 0 && is_first ? plan_begin(b, image, err) : rc;
 }
 
 /* The last that is loaded says where the board begins: the first that was given. */
@@ -188,6 +190,19 @@ static int plan_images(struct renode_build *b, struct err *err)
 			return -1;
 	if (b->reset[0] != '\0')
 		strv_addf(&b->plan->setup, "macro reset \"%s\"", b->reset);
+	return 0;
+}
+
+static int plan_log(struct renode_build *b, struct err *err)
+{
+	char *path = xasprintf("%s/" RENODE_LOG, b->start->run_dir), *word = renode_path(path, err);
+	free(path);
+	if (word == NULL)
+		return -1;
+	strv_addf(&b->plan->setup, "logFile %s true", word);
+	free(word);
+	if (b->start->request->debug)
+		strv_add(&b->plan->setup, "logLevel 0");
 	return 0;
 }
 
@@ -204,15 +219,13 @@ int renode_plan(const struct driver_start *start, struct plan *plan, struct err 
 	static struct renode_build b; /* large */
 	b = (struct renode_build){ .start = start, .plan = plan };
 	if (start->request->semihosting || start->request->n_firmware_args > 0)
-		return err_set(err, ERR_UNIMPLEMENTED, "target \"%s\": pwemu turns semihosting on for QEMU only; Renode has none that ends with the guest's code",
+		return err_set(err, ERR_INVALID_ARGUMENT, "target \"%s\": pwemu turns semihosting on for QEMU only; Renode has none that ends with the guest's code",
 			       start->target->name);
 	plan->network = plan_network(start->isolate);
 	plan_arguments(&b);
 	plan_surroundings(&b);
-	if (strchr(start->run_dir, '"') != NULL)
-		return err_set(err, ERR_FAILED_PRECONDITION, "Renode cannot be given the path \"%s\", for the quote in it", start->run_dir);
-	if (start->request->debug)
-		strv_add(&plan->setup, "logLevel 0");
+	if (plan_log(&b, err) < 0)
+		return -1;
 	if (plan_machine(&b, err) < 0 || plan_uarts(&b, err) < 0)
 		return -1;
 	plan_channels(&b);

@@ -2,7 +2,7 @@
 /*
  * Serial channels. Renode makes a PTY for each UART and a link to it, NAME.pty; from its slave a ferry carries the bytes to and from the
  * channel's FIFOs, where they are like those of any emulator. The shim holds slave and FIFOs: what the guest prints while there is no
- * daemon waits in the terminal.
+ * daemon waits in the terminal. Renode's own log is a file, which is followed into the FIFO of the emulator's messages.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -13,6 +13,7 @@
 #include "driver/renode_int.h"
 #include "loop/ferry.h"
 #include "loop/pty.h"
+#include "loop/tail.h"
 #include "wire/mem.h"
 
 #define UART_HELD ".uart" /* suffix of the name under which the shim holds a slave */
@@ -62,8 +63,38 @@ static int uart_open(struct driver_link *link, const char *channel, bool is_adop
 	return err_prefix(err, "channel \"%s\"", channel);
 }
 
+/* ---------------------------------------------------------------- log */
+
+static int log_open_file(struct driver_link *link, const char *path, bool is_adopted, int *fd, struct err *err)
+{
+	if (is_adopted && link->events->held(link->ctx, RENODE_LOG, fd, err) == 0)
+		return 0;
+	*err = (struct err)ERR_INIT;
+	*fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	return *fd >= 0 ? link->events->hold(link->ctx, RENODE_LOG, *fd, err) : err_sys(err, errno, "open \"%s\"", path);
+}
+
+/* The board runs without; what Renode says is lost then. */
+static void log_follow(struct driver_link *link, bool is_adopted)
+{
+	struct err err = ERR_INIT;
+	int file = -1, fifo = -1;
+	char *path = xasprintf("%s/" RENODE_LOG, link->run_path);
+	if (log_open_file(link, path, is_adopted, &file, &err) < 0 || uart_open_fifo(link, "emulator", ".out", &fifo, &err) < 0 ||
+	    tail_new(link->base, file, path, fifo, &link->log, &err) < 0) {
+		err_prefix(&err, "Renode's log");
+		link->events->on_trouble(link->ctx, "emulator", &err);
+		if (file >= 0)
+			close(file);
+		if (fifo >= 0)
+			close(fifo);
+	}
+	free(path);
+}
+
 int renode_uarts_open(struct driver_link *link, bool is_adopted, struct err *err)
 {
+	log_follow(link, is_adopted);
 	for (size_t i = 0; i < link->target->n_channels; i++)
 		if (uart_open(link, link->target->channels[i]->name, is_adopted, err) < 0)
 			return -1;
@@ -73,6 +104,8 @@ int renode_uarts_open(struct driver_link *link, bool is_adopted, struct err *err
 bool renode_uarts_drain(struct driver_link *link)
 {
 	bool is_empty = true;
+	if (link->log != NULL)
+		tail_drain(link->log);
 	for (size_t i = 0; i < link->uart_count; i++)
 		is_empty = ferry_drain(link->uarts[i].ferry) && is_empty;
 	return is_empty;
@@ -83,4 +116,6 @@ void renode_uarts_close(struct driver_link *link)
 	for (size_t i = 0; i < link->uart_count; i++)
 		ferry_free(link->uarts[i].ferry);
 	link->uart_count = 0;
+	tail_free(link->log);
+	link->log = NULL;
 }

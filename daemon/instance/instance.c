@@ -307,6 +307,7 @@ static void enter_preparing(struct instance *inst)
 		.target = inst->target,
 		.request = inst->request,
 		.executable = inst->driver->executable(inst->target, &err),
+		.install = inst->driver->install,
 		.working_dir = inst->working_dir,
 	};
 	int rc = spec.executable == NULL ? -1 : prepare_begin(inst->env->base, &spec, instance_on_prepared, inst, &inst->prepare, &err);

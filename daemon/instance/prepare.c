@@ -107,9 +107,8 @@ static int prepare_program(const struct prepare_spec *spec, struct prepare_resul
 			name, spec->target->name);
 	else if (sys == ENOENT)
 		err_set(&result->err, ERR_NOT_FOUND,
-			"emulator \"%s\" not found in PATH (%.300s); install it (Debian: apt-get install "
-			"qemu-system-arm qemu-system-misc) or correct PATH",
-			name, prepare_search_path(search.environment));
+			"emulator \"%s\" not found in PATH (%.300s); install it (%s) or correct PATH", name,
+			prepare_search_path(search.environment), spec->install);
 	else
 		err_sys(&result->err, sys, "emulator \"%s\" cannot be executed", name);
 	return err_reason(&result->err, sys == ENOENT ? "emulator-not-found" : "emulator-not-executable");
