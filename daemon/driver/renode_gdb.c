@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The gdb channel. Renode's server is there only while somebody debugs: it is started on a port that the kernel chooses and nobody prints
- * (what listens now and did not before), and stopped when the debugger has left. Its first connection must not start the emulation; one
- * that rests is started by us then, with the processor halted by the connection, so that the debugger's continue goes on with it.
+ * (what listens now and did not before), and stopped when the debugger has left. Its first connection must not start the emulation: one that
+ * rests is started only while the debugger lets the guest run, since a connection that breaks lets the processor go.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -51,26 +51,12 @@ static void gdb_ask(struct renode_gdb *gdb, const char *command, monitor_reply_f
 	monitor_ask(gdb->link->monitor, command, RENODE_COMMAND_TIMEOUT_MS, on_reply, gdb);
 }
 
-static void gdb_on_started(void *ctx, const char *text, const struct err *err)
-{
-	(void)text;
-	struct renode_gdb *gdb = ctx;
-	if (!gdb_answered(gdb))
-		return;
-	if (err == NULL)
-		gdb->link->is_started = true; /* which is nobody's business: the processor is halted */
-	gdb_tell(gdb, err);
-}
-
 static void gdb_on_connected(void *ctx, int fd, const struct err *err)
 {
 	struct renode_gdb *gdb = ctx;
 	gdb->connection = NULL;
 	gdb->fd = fd;
-	if (err == NULL && !gdb->link->is_started)
-		gdb_ask(gdb, "start", gdb_on_started);
-	else
-		gdb_tell(gdb, err);
+	gdb_tell(gdb, err);
 }
 
 static void gdb_on_server(void *ctx, const char *text, const struct err *err)
@@ -100,6 +86,15 @@ void renode_gdb_open(struct driver_link *link, driver_open_fn done, void *ctx)
 	link->gdb = gdb;
 	netport_list(link->pid, &gdb->before);
 	gdb_ask(gdb, "machine StartGdbServer 0 false", gdb_on_server);
+}
+
+void renode_gdb_follow(struct driver_link *link, bool runs, bool rests)
+{
+	bool is_wanted = runs || (link->is_started && !rests);
+	if (is_wanted == link->is_started)
+		return;
+	link->is_started = is_wanted;
+	monitor_ask(link->monitor, is_wanted ? "start" : "pause", RENODE_COMMAND_TIMEOUT_MS, NULL, NULL);
 }
 
 /* ---------------------------------------------------------------- closing */
@@ -144,6 +139,7 @@ static void gdb_on_leftover_cpus(void *ctx, const char *text, const struct err *
 	if (err != NULL)
 		return;
 	renode_cpus_tell(link->monitor, text, "RemoveAllHooks");
+	renode_cpus_tell(link->monitor, text, "ExecutionMode Continuous"); /* one was met without a debugger */
 	renode_cpus_tell(link->monitor, text, "Resume");
 }
 

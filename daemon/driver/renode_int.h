@@ -78,6 +78,7 @@ void renode_uarts_close(struct driver_link *link);
 /* ---- renode_gdb.c */
 void renode_gdb_open(struct driver_link *link, driver_open_fn done, void *ctx);
 void renode_gdb_close(struct driver_link *link);
+void renode_gdb_follow(struct driver_link *link, bool runs, bool rests);
 /* What a debugger of an earlier daemon has left goes. */
 void renode_gdb_clean(struct driver_link *link);
 void renode_gdb_cancel(struct driver_link *link); /* the link is about to go */

@@ -447,6 +447,7 @@ const struct driver_ops renode_driver = {
 	.get_property = renode_get_property,
 	.set_property = renode_set_property,
 	.quit = renode_quit,
+	.follow = renode_gdb_follow,
 	.open = renode_open,
 	.close = renode_close,
 	.classify = renode_classify,

@@ -145,8 +145,11 @@ static bool debug_on_wanted(void *ctx)
 static void debug_on_runs(void *ctx, bool runs)
 {
 	const struct debug *debug = ctx;
-	if (debug->inst->driver->gdb->is_silent)
-		boot_guest_runs(debug->inst, runs, runs ? "" : "stopped by the debugger");
+	struct instance *inst = debug->inst;
+	if (inst->driver->follow != NULL && inst->link != NULL)
+		inst->driver->follow(inst->link, runs, !inst->debug_was_running);
+	if (inst->driver->gdb->is_silent)
+		boot_guest_runs(inst, runs, runs ? "" : "stopped by the debugger");
 }
 
 static void debug_on_close(void *ctx)
@@ -283,6 +286,10 @@ bool debug_acts(struct instance *inst, enum driver_action action, driver_done_fn
 	}
 	if (action != DRIVER_RESUME || debug->on_resumed != NULL || !gdb_session_resume(debug->session))
 		return false;
+	if (inst->driver->gdb->is_silent) { /* it has told already */
+		inst->driver->ping(inst->link, DEBUG_ANSWER_MS, done, ctx);
+		return true;
+	}
 	debug->on_resumed = done;
 	debug->resumed_ctx = ctx;
 	return true;

@@ -4,6 +4,8 @@
 `lock` is held by whoever looks at or changes anything here. Only sync() lets QEMU run; only stop() stops it.
 """
 import contextlib
+import os
+import signal
 import threading
 
 from renode_fake.qemu import Gone, Qemu
@@ -42,7 +44,8 @@ class Engine:
         while True:
             event = qemu.events.get()
             if event == "gone":
-                qemu.process.wait()
+                if qemu.process.wait() == -signal.SIGKILL and qemu is self.qemu and not qemu.is_unwanted:
+                    os.kill(os.getpid(), signal.SIGKILL)  # the real one is a single process
                 with self.lock:
                     if qemu is self.qemu:
                         self.running, self.halted = False, True
@@ -129,6 +132,11 @@ class Engine:
                     stub.close()
                 if was_running and not self.missed_stop:
                     self.run()
+
+    def remove_points(self):
+        """A debugger's breakpoints are hooks of the CPU, and stay when it goes."""
+        with self.debugging() as stub:
+            stub.ask(b"?")
 
     def write(self, address, data):
         with self.debugging() as stub:

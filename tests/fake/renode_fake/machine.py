@@ -82,8 +82,9 @@ class Machine:
         device.getters = {"PC": engine.get_pc, "IsHalted": lambda: engine.halted, "Model": lambda: self.board.model,
                           "Architecture": lambda: self.board.architecture, "ExecutedInstructions": lambda: 0, "SP": lambda: 0,
                           "VectorTableOffset": lambda: engine.vectors or 0}
-        device.setters = {"PC": engine.set_pc, "IsHalted": self.set_halted, "VectorTableOffset": self.set_vectors}
-        device.actions = {"Resume": self.resume_cpu, "Pause": self.pause_cpu}
+        device.setters = {"PC": engine.set_pc, "IsHalted": self.set_halted, "VectorTableOffset": self.set_vectors,
+                          "ExecutionMode": self.set_mode}
+        device.actions = {"Resume": self.resume_cpu, "Pause": self.pause_cpu, "RemoveAllHooks": engine.remove_points}
         return device
 
     def make_bus(self):
@@ -154,6 +155,10 @@ class Machine:
 
     def set_vectors(self, value):
         self.engine.vectors = value
+
+    def set_mode(self, value):
+        self.engine.stepping = value == "SingleStep"
+        self.engine.sync()
 
     def pause_cpu(self):
         self.engine.paused = True

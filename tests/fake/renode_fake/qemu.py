@@ -32,6 +32,7 @@ def die_with(parent):
 class Qemu:
     def __init__(self, program, arguments, ports):
         self.uarts, theirs = [], []
+        self.is_unwanted = False  # it is killed by us
         options = [program, *arguments, "-S", "-nodefaults", "-display", "none", "-monitor", "none", "-action",
                    "reboot=shutdown,shutdown=pause"]
         for number in range(ports):
@@ -108,5 +109,6 @@ class Qemu:
         return self.ask("query-status")["running"]
 
     def kill(self):
+        self.is_unwanted = True
         self.process.kill()
         self.process.wait()
