@@ -14,6 +14,7 @@ class Machine:
         self.devices = {}
         self.gdb_server = None
         self.is_paused = True
+        self.is_resetting = False
         self.baud = {}
         self.device = self.make_device()
 
@@ -133,7 +134,7 @@ class Machine:
     # ------------------------------------------------------------ running
 
     def may_run(self):
-        return not self.is_paused
+        return not self.is_paused and not self.is_resetting
 
     def sync(self):
         if self.engine:
@@ -169,10 +170,12 @@ class Machine:
         self.engine.sync()
 
     def reset(self):
-        """Without the macro nothing sets a PC: the CPU halts."""
+        """Without the macro nothing sets a PC: the CPU halts. The machine is paused until the macro is done."""
         with self.need_engine().lock:
+            self.is_resetting = True
             self.engine.reset()
             self.emulation.monitor.run_reset_macro(self)
+            self.is_resetting = False
             self.engine.sync()
 
     def reset_by_guest(self):
