@@ -91,7 +91,7 @@ bool instance_is_fresh(const struct instance *inst)
 
 bool instance_is_begun(const struct instance *inst)
 {
-	return commands_are_begun(inst) && files_are_settled(inst);
+	return commands_are_settled(inst) && files_are_settled(inst);
 }
 
 bool instance_is_gone(const struct instance *inst)

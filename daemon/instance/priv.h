@@ -63,6 +63,7 @@ struct instance {
 	struct strv argv_template; /* the same with its expressions; empty where there are none */
 	struct command *commands;  /* of the latest explicit start, those before the emulator first */
 	size_t command_count;
+	struct timer *settle; /* armed: a required command has just begun; NULL: none was */
 	struct files *files;
 	char *program, *mark;
 

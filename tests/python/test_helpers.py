@@ -184,15 +184,15 @@ class Life(Commands):
     def test_stop_while_starting(self):
         """The start is given up; what had begun goes."""
         target = self.target(pre=[command("one")])
-        target.qemu.executable = "sleep"  # never answers
-        request = self.request(None, target_config=target, working_dir=self.wdir, args=["100000"])
+        target.qemu.executable = os.path.join(self.dir, "silent")
+        with open(target.qemu.executable, "w", encoding="ascii") as file:
+            file.write("#!/bin/sh\nexec sleep 100000\n")
+        os.chmod(target.qemu.executable, 0o755)
+        request = self.request(None, target_config=target, working_dir=self.wdir)
         call = self.instances.Start.future(request, timeout=CALL_DEADLINE)
         wait_for(lambda: any(row.processes and row.processes[0].pid for row in self.list()), "the command")
-        try:
-            self.stop()
-        except grpc.RpcError as error:  # `sleep` may have refused its arguments by then
-            self.assertEqual(error.code(), Code.FAILED_PRECONDITION)
-        call.exception()
+        self.stop()
+        self.assertEqual(call.result(CALL_DEADLINE).end.cause, State.END_CAUSE_STOPPED)
         self.assert_nothing_runs()
 
     def test_four_starts(self):
@@ -313,6 +313,27 @@ class Deaths(Commands):
         )
         self.assertIn("one.log", error.details())
         self.assert_nothing_runs()
+
+    def test_required_ends_at_once(self):
+        """Of those after the emulator too, which begin when it is up: the start fails although the guest ran."""
+        for script in ("exit 3", "sleep 0.05; exit 3"):
+            error = self.fails(
+                Code.FAILED_PRECONDITION, "command-failed", 'post-start command "two" has ended with code 3',
+                post=[command("one", required=True), shell("two", script, required=True), command("three", required=True)],
+            )  # fmt: skip
+            self.assertIn("two.log", error.details())
+            self.assert_nothing_runs()
+
+    def test_not_required_costs_nothing(self):
+        """Only a start with required commands waits to see them live."""
+        begins = []
+        for required in (False, True):
+            begin = time.monotonic()
+            self.begin(post=[command("one", required=required)])
+            begins.append(time.monotonic() - begin)
+            self.stop()
+        self.assertGreater(begins[1], 0.2)
+        self.assertLess(begins[0], begins[1])
 
     def test_required_ends_a_running_one(self):
         """The others are stopped as by a stop; it is not started again."""
