@@ -428,6 +428,82 @@ class RunTest(ConfigCase):
         self.assertIn("extra", [channel["name"] for channel in inst["channels"]])
         self.assertEqual(inst["state"], "running")
 
+class InferredTest(ConfigCase):
+    """Targets that name a machine and nothing of it, as all of a pigweed.json do: images are checked all the same."""
+
+    def write(self, executable="qemu-system-arm", machine="lm3s6965evb", args=(), **keys):
+        qemu = {**QEMU, "executable": executable, "machine": machine, "args": list(args)}
+        self.put("pigweed.json", pigweed(targets={"t": {"qemu": qemu, **keys}}))
+
+    def test_architecture(self):
+        for executable, machine, image, says in (
+            ("qemu-system-arm", "lm3s6965evb", firmware("hello.elf", "riscv32-virt"), "is for 32-bit RISC-V, but t is 32-bit ARM"),
+            ("qemu-system-arm", "virt", firmware("hello.elf", "riscv32-virt"), "is for 32-bit RISC-V, but t is 32-bit ARM"),
+            ("qemu-system-aarch64", "lm3s6965evb", firmware("hello.elf", "riscv32-virt"), "is for 32-bit RISC-V, but t is 32-bit ARM"),
+            ("qemu-system-aarch64", "virt", firmware("hello.elf", "riscv64-virt"), "is for 64-bit RISC-V, but t is 64-bit ARM"),
+            ("qemu-system-riscv32", "virt", firmware("hello.elf", "riscv64-virt"), "is for 64-bit RISC-V, but t is 32-bit RISC-V"),
+            ("/usr/bin/qemu-system-riscv64", "virt", HELLO, "is for 32-bit ARM, but t is 64-bit RISC-V"),
+            ("qemu-system-avr", "no-preset", HELLO, "is for 32-bit ARM, but t is AVR"),
+        ):
+            self.write(executable, machine)
+            self.refused("start", "t", "-f", image, says=says)
+            self.refused("run", "t", image, code=125, says=says)
+        self.write(file=HELLO)
+        self.put("pwemu.json", {"targets": {"t": {"qemu": QEMU, "file": firmware("hello.elf", "riscv32-virt")}}})
+        self.refused("config", "explain", "t", "--argv", says="is for 32-bit RISC-V, but t is 32-bit ARM")
+
+    def test_32bit_on_aarch64(self):
+        """All boards of qemu-system-arm are boards of qemu-system-aarch64."""
+        self.write("qemu-system-aarch64")
+        self.assertIn("hello", self.pwemu("run", "t", HELLO, "--expect", "hello"))
+        self.write("qemu-system-aarch64", "virt", args=["-cpu", "cortex-a15"])
+        self.pwemu("start", "t", "-f", HELLO)
+
+    def test_memory(self):
+        """The machine's own, as the preset has it: a raw binary goes to its flash; what does not fit is refused."""
+        self.write()
+        path = firmware("hello.bin")
+        self.assertIn("hello", self.pwemu("run", "t", path, "--expect", "hello"))
+        self.refused("start", "t", "-f", path + "@0x40000000", says="does not fit into memory of t at 0x40000000; it has flash 0x00000000")
+        self.refused("start", "t", "-f", firmware("hello.elf", "stm32vldiscovery"), says="addresses that t does not have")
+        self.pwemu("start", "t", "-f", HELLO)
+        self.refused("load", firmware("hello.elf", "riscv32-virt"), says="is for 32-bit RISC-V, but t is 32-bit ARM")
+        self.pwemu("load", path)
+        self.put("pwemu.json", {"targets": {"t": {"qemu": QEMU, "file": path}}})
+        self.assertIn(f"loader,file={path},addr=0x0", self.pwemu("config", "explain", "t", "--argv"))
+
+    def test_another_board_of_it(self):
+        """-m and the like: nobody knows its memory, here or on the command line."""
+        self.write(args=["-m", "1M"])
+        self.refused("start", "t", "-f", firmware("hello.bin"), says="where t boots is not known")
+        self.write()
+        self.refused("start", "t", "--args", "-m 1M", "-f", firmware("hello.bin"), says="where t boots is not known")
+        self.write("qemu-system-arm", "no-preset")
+        self.refused("start", "t", "-f", firmware("hello.bin"), says="where t boots is not known")
+
+    def test_what_the_target_says_stays(self):
+        memory = [{"name": "own", "base": "0x20000000", "size": "64K"}]
+        self.write(memory=memory)
+        self.refused("start", "t", "-f", HELLO, says="Its memory: own 0x20000000-0x2000ffff")
+        self.write(architecture="avr")
+        self.refused("start", "t", "-f", HELLO, says="t is AVR")
+
+    def test_riscv_begins_as_before(self):
+        """Its -bios may have to begin it: the ELF goes to -kernel wherever it begins."""
+        image = firmware("hello.elf", "riscv32-virt")
+        self.put("pwemu.json", {"targets": {"t": {"qemu": {**QEMU, "executable": "qemu-system-riscv32", "machine": "virt"}, "file": image}}})
+        self.assertIn(f"-kernel {image}", self.pwemu("config", "explain", "t", "--argv"))
+
+    def test_explain(self):
+        self.write()
+        values = self.values("t")
+        self.assertEqual(values["architecture"], ("arm", f"like {BOARD}"))
+        self.assertEqual(values["memory"][1], f"like {BOARD}")
+        self.write("/opt/bin/qemu-system-arm", "no-preset")
+        self.assertEqual(self.values("t")["architecture"], ("arm", "like qemu-system-arm"))
+        self.write("/opt/bin/my-qemu", "no-preset")
+        self.assertNotIn("architecture", self.values("t"))
+
 
 if __name__ == "__main__":
     unittest.main()
