@@ -49,15 +49,23 @@ static const char *const columns[] = { "NAME", "VALUE", "SET BY" };
 
 struct explanation {
 	const struct origins *origins;
-	const char *other; /* who set what is set and the origins do not have */
+	const char *other; /* who set what is set and the origins do not have … */
+	const char *like;  /* … where it is what a machine is known by */
 	struct out_table *table;
 	bool is_next;
 };
+
+static bool is_inferable(const char *name)
+{
+	return strcmp(name, "architecture") == 0 || strcmp(name, "cpu") == 0 || strcmp(name, "memory") == 0;
+}
 
 /* An origin without a value: the file says what is the default anyway. */
 static const char *set_by(const struct explanation *e, const char *name, bool is_set)
 {
 	const char *where = origins_get(e->origins, name);
+	if (where == NULL && is_set && is_inferable(name))
+		return e->like;
 	return where != NULL ? where : is_set ? e->other : "default";
 }
 
@@ -94,8 +102,7 @@ static void print_json(const Pwemu__V1__Target *target, struct explanation *e)
 static void explain(const struct cli *cli, const Pwemu__V1__Target *target, const struct origins *origins, bool is_preset)
 {
 	char *preset = xasprintf("preset %s", target->name), *like = xasprintf("like %s", target->inferred);
-	bool is_inferred = target->inferred[0] != '\0';
-	struct explanation e = { .origins = origins, .other = is_preset ? preset : is_inferred ? like : "default" };
+	struct explanation e = { .origins = origins, .other = is_preset ? preset : "default", .like = is_preset ? preset : like };
 	if (opt_is(&cli->opts, "output", "json")) {
 		print_json(target, &e);
 	} else {

@@ -349,7 +349,7 @@ class ResolveTest(ConfigCase):
         self.put("pigweed.json", pigweed(targets={"t": {"gbd": [], "newer": 1, "qemu": QEMU}}))
         self.pwemu("config", "check")
         self.assertIn('pw.pw_emu.targets.t.gbd: unknown key (did you mean "gdb"?); ignored', self.last_err)
-        self.assertIn("pw.pw_emu.targets.t.newer: unknown key; ignored", self.last_err)
+        self.assertIn('pw.pw_emu.targets.t.newer: unknown key (valid here: "architecture", "base", ', self.last_err)
         self.assertIn("hello", self.pwemu("run", "t", HELLO, "--expect", "hello"))
         self.assertIn("targets.t.gbd", self.last_err)
 
@@ -427,6 +427,31 @@ class RunTest(ConfigCase):
         inst = self.first_status("default")
         self.assertIn("extra", [channel["name"] for channel in inst["channels"]])
         self.assertEqual(inst["state"], "running")
+
+class MisplacedTest(ConfigCase):
+    """A key that is right elsewhere: where."""
+
+    def test_where_it_belongs(self):
+        chardevs = {"serial0": {"id": "serial0"}}
+        for target, says in (
+            ({"qemu": QEMU, "channels": {"chardevs": chardevs}}, 'targets.t.channels: unknown key here: "channels" belongs to "qemu" or "renode"'),
+            ({"qemu": {**QEMU, "chardevs": chardevs}}, 'targets.t.qemu.chardevs: unknown key here: "chardevs" belongs to "channels" below "qemu"'),
+            ({"qemu": {**QEMU, "channels": {"terminals": {}}}}, 'qemu.channels.terminals: unknown key here: "terminals" belongs to "channels" below'),
+            ({"qemu": {**QEMU, "channels": chardevs}}, 'qemu.channels.serial0: unknown key (valid here: "chardevs", "gdb", "monitor", "qmp", "type")'),
+            ({"qemu": QEMU, "machine": "x"}, 'targets.t.machine: unknown key here: "machine" belongs to "qemu" or "renode" of a target'),
+        ):
+            self.put("pwemu.json", {"targets": {"t": target}})
+            self.refused("config", "check", says=says)
+            self.put("pwemu.json", pigweed(targets={"t": target}))
+            path = self.put("p/pigweed.json", pigweed(targets={"t": target}))
+            self.pwemu("config", "check", path)
+            self.assertIn("warning: ", self.last_err)
+            self.assertIn(says, self.last_err)
+
+    def test_defaults(self):
+        self.put("pwemu.json", {"qemu": {"channels": {"chardevs": {}}}, "targets": {}})
+        self.refused("config", "check", says='qemu.channels.chardevs: unknown key here: "chardevs" belongs to "channels" below "qemu" of a target')
+
 
 class InferredTest(ConfigCase):
     """Targets that name a machine and nothing of it, as all of a pigweed.json do: images are checked all the same."""
