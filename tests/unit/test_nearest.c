@@ -82,7 +82,7 @@ static void test_hint(void **state)
 static void test_all(void **state)
 {
 	static const char *const keys[] = { "qmp", "gdb", "chardevs" };
-	char buf[100], small[30];
+	char buf[100], small[34];
 
 	(void)state;
 	assert_string_equal(nearest_hint_or_all("gbd", keys, 3, buf, sizeof(buf)), " (did you mean \"gdb\"?)");
