@@ -38,7 +38,8 @@ int cmd_config_check(struct cli *cli)
 	else if (conf.errors > 0)
 		code = EXIT_REFUSED;
 	else
-		say_note("%s: %zu targets, no errors", conf.path, project_count(conf.project));
+		say_note("%s: %zu target%s, no errors", conf.path, project_count(conf.project),
+			 project_count(conf.project) == 1 ? "" : "s");
 	conf_fini(&conf);
 	return code;
 }

@@ -345,6 +345,18 @@ class ResolveTest(ConfigCase):
         for command in (("config", "check"), ("start", "b")):
             self.assertIn('pwemu.json:1: targets.b.bsae: unknown key (did you mean "base"?)', self.refused(*command))
 
+    def test_without_emulator_too(self):
+        self.put("pwemu.json", '{"targets": {"b": {"eol": 5,\n"qmeu": {},\n"timeout": "x"}}}')
+        said = self.refused("config", "check")
+        for part in (":1: targets.b.eol: must be a string", ":2: targets.b.qmeu: unknown key", ":3: targets.b.timeout: ",
+                     "targets.b: could not determine emulator"):
+            self.assertIn(part, said)
+
+    def test_count(self):
+        self.put("pwemu.json", {"targets": {"t": {"base": BOARD}}})
+        self.pwemu("config", "check")
+        self.assertIn("pwemu.json: 1 target, no errors\n", self.last_err)
+
     def test_unknown_keys_of_a_pigweed_json(self):
         self.put("pigweed.json", pigweed(targets={"t": {"gbd": [], "newer": 1, "qemu": QEMU}}))
         self.pwemu("config", "check")
@@ -418,6 +430,13 @@ class RunTest(ConfigCase):
         self.assertIn("path=RUN/serial0", line)
         preset = shlex.split(self.pwemu("config", "explain", BOARD, "--argv"))
         self.assertEqual(preset[:7], argv[:7])
+
+    def test_no_console(self):
+        self.put("pwemu.json", {"targets": {"t": {"qemu": {"executable": "qemu-system-arm", "machine": "lm3s6965evb"}}}})
+        self.pwemu("start", "t", "-f", HELLO)
+        for command in ("term", "logs", "pipe"):
+            words = [""] if command == "pipe" else []
+            self.refused(command, *words, says='target "t" of instance "default" has no console; name a channel; there is: emulator')
 
     def test_chardev_that_is_no_serial_port(self):
         """Its id is for arguments that refer to it."""
