@@ -447,9 +447,19 @@ void commands_forget(struct instance *inst)
 {
 	for (size_t i = 0; i < inst->command_count; i++) {
 		struct command *command = &inst->commands[i];
-		if (command->end == NULL && command->is_begun)
-			command_note(command, &(struct proc_end){ .code = -1, .shim_died = true }, "the host was rebooted");
+		if (command->end != NULL || !command->is_begun)
+			continue;
+		command_note(command, &(struct proc_end){ .code = -1, .shim_died = true }, "the host was rebooted");
+		command->end->cause = PWEMU__V1__END_CAUSE__END_CAUSE_HOST_REBOOTED;
 	}
+}
+
+bool commands_are_forgotten(const struct instance *inst)
+{
+	for (size_t i = 0; i < inst->command_count; i++)
+		if (inst->commands[i].end != NULL && inst->commands[i].end->cause == PWEMU__V1__END_CAUSE__END_CAUSE_HOST_REBOOTED)
+			return true;
+	return false;
 }
 
 /* ---------------------------------------------------------------- the record */

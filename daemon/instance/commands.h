@@ -58,6 +58,8 @@ void commands_stop(struct instance *inst, bool is_post, uint32_t grace_ms);
 int commands_adopt(struct instance *inst, struct err *err) __attribute__((warn_unused_result));
 /* The host was rebooted: none is left. */
 void commands_forget(struct instance *inst);
+/* Some ended so, and none was begun since: what comes back needs a start with all of them. */
+bool commands_are_forgotten(const struct instance *inst);
 /* Whether a shim of this name is one of theirs. */
 bool commands_own(const struct instance *inst, const char *proc_name);
 
