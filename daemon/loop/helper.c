@@ -225,6 +225,12 @@ static bool helper_read(struct helper *helper)
 	helper->reply = xrealloc(helper->reply, helper->len + size, 1);
 	int fd;
 	ssize_t n = helper_receive(helper, helper->reply + helper->len, size, &fd);
+	if (n < 0 && errno != EAGAIN) { /* also when it has ended already: an answer without its end is none */
+		char why[64];
+		snprintf(why, sizeof(why), "cannot be heard: %s", strerror(errno));
+		helper_give_up(helper, ERR_INTERNAL, why);
+		return false;
+	}
 	if (n <= 0) {
 		if (n == 0 && helper->reply_event != NULL)
 			event_del(helper->reply_event); /* EOF; the end itself is told by the pidfd */
