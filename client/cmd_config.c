@@ -217,7 +217,7 @@ static int print_argv(struct cli *cli, Pwemu__V1__Target *target)
 {
 	Pwemu__V1__CheckTargetReply *reply = NULL;
 	struct err err = ERR_INIT;
-	if (ask_with_images(cli, target, &reply, &err) < 0)
+	if (ask_with_images(cli, target, &reply, &err) < 0 || reply == NULL)
 		return cli_refused(&err);
 	for (size_t i = 0; i < reply->n_argv; i++) {
 		fputs(i > 0 ? " " : "", stdout);

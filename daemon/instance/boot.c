@@ -557,13 +557,19 @@ static void boot_set_channels(struct boot *b)
 	boot_hand_over_endpoints(b);
 }
 
+/* One with commands has a record that says it has no emulator yet, and a run directory that its commands' shims keep: that goes first. */
+static bool boot_is_recorded_first(const struct instance *inst)
+{
+	return inst->command_count > 0 && !inst->is_restart;
+}
+
 /* A start that cannot be put on record is given up as soon as its process is there; a restart goes on from the record it has. */
 static void boot_put_on_record(struct instance *inst)
 {
 	struct err err = ERR_INIT;
 	if (inst->is_restart)
 		store_save(inst);
-	else if (store_put(inst, &err) < 0)
+	else if (!boot_is_recorded_first(inst) && store_put(inst, &err) < 0)
 		inst->start_error = err;
 }
 
@@ -583,7 +589,7 @@ int boot_begin(struct instance *inst, struct err *err)
 	inst->proc = NULL;
 	/* The record is written while the shim begins. A daemon that dies before it is has a successor that knows the boot before (of a
 	 * restart, whose shim is there) or none at all, and ends what it does not know. Nobody has been told of this one yet. */
-	if (boot_spawn(b, err) == 0) {
+	if ((!boot_is_recorded_first(inst) || store_put(inst, err) == 0) && boot_spawn(b, err) == 0) {
 		boot_put_on_record(inst);
 		free(old_name);
 		return 0;
