@@ -38,7 +38,8 @@ int cmd_config_check(struct cli *cli)
 	else if (conf.errors > 0)
 		code = EXIT_REFUSED;
 	else
-		say_note("%s: %zu targets, no errors", conf.path, project_count(conf.project));
+		say_note("%s: %zu target%s, no errors", conf.path, project_count(conf.project),
+			 project_count(conf.project) == 1 ? "" : "s");
 	conf_fini(&conf);
 	return code;
 }
@@ -49,15 +50,23 @@ static const char *const columns[] = { "NAME", "VALUE", "SET BY" };
 
 struct explanation {
 	const struct origins *origins;
-	const char *other; /* who set what is set and the origins do not have */
+	const char *other; /* who set what is set and the origins do not have … */
+	const char *like;  /* … where it is what a machine is known by */
 	struct out_table *table;
 	bool is_next;
 };
+
+static bool is_inferable(const char *name)
+{
+	return strcmp(name, "architecture") == 0 || strcmp(name, "cpu") == 0 || strcmp(name, "memory") == 0;
+}
 
 /* An origin without a value: the file says what is the default anyway. */
 static const char *set_by(const struct explanation *e, const char *name, bool is_set)
 {
 	const char *where = origins_get(e->origins, name);
+	if (where == NULL && is_set && is_inferable(name))
+		return e->like;
 	return where != NULL ? where : is_set ? e->other : "default";
 }
 
@@ -93,8 +102,8 @@ static void print_json(const Pwemu__V1__Target *target, struct explanation *e)
 
 static void explain(const struct cli *cli, const Pwemu__V1__Target *target, const struct origins *origins, bool is_preset)
 {
-	char *preset = xasprintf("preset %s", target->name);
-	struct explanation e = { .origins = origins, .other = is_preset ? preset : "default" };
+	char *preset = xasprintf("preset %s", target->name), *like = xasprintf("like %s", target->inferred);
+	struct explanation e = { .origins = origins, .other = is_preset ? preset : "default", .like = is_preset ? preset : like };
 	if (opt_is(&cli->opts, "output", "json")) {
 		print_json(target, &e);
 	} else {
@@ -103,6 +112,7 @@ static void explain(const struct cli *cli, const Pwemu__V1__Target *target, cons
 		out_table_print(e.table);
 	}
 	free(preset);
+	free(like);
 }
 
 /* ---------------------------------------------------------------- --argv */
@@ -154,23 +164,47 @@ static int add_images(const Pwemu__V1__Target *target, Pwemu__V1__CheckTargetReq
 	return 0;
 }
 
-static int ask(struct cli *cli, Pwemu__V1__Target *target, Pwemu__V1__CheckTargetReply **out, struct err *err)
+static int ask(struct cli *cli, Pwemu__V1__CheckTargetRequest *request, Pwemu__V1__Target *target, Pwemu__V1__CheckTargetReply **out,
+	       struct err *err)
+{
+	ProtobufCMessage *reply = NULL;
+	request->target_case = PWEMU__V1__CHECK_TARGET_REQUEST__TARGET_TARGET_CONFIG;
+	request->target_config = target;
+	if (cli_open(cli, CONN_START, err) < 0 || call_repeatable(&cli->conn, CALL_TARGETS_CHECK, &request->base, &reply, err) < 0)
+		return -1;
+	*out = (Pwemu__V1__CheckTargetReply *)reply;
+	return 0;
+}
+
+/* What the daemon knows of its machine is the target's from now on. */
+static int infer(struct cli *cli, Pwemu__V1__Target **target, struct err *err)
+{
+	Pwemu__V1__CheckTargetRequest request = PWEMU__V1__CHECK_TARGET_REQUEST__INIT;
+	Pwemu__V1__CheckTargetReply *reply = NULL;
+	bool is_complete = (*target)->architecture[0] != '\0' && (*target)->n_memory > 0;
+	if (is_complete || strcmp((*target)->emulator, "qemu") != 0)
+		return 0;
+	if (ask(cli, &request, *target, &reply, err) < 0)
+		return -1;
+	if (reply->target != NULL) { /* else the daemon is older */
+		pwemu__v1__target__free_unpacked(*target, NULL);
+		*target = reply->target;
+		reply->target = NULL;
+	}
+	pwemu__v1__check_target_reply__free_unpacked(reply, NULL);
+	return 0;
+}
+
+static int ask_with_images(struct cli *cli, Pwemu__V1__Target *target, Pwemu__V1__CheckTargetReply **out, struct err *err)
 {
 	Pwemu__V1__CheckTargetRequest request = PWEMU__V1__CHECK_TARGET_REQUEST__INIT;
 	size_t count = target->defaults != NULL ? target->defaults->n_files : 0;
 	Pwemu__V1__CheckImage *images = xcalloc(count, sizeof(*images));
 	request.images = xcalloc(count, sizeof(*request.images));
-	request.target_case = PWEMU__V1__CHECK_TARGET_REQUEST__TARGET_TARGET_CONFIG;
-	request.target_config = target;
 	request.semihosting = target->defaults != NULL && target->defaults->semihosting;
-	ProtobufCMessage *reply = NULL;
 	int rc = add_images(target, &request, images, err);
 	if (rc == 0)
-		rc = cli_open(cli, CONN_START, err);
-	if (rc == 0)
-		rc = call_repeatable(&cli->conn, CALL_TARGETS_CHECK, &request.base, &reply, err);
-	if (rc == 0)
-		*out = (Pwemu__V1__CheckTargetReply *)reply;
+		rc = ask(cli, &request, target, out, err);
 	for (size_t i = 0; i < request.n_images; i++)
 		if (images[i].path != protobuf_c_empty_string)
 			free(images[i].path);
@@ -183,7 +217,7 @@ static int print_argv(struct cli *cli, Pwemu__V1__Target *target)
 {
 	Pwemu__V1__CheckTargetReply *reply = NULL;
 	struct err err = ERR_INIT;
-	if (ask(cli, target, &reply, &err) < 0 || reply == NULL)
+	if (ask_with_images(cli, target, &reply, &err) < 0 || reply == NULL)
 		return cli_refused(&err);
 	for (size_t i = 0; i < reply->n_argv; i++) {
 		fputs(i > 0 ? " " : "", stdout);
@@ -203,7 +237,7 @@ int cmd_config_explain(struct cli *cli)
 	struct err err = ERR_INIT;
 	int code = EXIT_DONE;
 	if (conf_open(&conf, cli, opt_text(&cli->opts, "config"), CONF_WARN, &err) < 0 ||
-	    conf_target(&conf, name, origins, &target, &err) < 0)
+	    conf_target(&conf, name, origins, &target, &err) < 0 || infer(cli, &target, &err) < 0)
 		code = cli_refused(&err);
 	else if (opt_has(&cli->opts, "argv"))
 		code = print_argv(cli, target);

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The commands are a script that gdb reads from a file in memory: gdb ends a script at the first command that fails, and says so by its
- * exit code, which it does not for -ex.
+ * The commands are the body of one that is defined for gdb: it ends at the first that fails, as a script does, but gdb does not name the
+ * file it comes from, which is one in memory. The exit code, which -ex does not give, is that of `quit`; what was not run is said.
  */
 #include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -15,21 +17,70 @@
 #include "client/gdb.h"
 #include "wire/mem.h"
 
-static int write_line(int fd, const char *text)
+/* Counts from 0, which is the connection; what gdb says of that is said by `pwemu pipe` too. */
+#define AT "$pwemu_at"
+
+/* 1: begins what an "end" closes; -1: such an "end". */
+static int block_step(const char *command)
 {
-	size_t len = strlen(text);
-	return write(fd, text, len) == (ssize_t)len && write(fd, "\n", 1) == 1 ? 0 : -1;
+	static const struct {
+		const char *word;
+		bool is_alone; /* with words behind it, it is a command of one line */
+	} openers[] = { { "if", false },    { "while", false }, { "commands", false }, { "define", false }, { "document", false },
+			{ "python", true }, { "py", true },     { "guile", true },     { "gu", true } };
+	command += strspn(command, " \t");
+	size_t len = strcspn(command, " \t");
+	bool is_alone = command[len + strspn(command + len, " \t")] == '\0';
+	if (len == 3 && memcmp(command, "end", 3) == 0)
+		return -1;
+	for (size_t i = 0; i < sizeof(openers) / sizeof(openers[0]); i++)
+		if (strlen(openers[i].word) == len && memcmp(openers[i].word, command, len) == 0)
+			return is_alone || !openers[i].is_alone;
+	return 0;
+}
+
+static void write_commands(FILE *file, const struct cli *cli, const struct gdb *gdb)
+{
+	size_t count = cli->opts.arg_count;
+	int depth = 0;
+	fprintf(file, "define pwemu-commands\n%s\n", gdb->connect);
+	for (size_t i = 0; i < count; i++) {
+		if (depth == 0) /* inside it may be a line of Python's */
+			fprintf(file, "set " AT " = %zu\n", i + 1);
+		fprintf(file, "%s\n", cli->opts.args[i]);
+		depth += block_step(cli->opts.args[i]);
+	}
+	fprintf(file, "set " AT " = %zu\nend\n", count + 1);
+}
+
+/* gdb itself writes to stdout alone. */
+static void write_end(FILE *file, const struct cli *cli)
+{
+	size_t count = cli->opts.arg_count;
+	fputs("define pwemu-end\nset confirm off\n", file);
+	for (size_t i = 0; i < count; i++) {
+		char *text = xasprintf("pwemu: gdb-cmds: \"%.200s\" failed%s", cli->opts.args[i],
+				       i + 1 < count ? "; what follows was not run" : "");
+		char *quoted = gdb_quote(text);
+		fprintf(file, "if " AT " == %zu\nshell printf '%%s\\n' %s >&2\nend\n", i + 1, quoted);
+		free(text);
+		free(quoted);
+	}
+	fprintf(file, "if " AT " == %zu\nquit 0\nend\nquit 1\nend\n", count + 1);
 }
 
 /* Its path, to be freed; the file lives as long as we and gdb do. */
 static char *make_script(const struct cli *cli, const struct gdb *gdb, struct err *err)
 {
-	int fd = memfd_create("commands", 0);
-	int rc = fd < 0 ? -1 : write_line(fd, gdb->connect);
-	for (size_t i = 0; i < cli->opts.arg_count && rc == 0; i++)
-		rc = write_line(fd, cli->opts.args[i]);
-	if (rc == 0)
-		return xasprintf("/proc/self/fd/%d", fd);
+	int fd = memfd_create("commands", 0), copy = fd >= 0 ? dup(fd) : -1;
+	FILE *file = copy >= 0 ? fdopen(copy, "w") : NULL;
+	if (file != NULL) {
+		fputs("set " AT " = 0\n", file);
+		write_commands(file, cli, gdb);
+		write_end(file, cli);
+		if (fclose(file) == 0)
+			return xasprintf("/proc/self/fd/%d", fd);
+	}
 	err_sys(err, errno, "make the script for gdb");
 	return NULL;
 }
@@ -66,6 +117,10 @@ static int run(struct cli *cli, const Pwemu__V1__Instance *inst)
 		gdb_add(&gdb, "-batch");
 		gdb_add(&gdb, "-x");
 		gdb_add(&gdb, script);
+		gdb_add(&gdb, "-ex");
+		gdb_add(&gdb, "pwemu-commands");
+		gdb_add(&gdb, "-ex");
+		gdb_add(&gdb, "pwemu-end");
 		code = gdb_exec(&gdb);
 	}
 	free(script);

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "client/cli.h"
@@ -18,7 +19,8 @@
 #include "wire/err.h"
 #include "wire/mem.h"
 
-#define GDB_ANY "gdb-multiarch"
+#define GDB_ANY        "gdb-multiarch"
+#define GDB_FREE_TRIES 10 /* that a debugger of before is waited for */
 
 /* gdb of an emulator whose target names none; in the order they are tried, and after them GDB_ANY. */
 static const struct {
@@ -122,8 +124,7 @@ static int gdb_choose_image(struct gdb *gdb, const struct cli *cli, const Pwemu_
 
 /* ---------------------------------------------------------------- the connection */
 
-/* One word of the shell. */
-static char *gdb_quote(const char *text)
+char *gdb_quote(const char *text)
 {
 	char *out = xmalloc(4 * strlen(text) + 3), *to = out;
 	*to++ = '\'';
@@ -190,18 +191,47 @@ int gdb_exec(struct gdb *gdb)
 	return errno == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE;
 }
 
+static const char *gdb_holder(const Pwemu__V1__Instance *inst)
+{
+	for (size_t i = 0; i < inst->n_channels; i++)
+		if (strcmp(inst->channels[i]->kind, "gdb") == 0)
+			return inst->channels[i]->writer;
+	return "";
+}
+
+/* gdb would say of a refusal that the connection was reset. One that has just ended may not be gone yet. */
+static int gdb_await_free(struct cli *cli, Pwemu__V1__Instance **inst, struct err *err)
+{
+	static const struct timespec pause = { .tv_nsec = 50000000 };
+	for (int i = 0; i < GDB_FREE_TRIES && gdb_holder(*inst)[0] != '\0'; i++) {
+		nanosleep(&pause, NULL);
+		pwemu__v1__instance__free_unpacked(*inst, NULL);
+		*inst = NULL;
+		if (ref_get(cli, 0, inst, err) < 0)
+			return -1;
+	}
+	if (gdb_holder(*inst)[0] == '\0')
+		return 0;
+	err_set(err, ERR_FAILED_PRECONDITION, "instance \"%s\" has a debugger: %s; one at a time, so end that one first", (*inst)->name,
+		gdb_holder(*inst));
+	return err_reason(err, "busy");
+}
+
 Pwemu__V1__Instance *gdb_instance(struct cli *cli)
 {
 	Pwemu__V1__Instance *inst = NULL;
 	struct err err = ERR_INIT;
 	if (cli_connect(cli, CONN_START) < 0)
 		return NULL;
-	if (ref_get(cli, 0, &inst, &err) == 0 && inst->pid == 0) {
-		err_set(&err, ERR_FAILED_PRECONDITION, "instance \"%s\" is not running", inst->name);
+	int rc = ref_get(cli, 0, &inst, &err);
+	if (rc == 0 && inst->pid == 0)
+		rc = err_set(&err, ERR_FAILED_PRECONDITION, "instance \"%s\" is not running", inst->name);
+	if (rc == 0)
+		rc = gdb_await_free(cli, &inst, &err);
+	if (rc == 0)
+		return inst;
+	say_err(&err);
+	if (inst != NULL)
 		pwemu__v1__instance__free_unpacked(inst, NULL);
-		inst = NULL;
-	}
-	if (inst == NULL)
-		say_err(&err);
-	return inst;
+	return NULL;
 }

@@ -25,5 +25,8 @@ void gdb_add(struct gdb *gdb, const char *argument); /* not copied */
 /* Becomes gdb, with the image as last argument. Returns the exit code only when that fails, which it has said. */
 int gdb_exec(struct gdb *gdb);
 
-/* The instance of the command line, which must run; connects. NULL: refused, said. To be freed with free_unpacked. */
+/* One word of the shell; to be freed. */
+char *gdb_quote(const char *text);
+
+/* The instance of the command line, which must run and have no debugger; connects. NULL: refused, said. To be freed with free_unpacked. */
 Pwemu__V1__Instance *gdb_instance(struct cli *cli);

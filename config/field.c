@@ -194,7 +194,7 @@ static int check_name(const struct field *field, const char *text, struct err *e
 const struct field *field_find(const struct fields *fields, const char *key, size_t len, struct err *err)
 {
 	const char *keys[WORDS_MAX];
-	char word[TEXT_MAX], hint[TEXT_MAX];
+	char word[TEXT_MAX], hint[500];
 	for (size_t i = 0; i < fields->count; i++) {
 		keys[i % WORDS_MAX] = fields->rows[i].key;
 		if (strlen(fields->rows[i].key) == len && memcmp(fields->rows[i].key, key, len) == 0)
@@ -202,7 +202,7 @@ const struct field *field_find(const struct fields *fields, const char *key, siz
 	}
 	snprintf(word, sizeof(word), "%.*s", (int)(len < 60 ? len : 60), key);
 	size_t count = fields->count < WORDS_MAX ? fields->count : WORDS_MAX;
-	err_set(err, ERR_INVALID_ARGUMENT, "unknown key '%s'%s", word, nearest_hint(word, keys, count, hint, sizeof(hint)));
+	err_set(err, ERR_INVALID_ARGUMENT, "unknown key '%s'%s", word, nearest_hint_or_all(word, keys, count, hint, sizeof(hint)));
 	return NULL;
 }
 

@@ -128,12 +128,20 @@ static int fail_architecture(const struct elf *elf, const struct architecture *w
 			  elf->wide ? 64 : 32, file->target->name, want->label, want->compiler);
 }
 
+/* Which of the two a machine of qemu-system-aarch64 is depends on its cpu, which nobody has named. */
+static bool may_be_32bit(const struct elf *elf, const struct architecture *want)
+{
+	return want->machine == EM_AARCH64 && elf->file->target->inferred[0] != '\0' && elf->machine == EM_ARM && !elf->wide;
+}
+
 static int check_machine(const struct elf *elf, struct err *err)
 {
 	const struct architecture *want = find_architecture(elf->file->target->architecture);
 
 	if (!want)
 		return 0;
+	if (may_be_32bit(elf, want))
+		want = find_architecture("arm");
 	if (elf->machine != want->machine || elf->wide != (want->elf_class == ELFCLASS64))
 		return fail_architecture(elf, want, err);
 	if (elf->big)

@@ -379,10 +379,10 @@ int json_get_size(const struct json_at *at, uint64_t *out, struct err *err)
 
 int json_known_key(const struct json_at *member, const char *const *keys, size_t count, struct err *err)
 {
-	char hint[200];
+	char hint[500];
 
 	for (size_t i = 0; i < count; i++)
 		if (strcmp(keys[i], member->key) == 0)
 			return 0;
-	return json_fail(member, err, "unknown key%s", nearest_hint(member->key, keys, count, hint, sizeof(hint)));
+	return json_fail(member, err, "unknown key%s", nearest_hint_or_all(member->key, keys, count, hint, sizeof(hint)));
 }

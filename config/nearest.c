@@ -9,6 +9,7 @@
 #include <ctype.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -16,6 +17,7 @@
 #define NO_MATCH    1000u
 #define AFFIX_SCORE 100u /* behind every typing error; the difference in length is added */
 #define HINT_MAX    3
+#define LIST_MAX    64
 
 static bool same(char a, char b)
 {
@@ -114,5 +116,33 @@ const char *nearest_hint(const char *word, const char *const *names, size_t coun
 
 		used += n > 0 ? (size_t)n : 0;
 	}
+	return buf;
+}
+
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+const char *nearest_hint_or_all(const char *word, const char *const *names, size_t count, char *buf, size_t size)
+{
+	static const char first[] = " (valid here: ", next[] = ", ", end[] = ")", rest[] = ", ...)";
+	const char *sorted[LIST_MAX];
+	size_t used = 0;
+
+	if (nearest_hint(word, names, count, buf, size)[0] != '\0' || count == 0 || count > LIST_MAX)
+		return buf;
+	memcpy(sorted, names, count * sizeof(sorted[0]));
+	qsort(sorted, count, sizeof(sorted[0]), by_name);
+	for (size_t i = 0; i < count; i++) {
+		const char *joint = i == 0 ? first : next;
+
+		if (used + strlen(joint) + strlen(sorted[i]) + 2 + sizeof(rest) > size) { /* the quotes; sizeof has the NUL */
+			snprintf(buf + used, size - used, "%s", i > 0 ? rest : "");
+			return buf;
+		}
+		used += (size_t)snprintf(buf + used, size - used, "%s\"%s\"", joint, sorted[i]);
+	}
+	snprintf(buf + used, size - used, "%s", end);
 	return buf;
 }

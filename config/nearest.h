@@ -17,3 +17,6 @@ size_t nearest_names(const char *word, const char *const *names, size_t count, c
  * Returns `buf`.
  */
 const char *nearest_hint(const char *word, const char *const *names, size_t count, char *buf, size_t size);
+
+/* The same, but where nothing is near it lists all: ` (valid here: "a", "b")`, sorted, with "..." where the buffer is too small for all. */
+const char *nearest_hint_or_all(const char *word, const char *const *names, size_t count, char *buf, size_t size);

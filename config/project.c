@@ -98,6 +98,18 @@ static bool has_emulator(const struct resolve *r, const char *name)
 	return r->preset != NULL && strcmp(r->preset->emulator, name) == 0;
 }
 
+/* What is wrong beside that it has no emulator, which decides over none of the other keys. */
+static int check_without_emulator(struct resolve *r, const struct json_at *at, struct err *err)
+{
+	if (r->reader.on_error == NULL)
+		return target_json_unknown(&r->reader, at, err); /* what was to be "qemu" or "base" */
+	r->reader.emulator = target_emulator_name(0);
+	target_set_emulator(r->target, r->reader.emulator);
+	int rc = target_json_read(&r->reader, at, r->target, err);
+	r->reader.emulator = NULL;
+	return rc;
+}
+
 static int choose_emulator(struct resolve *r, const char *runner, struct err *err)
 {
 	const struct json_at *at = &r->layers[0]->at;
@@ -113,8 +125,8 @@ static int choose_emulator(struct resolve *r, const char *runner, struct err *er
 	for (size_t i = 0; target_emulator_name(i) != NULL; i++)
 		if (strcmp(target_emulator_name(i), runner != NULL ? runner : found != NULL ? found : "") == 0)
 			r->reader.emulator = target_emulator_name(i);
-	if (r->reader.emulator == NULL && target_json_unknown(&r->reader, at, err) < 0)
-		return -1; /* what was to be "qemu" or "base" */
+	if (r->reader.emulator == NULL && check_without_emulator(r, at, err) < 0)
+		return -1;
 	if (r->reader.emulator == NULL)
 		return json_fail(at, err, "could not determine emulator: it has neither \"qemu\" nor \"renode\"");
 	return 0;

@@ -60,6 +60,50 @@ static const struct key *find_key(const struct keys *keys, const struct reader *
 	return NULL;
 }
 
+/* What is right elsewhere. */
+static const struct {
+	const char *key, *place;
+} places[] = {
+	{ "args", "\"qemu\" or \"renode\", of a target or for all of them" },
+	{ "base", "a target" },
+	{ "channels", "\"qemu\" or \"renode\" of a target, or of all of them" },
+	{ "chardevs", "\"channels\" below \"qemu\" of a target" },
+	{ "device-path", "a terminal: \"terminals\", \"channels\", \"renode\" of a target" },
+	{ "emulators", "\"pw_emu\" itself, beside \"targets\"" },
+	{ "env", "a target" },
+	{ "executable", "\"qemu\" or \"renode\", of a target or for all of them" },
+	{ "expect", "a target" },
+	{ "gdb", "a target, or beside \"targets\"; its endpoint below \"channels\"" },
+	{ "hang", "a target" },
+	{ "load", "\"qemu\" of a target" },
+	{ "log", "a target" },
+	{ "machine", "\"qemu\" or \"renode\" of a target" },
+	{ "memory", "a target" },
+	{ "monitor", "\"channels\" below \"qemu\"" },
+	{ "post-start-cmds", "a target" },
+	{ "pre-start-cmds", "a target" },
+	{ "qemu", "a target, or beside \"targets\"" },
+	{ "qmp", "\"channels\" below \"qemu\"" },
+	{ "renode", "a target, or beside \"targets\"" },
+	{ "restart", "a target" },
+	{ "semihosting", "a target" },
+	{ "target_files", "\"pw_emu\" itself, beside \"targets\"" },
+	{ "targets", "\"pw_emu\" itself, or a file of \"target_files\"" },
+	{ "terminals", "\"channels\" below \"renode\" of a target" },
+	{ "timeout", "a target" },
+};
+
+void reader_unknown_key(const struct json_at *member, const char *const *names, size_t count, struct err *err)
+{
+	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+		if (strcmp(places[i].key, member->key) == 0) {
+			(void)!json_fail(member, err, "unknown key here: \"%s\" belongs to %s", member->key, places[i].place);
+			return;
+		}
+	}
+	(void)!json_known_key(member, names, count, err);
+}
+
 static int unknown_key(struct reader *reader, const struct json_at *member, const struct keys *keys, struct err *err)
 {
 	const char *names[KEYS_MAX];
@@ -70,7 +114,7 @@ static int unknown_key(struct reader *reader, const struct json_at *member, cons
 	for (size_t i = 0; i < keys->count && count < KEYS_MAX; i++)
 		if (is_known(&keys->rows[i], reader))
 			names[count++] = keys->rows[i].name;
-	(void)!json_known_key(member, names, count, &what);
+	reader_unknown_key(member, names, count, &what);
 	if (reader->flavour == READER_PIGWEED) {
 		reader_warn(reader, &what);
 		return 0;

@@ -83,6 +83,8 @@ int reader_object(struct reader *reader, const struct json_at *at, const struct 
 /* Only reports the members that no row is for. */
 int reader_unknown(struct reader *reader, const struct json_at *at, const struct keys *keys, struct err *err)
 	__attribute__((warn_unused_result));
+/* Sets the error for a key that is none of `names`: where it belongs, which of them may be meant, or all that are valid. */
+void reader_unknown_key(const struct json_at *member, const char *const *names, size_t count, struct err *err);
 /* As reader_object() for members that have any name: `each` gets them with their key. */
 int reader_members(struct reader *reader, const struct json_at *at,
 		   int (*each)(struct reader *reader, const struct json_at *at, void *object, struct err *err), void *object,

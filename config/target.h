@@ -48,3 +48,10 @@ int target_not_found(const struct target_set *set, const char *name, struct err 
  * serial ports unique, memory ranges that do not wrap. INVALID_ARGUMENT, reason "invalid-target", otherwise.
  */
 int target_validate(const Pwemu__V1__Target *target, struct err *err) __attribute__((warn_unused_result));
+
+/*
+ * Fills in what the target does not say and what is known of its machine: architecture, cpu and memory, from the preset of the same
+ * machine, else the architecture from the emulator's executable; target->inferred says which. `args` are the start's further arguments:
+ * where they, or the target's own, make another board of it (-m, -cpu, -machine), no preset is like it. The target must be valid.
+ */
+void target_infer(Pwemu__V1__Target *target, char *const *args, size_t arg_count, const struct target_set *presets);

@@ -275,6 +275,7 @@ static int check_names(struct reader *reader, const struct level *level, struct 
 		bool is_one = json_get_object(&member, NULL) == 0 && strcmp(member.key, "chardevs") != 0;
 		if (member.value == NULL || is_one || json_known_key(&member, known, 4 + is_renode, &what) == 0)
 			continue;
+		reader_unknown_key(&member, known, 4 + is_renode, &what);
 		if (reader->flavour == READER_PIGWEED) {
 			reader_warn(reader, &what);
 			continue;

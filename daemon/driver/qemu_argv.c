@@ -188,7 +188,7 @@ static void qemu_add_loader(struct qemu_build *b, const struct driver_image *ima
  * Cortex-M that would be a lockup: there the vector table decides. */
 static bool qemu_begins_elsewhere(const Pwemu__V1__Target *target, const struct driver_image *image)
 {
-	if (strncmp(target->architecture, "riscv", 5) != 0)
+	if (strncmp(target->architecture, "riscv", 5) != 0 || target->inferred[0] != '\0') /* its own -bios may have to begin it */
 		return false;
 	for (size_t i = 0; i < target->n_memory; i++)
 		if (target->memory[i]->boot)

@@ -216,7 +216,8 @@ static const struct {
 static void load_set_counter(struct qemu_load *load)
 {
 	const char *architecture = load->what.target->architecture;
-	bool is_at_boot = load->has_boot && load->what.entry == load->boot && strncmp(architecture, "riscv", 5) == 0;
+	bool is_riscv = strncmp(architecture, "riscv", 5) == 0;
+	bool is_at_boot = is_riscv && ((load->has_boot && load->what.entry == load->boot) || load->what.target->inferred[0] != '\0');
 	for (size_t i = 0; i < sizeof(load_counters) / sizeof(load_counters[0]); i++)
 		if (load->what.has_entry && !is_at_boot && strcmp(load_counters[i].architecture, architecture) == 0)
 			load_add_register(load, load_counters[i].pc, load->what.entry, load_counters[i].size);

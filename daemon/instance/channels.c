@@ -218,6 +218,7 @@ struct instance_channel *channels_default(const struct instance *inst)
 	return NULL;
 }
 
+/* name NULL: the default one. */
 static int channels_not_found(const struct instance *inst, const char *name, struct err *err)
 {
 	char known[512] = "";
@@ -226,8 +227,13 @@ static int channels_not_found(const struct instance *inst, const char *name, str
 		if (!inst->channels[i]->is_socket)
 			snprintf(known + used, sizeof(known) - used, "%s%s", used > 0 ? ", " : "", inst->channels[i]->name);
 	}
-	err_set(err, ERR_NOT_FOUND, "instance \"%s\" has no channel \"%s\"; there is: %s", inst->name, name,
-		known[0] != '\0' ? known : "none, it never ran");
+	const char *list = known[0] != '\0' ? known : "none, it never ran";
+	if (name == NULL && known[0] != '\0')
+		err_set(err, ERR_NOT_FOUND, "target \"%s\" of instance \"%s\" has no console; name a channel; there is: %s",
+			inst->target != NULL ? inst->target->name : "", inst->name, list);
+	else
+		err_set(err, ERR_NOT_FOUND, "instance \"%s\" has no %s%s%s; there is: %s", inst->name,
+			name != NULL ? "channel \"" : "console", name != NULL ? name : "", name != NULL ? "\"" : "", list);
 	return err_reason(err, "invalid-channel");
 }
 
@@ -236,7 +242,7 @@ struct instance_channel *channels_get(const struct instance *inst, const char *n
 	bool is_default = name == NULL || name[0] == '\0';
 	struct instance_channel *channel = is_default ? channels_default(inst) : channels_find(inst, name);
 	if (channel == NULL)
-		(void)channels_not_found(inst, is_default ? "(default console)" : name, err);
+		(void)channels_not_found(inst, is_default ? NULL : name, err);
 	return channel;
 }
 

@@ -74,6 +74,8 @@ void commands_free(struct instance *inst)
 	free(inst->commands);
 	inst->commands = NULL;
 	inst->command_count = 0;
+	timer_free(inst->settle);
+	inst->settle = NULL;
 }
 
 static int command_expand(struct command *command, const Pwemu__V1__HelperCommand *from, const struct expand_scope *scope, struct err *err)
@@ -107,6 +109,27 @@ int commands_plan(struct instance *inst, const struct expand_scope *scope, struc
 }
 
 /* ---------------------------------------------------------------- ends */
+
+/* That it was executed does not yet say that a required command works: most that do not end at once. A start waits so long for that. */
+#define COMMANDS_SETTLE_MS 200
+
+static void commands_on_settled(void *ctx)
+{
+	instance_changed(ctx); /* whoever waits for the start */
+}
+
+/* A required one runs from now on. */
+static void commands_settle(struct instance *inst)
+{
+	if (inst->settle == NULL)
+		inst->settle = timer_new(inst->env->base, commands_on_settled, inst);
+	timer_arm(inst->settle, COMMANDS_SETTLE_MS);
+}
+
+bool commands_are_settled(const struct instance *inst)
+{
+	return commands_are_begun(inst) && (inst->settle == NULL || !timer_is_armed(inst->settle));
+}
 
 bool commands_live(const struct instance *inst)
 {
@@ -230,8 +253,11 @@ static void command_on_started(void *ctx, pid_t pid)
 {
 	struct command *command = ctx;
 	log_debug(&command->inst->scope, "%s command %s is process %d", command_kind(command), command->name, (int)pid);
-	if (command->began_ns == 0)
+	if (command->began_ns == 0) { /* else it was adopted */
 		command->began_ns = clock_wall_ns();
+		if (command->required)
+			commands_settle(command->inst);
+	}
 	files_update(command->inst);
 	commands_continue(command->inst, command->is_post);
 }
@@ -421,9 +447,19 @@ void commands_forget(struct instance *inst)
 {
 	for (size_t i = 0; i < inst->command_count; i++) {
 		struct command *command = &inst->commands[i];
-		if (command->end == NULL && command->is_begun)
-			command_note(command, &(struct proc_end){ .code = -1, .shim_died = true }, "the host was rebooted");
+		if (command->end != NULL || !command->is_begun)
+			continue;
+		command_note(command, &(struct proc_end){ .code = -1, .shim_died = true }, "the host was rebooted");
+		command->end->cause = PWEMU__V1__END_CAUSE__END_CAUSE_HOST_REBOOTED;
 	}
+}
+
+bool commands_are_forgotten(const struct instance *inst)
+{
+	for (size_t i = 0; i < inst->command_count; i++)
+		if (inst->commands[i].end != NULL && inst->commands[i].end->cause == PWEMU__V1__END_CAUSE__END_CAUSE_HOST_REBOOTED)
+			return true;
+	return false;
 }
 
 /* ---------------------------------------------------------------- the record */

@@ -47,6 +47,9 @@ int commands_assist(struct instance *inst, struct err *err) __attribute__((warn_
 void commands_follow(struct instance *inst);
 /* All of them were begun, or could not be. */
 bool commands_are_begun(const struct instance *inst);
+/* So they are, and the required ones have lived for a moment since: what ends at once fails the start that waits for this. Where none is
+ * required there is nothing to wait for; those before the emulator live through its start meanwhile. instance_changed() follows. */
+bool commands_are_settled(const struct instance *inst);
 bool commands_live(const struct instance *inst);
 /* Ends the post-start or the pre-start ones, the last first; in INST_CLOSING and INST_FAILING INST_EV_CLEARED follows with the last. */
 void commands_stop(struct instance *inst, bool is_post, uint32_t grace_ms);
@@ -55,6 +58,8 @@ void commands_stop(struct instance *inst, bool is_post, uint32_t grace_ms);
 int commands_adopt(struct instance *inst, struct err *err) __attribute__((warn_unused_result));
 /* The host was rebooted: none is left. */
 void commands_forget(struct instance *inst);
+/* Some ended so, and none was begun since: what comes back needs a start with all of them. */
+bool commands_are_forgotten(const struct instance *inst);
 /* Whether a shim of this name is one of theirs. */
 bool commands_own(const struct instance *inst, const char *proc_name);
 

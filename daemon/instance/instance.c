@@ -91,7 +91,7 @@ bool instance_is_fresh(const struct instance *inst)
 
 bool instance_is_begun(const struct instance *inst)
 {
-	return commands_are_begun(inst) && files_are_settled(inst);
+	return commands_are_settled(inst) && files_are_settled(inst);
 }
 
 bool instance_is_gone(const struct instance *inst)
@@ -496,10 +496,22 @@ bool instance_event(struct instance *inst, enum inst_event event, const char *re
 	return step.moves;
 }
 
+/* Its commands are gone with the host: they begin before and after it as at the start that a user asked for. */
+static void instance_start_again(struct instance *inst)
+{
+	inst->restart_at_ns = 0; /* no boot that goes on from the one before */
+	inst->restarts++;
+	instance_event(inst, INST_EV_START, "started again with its commands");
+}
+
 static void instance_on_timeout(void *ctx)
 {
 	struct instance *inst = ctx;
 	char reason[160];
+	if (inst->state == INST_BACKOFF && commands_are_forgotten(inst)) {
+		instance_start_again(inst);
+		return;
+	}
 	const struct inst_state_row *row = inst_state_row(inst->state);
 	if (inst->state == INST_BACKOFF)
 		snprintf(reason, sizeof(reason), "restart %u", inst->restarts + 1);

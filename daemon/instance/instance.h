@@ -66,7 +66,8 @@ enum inst_state instance_state(const struct instance *inst);
 bool instance_is_over(const struct instance *inst);
 /* It is over, and its files in the working directory show it. */
 bool instance_is_gone(const struct instance *inst);
-/* While it is up: all its commands were begun, and its files in the working directory are there. */
+/* While it is up: all its commands were begun, those that it needs have lived for a moment, and its files in the working directory are
+ * there. */
 bool instance_is_begun(const struct instance *inst);
 uint32_t instance_boot(const struct instance *inst);
 pid_t instance_pid(const struct instance *inst);

@@ -64,6 +64,7 @@ struct instance {
 	struct strv setup;         /* of struct plan, likewise */
 	struct command *commands;  /* of the latest explicit start, those before the emulator first */
 	size_t command_count;
+	struct timer *settle; /* armed: a required command has just begun; NULL: none was */
 	struct files *files;
 	char *program, *mark;
 
@@ -106,6 +107,8 @@ struct instance {
 	bool debug_was_running;   /* … and the guest ran before, or is wanted to run after */
 	int log_dir;              /* -1: not opened */
 	uint64_t disk_bytes;      /* of data directory and logs … */
+	uint64_t record_hash;     /* of the record on disk; 0: not written by this daemon … */
+	uint64_t record_rest;     /* … and store_hash_of_rest() of what was written last */
 	uint32_t disk_bytes_boot; /* … after this boot; 0: not measured */
 
 	struct instance_channel **channels;

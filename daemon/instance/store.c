@@ -16,6 +16,7 @@
 #include "base/pb.h"
 #include "instance/commands.h"
 #include "instance/priv.h"
+#include "instance/store_state.h"
 #include "wire/mem.h"
 
 #define STORE_MAX         (8u << 20)
@@ -25,14 +26,6 @@
 #define STORE_SPARE       "record.spare"
 #define STORE_SPARE_BYTES 16384 /* more than most records have */
 #define STORE_GRACE_MS    5000  /* of a stop that an earlier daemon began; its shim has the real one */
-
-static uint64_t store_hash(const uint8_t *bytes, size_t len)
-{
-	uint64_t hash = 0xcbf29ce484222325u;
-	for (size_t i = 0; i < len; i++)
-		hash = (hash ^ bytes[i]) * 0x100000001b3u;
-	return hash;
-}
 
 static int store_write_all(int fd, const void *buf, size_t len)
 {
@@ -195,19 +188,32 @@ static void store_fill(struct instance *inst, Pwemu__V1__Record *record)
 	commands_record(inst, record);
 }
 
+/* The hash that record.state is to name; 0: none, it was not written. */
+static int store_put_whole(struct instance *inst, const Pwemu__V1__Record *record, struct err *err)
+{
+	size_t len = pwemu__v1__record__get_packed_size(record);
+	uint8_t *bytes = xmalloc(len);
+	pwemu__v1__record__pack(record, bytes);
+	int rc = store_write(inst->log_dir, bytes, len, err);
+	inst->record_hash = rc == 0 ? store_hash(bytes, len) : 0;
+	free(bytes);
+	return rc < 0 ? err_prefix(err, "record of instance \"%s\"", inst->name) : 0;
+}
+
 int store_put(struct instance *inst, struct err *err)
 {
 	if (inst->log_dir < 0)
 		return 0; /* nothing of it is on disk yet */
 	Pwemu__V1__Record record;
 	store_fill(inst, &record);
-	size_t len = pwemu__v1__record__get_packed_size(&record);
-	uint8_t *bytes = xmalloc(len);
-	pwemu__v1__record__pack(&record, bytes);
-	int rc = store_write(inst->log_dir, bytes, len, err);
-	free(bytes);
+	uint64_t rest = store_hash_of_rest(&record);
+	bool is_small = (inst->state == INST_RUNNING || inst->state == INST_PAUSED) && inst->record_hash != 0 && inst->record_rest == rest;
+	int rc = is_small ? store_state_put(inst->log_dir, inst->record_hash, &record) : -1;
+	if (rc < 0)
+		rc = store_put_whole(inst, &record, err);
+	inst->record_rest = rest;
 	store_release(&record);
-	return rc < 0 ? err_prefix(err, "record of instance \"%s\"", inst->name) : 0;
+	return rc;
 }
 
 void store_save(struct instance *inst)
@@ -259,6 +265,13 @@ static Pwemu__V1__Record *store_decode(const char *text, size_t len)
 	return pwemu__v1__record__unpack(NULL, body_len, body);
 }
 
+/* Of what store_decode() has accepted. */
+static uint64_t store_body_hash(const char *text, size_t len)
+{
+	const char *body = (const char *)memchr(text, '\n', len) + 1;
+	return store_hash((const uint8_t *)body, len - (size_t)(body - text));
+}
+
 static bool store_is_complete(const Pwemu__V1__Record *record)
 {
 	enum inst_state state;
@@ -273,6 +286,8 @@ Pwemu__V1__Record *store_load(const char *path, struct err *err)
 	if (store_read_file(path, &text, &len, err) < 0 || text == NULL)
 		return NULL;
 	Pwemu__V1__Record *record = store_decode(text, len);
+	if (record != NULL)
+		store_state_apply(path, store_body_hash(text, len), record);
 	free(text);
 	if (record != NULL && store_is_complete(record))
 		return record;

@@ -34,6 +34,7 @@ struct helper {
 	char *reply;
 	size_t len, max_reply;
 	uint32_t deadline_ms;
+	bool is_exact;
 	bool silent;  /* cancelled, or told already */
 	bool in_call; /* a callback of it is on the stack */
 	void (*on_fd)(void *ctx, int fd);
@@ -187,6 +188,13 @@ static void helper_give_up(struct helper *helper, enum err_code code, const char
 	helper_finish(helper, &err);
 }
 
+/* What it would do now is to end. */
+static void helper_have_all(struct helper *helper)
+{
+	helper_kill(helper);
+	helper_finish(helper, NULL);
+}
+
 static void helper_take_fd(struct helper *helper, int fd)
 {
 	if (helper->on_fd == NULL || helper->silent) {
@@ -225,6 +233,12 @@ static bool helper_read(struct helper *helper)
 	helper->reply = xrealloc(helper->reply, helper->len + size, 1);
 	int fd;
 	ssize_t n = helper_receive(helper, helper->reply + helper->len, size, &fd);
+	if (n < 0 && errno != EAGAIN) { /* also when it has ended already: an answer without its end is none */
+		char why[64];
+		snprintf(why, sizeof(why), "cannot be heard: %s", strerror(errno));
+		helper_give_up(helper, ERR_INTERNAL, why);
+		return false;
+	}
 	if (n <= 0) {
 		if (n == 0 && helper->reply_event != NULL)
 			event_del(helper->reply_event); /* EOF; the end itself is told by the pidfd */
@@ -235,6 +249,8 @@ static bool helper_read(struct helper *helper)
 		helper_take_fd(helper, fd);
 	if (!helper->silent && helper->len > helper->max_reply)
 		helper_give_up(helper, ERR_RESOURCE_EXHAUSTED, "answered more than it may");
+	else if (!helper->silent && helper->is_exact && helper->len == helper->max_reply)
+		helper_have_all(helper);
 	return !helper->silent;
 }
 
@@ -337,6 +353,7 @@ int helper_run(struct event_base *base, const struct helper_spec *spec, struct h
 	helper->pidfd = pidfd;
 	helper->reply_fd = pair[0];
 	helper->max_reply = spec->max_reply;
+	helper->is_exact = spec->is_exact;
 	helper->deadline_ms = spec->deadline_ms;
 	helper->on_fd = spec->on_fd;
 	helper->on_done = spec->on_done;

@@ -23,6 +23,7 @@ struct helper_spec {
 	size_t group_count;
 	uint32_t deadline_ms; /* > 0 */
 	size_t max_reply;     /* a longer reply: RESOURCE_EXHAUSTED */
+	bool is_exact;        /* a reply has max_reply bytes: on_done comes with the last of them and does not wait for its death */
 	const int *keep_fds;  /* the child closes every other fd from 3 on */
 	size_t keep_count;
 	/*

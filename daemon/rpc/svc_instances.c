@@ -113,10 +113,18 @@ static bool start_try(struct pending *pending, struct instance *inst)
 	return true;
 }
 
+/* NULL: it may not be used. To be freed. */
+static Pwemu__V1__Target *start_target_config(const struct services *services, const Pwemu__V1__StartRequest *request, struct err *err)
+{
+	if (target_validate(request->target_config, err) < 0)
+		return NULL;
+	Pwemu__V1__Target *target = PB_COPY(Pwemu__V1__Target, request->target_config);
+	target_infer(target, request->args, request->n_args, services->targets);
+	return target;
+}
+
 static const Pwemu__V1__Target *start_target(const struct services *services, const Pwemu__V1__StartRequest *request, struct err *err)
 {
-	if (request->target_case == PWEMU__V1__START_REQUEST__TARGET_TARGET_CONFIG)
-		return target_validate(request->target_config, err) == 0 ? request->target_config : NULL;
 	const char *name = request->target_case == PWEMU__V1__START_REQUEST__TARGET_TARGET_NAME ? request->target_name : "";
 	const Pwemu__V1__Target *target = target_set_find(services->targets, name);
 	if (target == NULL)
@@ -146,8 +154,14 @@ static const struct driver_ops *start_driver(const Pwemu__V1__Target *target, co
 /* What a start needs besides its request. */
 struct start_parts {
 	const Pwemu__V1__Target *target;
+	Pwemu__V1__Target *own; /* the same where it is no preset */
 	const struct driver_ops *driver;
 };
+
+static void start_parts_fini(struct start_parts *parts)
+{
+	PB_FREE(parts->own);
+}
 
 static int start_resolve(const struct services *services, const Pwemu__V1__StartRequest *request, struct start_parts *out, struct err *err)
 {
@@ -155,7 +169,10 @@ static int start_resolve(const struct services *services, const Pwemu__V1__Start
 		err_set(err, ERR_UNAVAILABLE, "the daemon is ending and starts nothing; try again in a moment");
 		return err_reason(err, "daemon-ending");
 	}
-	out->target = start_target(services, request, err);
+	if (request->target_case == PWEMU__V1__START_REQUEST__TARGET_TARGET_CONFIG)
+		out->target = out->own = start_target_config(services, request, err);
+	else
+		out->target = start_target(services, request, err);
 	if (out->target == NULL || start_check(request, err) < 0)
 		return -1;
 	out->driver = start_driver(out->target, request, err);
@@ -172,12 +189,14 @@ static void handle_start(struct rpc_call *call, const ProtobufCMessage *message)
 	if (start_resolve(services, request, &parts, &err) == 0)
 		inst = registry_claim(services->registry, request, &err);
 	if (inst == NULL) {
+		start_parts_fini(&parts);
 		service_fail(call, &err);
 		return;
 	}
 	struct pending *pending = pending_new(call, inst, start_try);
 	pending->no_wait = request->no_wait;
 	instance_start(inst, parts.driver, parts.target, request, request->stop_on_disconnect ? rpc_call_peer(call)->connection : 0);
+	start_parts_fini(&parts);
 	pending_try(pending, inst);
 }
 
@@ -283,6 +302,7 @@ static int restart_begin(struct pending *pending, struct instance *inst, struct 
 		pending->try = start_try;
 		instance_start(inst, parts.driver, parts.target, request, 0);
 	}
+	start_parts_fini(&parts);
 	PB_FREE(request);
 	return rc;
 }
@@ -320,6 +340,7 @@ static void handle_restart(struct rpc_call *call, const ProtobufCMessage *messag
 	Pwemu__V1__StartRequest *again = restart_request(inst, &err);
 	int rc = again != NULL ? start_resolve(services, again, &parts, &err) : -1;
 	PB_FREE(again);
+	start_parts_fini(&parts);
 	if (rc < 0) {
 		service_fail(call, &err);
 		return;

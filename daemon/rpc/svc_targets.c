@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/pb.h"
 #include "driver/driver.h"
 #include "rpc/service.h"
 #include "wire/mem.h"
@@ -63,20 +64,24 @@ static int check_images(const Pwemu__V1__CheckTargetRequest *request, struct dri
 	return 0;
 }
 
-static const Pwemu__V1__Target *check_target(const struct services *services, const Pwemu__V1__CheckTargetRequest *request, struct err *err)
+/* To be freed. */
+static Pwemu__V1__Target *check_target(const struct services *services, const Pwemu__V1__CheckTargetRequest *request, struct err *err)
 {
-	const Pwemu__V1__Target *target = NULL;
+	const Pwemu__V1__Target *preset = NULL;
 	if (request->target_case == PWEMU__V1__CHECK_TARGET_REQUEST__TARGET_TARGET_CONFIG) {
-		target = request->target_config;
-		return target_validate(target, err) == 0 ? target : NULL;
+		if (target_validate(request->target_config, err) < 0)
+			return NULL;
+		Pwemu__V1__Target *target = PB_COPY(Pwemu__V1__Target, request->target_config);
+		target_infer(target, request->args, request->n_args, services->targets);
+		return target;
 	}
 	if (request->target_case == PWEMU__V1__CHECK_TARGET_REQUEST__TARGET_TARGET_NAME)
-		target = target_set_find(services->targets, request->target_name);
-	if (target == NULL)
+		preset = target_set_find(services->targets, request->target_name);
+	if (preset == NULL)
 		target_not_found(services->targets,
 				 request->target_case == PWEMU__V1__CHECK_TARGET_REQUEST__TARGET_TARGET_NAME ? request->target_name : "",
 				 err);
-	return target;
+	return PB_COPY(Pwemu__V1__Target, preset);
 }
 
 static int check_plan(const Pwemu__V1__Target *target, const Pwemu__V1__CheckTargetRequest *request, struct plan *plan, struct err *err)
@@ -116,18 +121,20 @@ static void handle_check(struct rpc_call *call, const ProtobufCMessage *message)
 	Pwemu__V1__CheckTargetReply reply = PWEMU__V1__CHECK_TARGET_REPLY__INIT;
 	struct err err = ERR_INIT;
 	struct plan plan;
-	const Pwemu__V1__Target *target = check_target(service_of(call), request, &err);
+	Pwemu__V1__Target *target = check_target(service_of(call), request, &err);
 	plan_init(&plan);
 	if (target != NULL && check_plan(target, request, &plan, &err) == 0) {
 		reply.argv = plan.argv.items;
 		reply.n_argv = plan.argv.count;
 		reply.setup = plan.setup.items;
 		reply.n_setup = plan.setup.count;
+		reply.target = target;
 		rpc_call_reply(call, &reply.base);
 	} else {
 		service_fail(call, &err);
 	}
 	plan_fini(&plan);
+	PB_FREE(target);
 }
 
 const struct rpc_method svc_targets_methods[] = {

@@ -345,11 +345,23 @@ class ResolveTest(ConfigCase):
         for command in (("config", "check"), ("start", "b")):
             self.assertIn('pwemu.json:1: targets.b.bsae: unknown key (did you mean "base"?)', self.refused(*command))
 
+    def test_without_emulator_too(self):
+        self.put("pwemu.json", '{"targets": {"b": {"eol": 5,\n"qmeu": {},\n"timeout": "x"}}}')
+        said = self.refused("config", "check")
+        for part in (":1: targets.b.eol: must be a string", ":2: targets.b.qmeu: unknown key", ":3: targets.b.timeout: ",
+                     "targets.b: could not determine emulator"):
+            self.assertIn(part, said)
+
+    def test_count(self):
+        self.put("pwemu.json", {"targets": {"t": {"base": BOARD}}})
+        self.pwemu("config", "check")
+        self.assertIn("pwemu.json: 1 target, no errors\n", self.last_err)
+
     def test_unknown_keys_of_a_pigweed_json(self):
         self.put("pigweed.json", pigweed(targets={"t": {"gbd": [], "newer": 1, "qemu": QEMU}}))
         self.pwemu("config", "check")
         self.assertIn('pw.pw_emu.targets.t.gbd: unknown key (did you mean "gdb"?); ignored', self.last_err)
-        self.assertIn("pw.pw_emu.targets.t.newer: unknown key; ignored", self.last_err)
+        self.assertIn('pw.pw_emu.targets.t.newer: unknown key (valid here: "architecture", "base", ', self.last_err)
         self.assertIn("hello", self.pwemu("run", "t", HELLO, "--expect", "hello"))
         self.assertIn("targets.t.gbd", self.last_err)
 
@@ -419,6 +431,13 @@ class RunTest(ConfigCase):
         preset = shlex.split(self.pwemu("config", "explain", BOARD, "--argv"))
         self.assertEqual(preset[:7], argv[:7])
 
+    def test_no_console(self):
+        self.put("pwemu.json", {"targets": {"t": {"qemu": {"executable": "qemu-system-arm", "machine": "lm3s6965evb"}}}})
+        self.pwemu("start", "t", "-f", HELLO)
+        for command in ("term", "logs", "pipe"):
+            words = [""] if command == "pipe" else []
+            self.refused(command, *words, says='target "t" of instance "default" has no console; name a channel; there is: emulator')
+
     def test_chardev_that_is_no_serial_port(self):
         """Its id is for arguments that refer to it."""
         chardevs = {"chardevs": {"serial0": {"id": "serial0"}, "extra": {"id": "mychar"}}}
@@ -427,6 +446,107 @@ class RunTest(ConfigCase):
         inst = self.first_status("default")
         self.assertIn("extra", [channel["name"] for channel in inst["channels"]])
         self.assertEqual(inst["state"], "running")
+
+class MisplacedTest(ConfigCase):
+    """A key that is right elsewhere: where."""
+
+    def test_where_it_belongs(self):
+        chardevs = {"serial0": {"id": "serial0"}}
+        for target, says in (
+            ({"qemu": QEMU, "channels": {"chardevs": chardevs}}, 'targets.t.channels: unknown key here: "channels" belongs to "qemu" or "renode"'),
+            ({"qemu": {**QEMU, "chardevs": chardevs}}, 'targets.t.qemu.chardevs: unknown key here: "chardevs" belongs to "channels" below "qemu"'),
+            ({"qemu": {**QEMU, "channels": {"terminals": {}}}}, 'qemu.channels.terminals: unknown key here: "terminals" belongs to "channels" below'),
+            ({"qemu": {**QEMU, "channels": chardevs}}, 'qemu.channels.serial0: unknown key (valid here: "chardevs", "gdb", "monitor", "qmp", "type")'),
+            ({"qemu": QEMU, "machine": "x"}, 'targets.t.machine: unknown key here: "machine" belongs to "qemu" or "renode" of a target'),
+        ):
+            self.put("pwemu.json", {"targets": {"t": target}})
+            self.refused("config", "check", says=says)
+            self.put("pwemu.json", pigweed(targets={"t": target}))
+            path = self.put("p/pigweed.json", pigweed(targets={"t": target}))
+            self.pwemu("config", "check", path)
+            self.assertIn("warning: ", self.last_err)
+            self.assertIn(says, self.last_err)
+
+    def test_defaults(self):
+        self.put("pwemu.json", {"qemu": {"channels": {"chardevs": {}}}, "targets": {}})
+        self.refused("config", "check", says='qemu.channels.chardevs: unknown key here: "chardevs" belongs to "channels" below "qemu" of a target')
+
+
+class InferredTest(ConfigCase):
+    """Targets that name a machine and nothing of it, as all of a pigweed.json do: images are checked all the same."""
+
+    def write(self, executable="qemu-system-arm", machine="lm3s6965evb", args=(), **keys):
+        qemu = {**QEMU, "executable": executable, "machine": machine, "args": list(args)}
+        self.put("pigweed.json", pigweed(targets={"t": {"qemu": qemu, **keys}}))
+
+    def test_architecture(self):
+        for executable, machine, image, says in (
+            ("qemu-system-arm", "lm3s6965evb", firmware("hello.elf", "riscv32-virt"), "is for 32-bit RISC-V, but t is 32-bit ARM"),
+            ("qemu-system-arm", "virt", firmware("hello.elf", "riscv32-virt"), "is for 32-bit RISC-V, but t is 32-bit ARM"),
+            ("qemu-system-aarch64", "lm3s6965evb", firmware("hello.elf", "riscv32-virt"), "is for 32-bit RISC-V, but t is 32-bit ARM"),
+            ("qemu-system-aarch64", "virt", firmware("hello.elf", "riscv64-virt"), "is for 64-bit RISC-V, but t is 64-bit ARM"),
+            ("qemu-system-riscv32", "virt", firmware("hello.elf", "riscv64-virt"), "is for 64-bit RISC-V, but t is 32-bit RISC-V"),
+            ("/usr/bin/qemu-system-riscv64", "virt", HELLO, "is for 32-bit ARM, but t is 64-bit RISC-V"),
+            ("qemu-system-avr", "no-preset", HELLO, "is for 32-bit ARM, but t is AVR"),
+        ):
+            self.write(executable, machine)
+            self.refused("start", "t", "-f", image, says=says)
+            self.refused("run", "t", image, code=125, says=says)
+        self.write(file=HELLO)
+        self.put("pwemu.json", {"targets": {"t": {"qemu": QEMU, "file": firmware("hello.elf", "riscv32-virt")}}})
+        self.refused("config", "explain", "t", "--argv", says="is for 32-bit RISC-V, but t is 32-bit ARM")
+
+    def test_32bit_on_aarch64(self):
+        """All boards of qemu-system-arm are boards of qemu-system-aarch64."""
+        self.write("qemu-system-aarch64")
+        self.assertIn("hello", self.pwemu("run", "t", HELLO, "--expect", "hello"))
+        self.write("qemu-system-aarch64", "virt", args=["-cpu", "cortex-a15"])
+        self.pwemu("start", "t", "-f", HELLO)
+
+    def test_memory(self):
+        """The machine's own, as the preset has it: a raw binary goes to its flash; what does not fit is refused."""
+        self.write()
+        path = firmware("hello.bin")
+        self.assertIn("hello", self.pwemu("run", "t", path, "--expect", "hello"))
+        self.refused("start", "t", "-f", path + "@0x40000000", says="does not fit into memory of t at 0x40000000; it has flash 0x00000000")
+        self.refused("start", "t", "-f", firmware("hello.elf", "stm32vldiscovery"), says="addresses that t does not have")
+        self.pwemu("start", "t", "-f", HELLO)
+        self.refused("load", firmware("hello.elf", "riscv32-virt"), says="is for 32-bit RISC-V, but t is 32-bit ARM")
+        self.pwemu("load", path)
+        self.put("pwemu.json", {"targets": {"t": {"qemu": QEMU, "file": path}}})
+        self.assertIn(f"loader,file={path},addr=0x0", self.pwemu("config", "explain", "t", "--argv"))
+
+    def test_another_board_of_it(self):
+        """-m and the like: nobody knows its memory, here or on the command line."""
+        self.write(args=["-m", "1M"])
+        self.refused("start", "t", "-f", firmware("hello.bin"), says="where t boots is not known")
+        self.write()
+        self.refused("start", "t", "--args", "-m 1M", "-f", firmware("hello.bin"), says="where t boots is not known")
+        self.write("qemu-system-arm", "no-preset")
+        self.refused("start", "t", "-f", firmware("hello.bin"), says="where t boots is not known")
+
+    def test_what_the_target_says_stays(self):
+        memory = [{"name": "own", "base": "0x20000000", "size": "64K"}]
+        self.write(memory=memory)
+        self.refused("start", "t", "-f", HELLO, says="Its memory: own 0x20000000-0x2000ffff")
+        self.write(architecture="avr")
+        self.refused("start", "t", "-f", HELLO, says="t is AVR")
+
+    def test_riscv_begins_as_before(self):
+        """Its -bios may have to begin it: the ELF goes to -kernel wherever it begins."""
+        image = firmware("hello.elf", "riscv32-virt")
+        self.put("pwemu.json", {"targets": {"t": {"qemu": {**QEMU, "executable": "qemu-system-riscv32", "machine": "virt"}, "file": image}}})
+        self.assertIn(f"-kernel {image}", self.pwemu("config", "explain", "t", "--argv"))
+
+    def test_explain(self):
+        self.write()
+        values = self.values("t")
+        self.assertEqual(values["architecture"], ("arm", f"like {BOARD}"))
+        self.assertEqual(values["memory"][1], f"like {BOARD}")
+        self.write("/opt/bin/qemu-system-arm", "no-preset")
+        self.assertEqual(self.values("t")["architecture"], ("arm", "like qemu-system-arm"))
+        self.write("/opt/bin/my-qemu", "no-preset")
+        self.assertNotIn("architecture", self.values("t"))
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from pwemu_fixture import (  # noqa: E402
     BOARD, CALL_DEADLINE, IS_SANITIZED, Case, firmware, instances_pb2, instances_pb2_grpc, is_alive, processes_with, read_proc,
     targets_pb2, wait_for,
 )  # fmt: skip
+from test_daemon_adopt import read_record, record_path, write_record  # noqa: E402
 
 Code = grpc.StatusCode
 State = instances_pb2
@@ -184,15 +185,15 @@ class Life(Commands):
     def test_stop_while_starting(self):
         """The start is given up; what had begun goes."""
         target = self.target(pre=[command("one")])
-        target.qemu.executable = "sleep"  # never answers
-        request = self.request(None, target_config=target, working_dir=self.wdir, args=["100000"])
+        target.qemu.executable = os.path.join(self.dir, "silent")
+        with open(target.qemu.executable, "w", encoding="ascii") as file:
+            file.write("#!/bin/sh\nexec sleep 100000\n")
+        os.chmod(target.qemu.executable, 0o755)
+        request = self.request(None, target_config=target, working_dir=self.wdir)
         call = self.instances.Start.future(request, timeout=CALL_DEADLINE)
         wait_for(lambda: any(row.processes and row.processes[0].pid for row in self.list()), "the command")
-        try:
-            self.stop()
-        except grpc.RpcError as error:  # `sleep` may have refused its arguments by then
-            self.assertEqual(error.code(), Code.FAILED_PRECONDITION)
-        call.exception()
+        self.stop()
+        self.assertEqual(call.result(CALL_DEADLINE).end.cause, State.END_CAUSE_STOPPED)
         self.assert_nothing_runs()
 
     def test_four_starts(self):
@@ -314,6 +315,27 @@ class Deaths(Commands):
         self.assertIn("one.log", error.details())
         self.assert_nothing_runs()
 
+    def test_required_ends_at_once(self):
+        """Of those after the emulator too, which begin when it is up: the start fails although the guest ran."""
+        for script in ("exit 3", "sleep 0.05; exit 3"):
+            error = self.fails(
+                Code.FAILED_PRECONDITION, "command-failed", 'post-start command "two" has ended with code 3',
+                post=[command("one", required=True), shell("two", script, required=True), command("three", required=True)],
+            )  # fmt: skip
+            self.assertIn("two.log", error.details())
+            self.assert_nothing_runs()
+
+    def test_not_required_costs_nothing(self):
+        """Only a start with required commands waits to see them live."""
+        begins = []
+        for required in (False, True):
+            begin = time.monotonic()
+            self.begin(post=[command("one", required=required)])
+            begins.append(time.monotonic() - begin)
+            self.stop()
+        self.assertGreater(begins[1], 0.2)
+        self.assertLess(begins[0], begins[1])
+
     def test_required_ends_a_running_one(self):
         """The others are stopped as by a stop; it is not started again."""
         policy = targets_pb2.RestartPolicy(mode=targets_pb2.RESTART_MODE_ALWAYS, delay_ms=0)
@@ -412,6 +434,36 @@ class Adoption(Commands):
         self.wait_until_over()
         self.assert_nothing_runs()
         wait_for(lambda: not os.path.exists(self.path("handles.json")), "handles.json to go")
+
+    def reboot(self):
+        """All processes die without a daemon, and the record is of another boot of the host."""
+        shims = [int(read_proc(row.pid, "stat").rsplit(b")", 1)[1].split()[1]) for row in self.get().processes]
+        path = record_path(self, self.get())
+        self.daemon.kill()
+        for pid in shims:
+            os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: not processes_with(self.dir), "all to die")
+        record = read_record(path)
+        record.host_boot = "00000000-0000-0000-0000-000000000000"
+        write_record(path, record)
+        self.start_daemon()
+
+    def test_host_reboots(self):
+        """What is always to run comes back with its commands, in their order."""
+        policy = targets_pb2.RestartPolicy(mode=targets_pb2.RESTART_MODE_ALWAYS, delay_ms=0)
+        begun = f"echo >> {self.dir}/begun; exec sleep 100000"
+        self.begin(pre=[shell("one", begun)], post=[shell("two", begun, required=True)], channels={"serial0": "tcp"}, restart=policy)
+        port = self.handles()["channels"]["serial0"]["port"]
+        for times in (2, 3):
+            self.reboot()
+            wait_for(lambda: self.get().state == State.STATE_RUNNING and self.pid("two"), "it to run")
+            self.assertEqual([row.name for row in self.get().processes], ["one", "qemu", "two"])
+            self.assertTrue(all(is_alive(row.pid) for row in self.get().processes))
+            wait_for(lambda: os.path.getsize(f"{self.dir}/begun") == 2 * times, "both to have begun")
+            self.assertEqual(self.handles()["channels"]["serial0"]["port"], port)
+            self.assertEqual((self.get().boot, self.get().ends[-1].cause), (times, State.END_CAUSE_HOST_REBOOTED))
+        self.stop()
+        self.assert_nothing_runs()
 
     def test_killed_while_closing(self):
         """A stop that waits for a stubborn command is gone on with."""

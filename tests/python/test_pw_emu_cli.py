@@ -346,7 +346,7 @@ class Refused(Peer):
         self.assertIn('channel "gdb" is a debugger\'s', self.last_err)
         self.assertIn("QMP", self.pwemu("run", BOARD, HELLO, "-n", "qmp", "--timeout", "300ms", code=124))
         self.pwemu("start", "t", "-f", ECHO)
-        self.refused("term", says="no channel")
+        self.refused("term", says="has no console")
         self.refused("gdb", code=127, says='gdb "no-such-gdb"')
         self.refused("gdb-cmds", "print 1", code=127, says='gdb "no-such-gdb"')
 

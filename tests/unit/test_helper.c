@@ -94,6 +94,39 @@ static void work_big(void *arg, int reply_fd)
 	free(data);
 }
 
+static void work_hang(void *arg, int reply_fd)
+{
+	(void)arg;
+	(void)reply_fd;
+	signal(SIGTERM, SIG_IGN);
+	for (;;)
+		pause();
+}
+
+static void work_word_and_hang(void *arg, int reply_fd)
+{
+	work_echo(arg, reply_fd);
+	work_hang(NULL, reply_fd);
+}
+
+/* Its last byte is waited for, its death is not; it is seen to all the same. */
+static void exact_reply(void **state)
+{
+	struct outcome outcome;
+	char word[] = "hello";
+	run(*state, (struct helper_spec){ .uid = (uid_t)-1, .work = work_word_and_hang, .arg = word, .max_reply = 5, .is_exact = true },
+	    &outcome);
+	run_until(*state, &outcome.done, 1);
+	assert_false(outcome.failed);
+	assert_int_equal(outcome.len, 5);
+	drain(*state);
+	assert_int_equal(outcome.done, 1);
+	run(*state, (struct helper_spec){ .uid = (uid_t)-1, .work = work_echo, .arg = word, .max_reply = 6, .is_exact = true }, &outcome);
+	run_until(*state, &outcome.done, 1);
+	assert_int_equal(outcome.len, 5); /* it is on_done that sees to that */
+	drain(*state);
+}
+
 static void bounded_reply(void **state)
 {
 	struct outcome outcome;
@@ -108,15 +141,6 @@ static void bounded_reply(void **state)
 	assert_int_equal(outcome.err.code, ERR_RESOURCE_EXHAUSTED);
 	drain(*state);
 	assert_int_equal(outcome.done, 1);
-}
-
-static void work_hang(void *arg, int reply_fd)
-{
-	(void)arg;
-	(void)reply_fd;
-	signal(SIGTERM, SIG_IGN);
-	for (;;)
-		pause();
 }
 
 static void deadline(void **state)
@@ -285,15 +309,8 @@ static void many(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(replies),
-		TEST(bounded_reply),
-		TEST(deadline),
-		TEST(cancelled),
-		TEST(death),
-		TEST(surroundings),
-		TEST(passes_a_descriptor),
-		TEST(grandchild),
-		TEST(cancel_in_its_callback),
+		TEST(replies), TEST(exact_reply),  TEST(bounded_reply),       TEST(deadline),   TEST(cancelled),
+		TEST(death),   TEST(surroundings), TEST(passes_a_descriptor), TEST(grandchild), TEST(cancel_in_its_callback),
 		TEST(many),
 	};
 	return cmocka_run_group_tests_name("helper", tests, NULL, NULL);

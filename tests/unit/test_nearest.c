@@ -79,11 +79,24 @@ static void test_hint(void **state)
 	assert_int_equal(strlen(nearest_hint("microbit", names, COUNT, small, sizeof(small))), sizeof(small) - 1);
 }
 
+static void test_all(void **state)
+{
+	static const char *const keys[] = { "qmp", "gdb", "chardevs" };
+	char buf[100], small[34];
+
+	(void)state;
+	assert_string_equal(nearest_hint_or_all("gbd", keys, 3, buf, sizeof(buf)), " (did you mean \"gdb\"?)");
+	assert_string_equal(nearest_hint_or_all("serial0", keys, 3, buf, sizeof(buf)), " (valid here: \"chardevs\", \"gdb\", \"qmp\")");
+	assert_string_equal(nearest_hint_or_all("serial0", keys, 3, small, sizeof(small)), " (valid here: \"chardevs\", ...)");
+	assert_string_equal(nearest_hint_or_all("serial0", keys, 0, buf, sizeof(buf)), "");
+	assert_true(strlen(nearest_hint_or_all("serial0", keys, 3, small, 5)) < 5);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_typing_errors),   cmocka_unit_test(test_parts_of_names), cmocka_unit_test(test_nothing_near),
-		cmocka_unit_test(test_order_and_limit), cmocka_unit_test(test_hint),
+		cmocka_unit_test(test_order_and_limit), cmocka_unit_test(test_hint),           cmocka_unit_test(test_all),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -35,7 +35,10 @@ static const char *const cells[INST_STATE_COUNT][INST_EVENT_COUNT] = {
 	[INST_DRAINING] = {
 		[INST_EV_DRAINED] = ">ended", [INST_EV_SPOILED] = ">failed", [INST_EV_RETRY] = ">backoff",
 		[INST_EV_EXHAUSTED] = ">failed", [INST_EV_TIMEOUT] = "give-up>" },
-	[INST_BACKOFF] = { [INST_EV_STOP] = ">ended", [INST_EV_FORSAKEN] = ">ended", [INST_EV_TIMEOUT] = ">booting" },
+	[INST_BACKOFF] = { [INST_EV_START] = ">preparing",
+			   [INST_EV_STOP] = ">ended",
+			   [INST_EV_FORSAKEN] = ">ended",
+			   [INST_EV_TIMEOUT] = ">booting" },
 	[INST_CLOSING] = { [INST_EV_STOP] = "stop>", [INST_EV_CLEARED] = ">ended", [INST_EV_TIMEOUT] = "clear>closing" },
 	[INST_FAILING] = { [INST_EV_STOP] = "stop>", [INST_EV_CLEARED] = ">failed", [INST_EV_TIMEOUT] = "clear>failing" },
 	[INST_ENDED] = { [INST_EV_START] = ">preparing" },

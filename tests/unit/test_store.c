@@ -175,6 +175,13 @@ static void fill(struct instance *inst)
 
 /* ---------------------------------------------------------------- files */
 
+static ino_t record_inode(const struct box *b)
+{
+	struct stat st;
+	assert_int_equal(stat(b->record, &st), 0);
+	return st.st_ino;
+}
+
 static uint8_t *read_record(const struct box *b, size_t *len)
 {
 	struct stat st;
@@ -548,6 +555,82 @@ static void test_no_file(void **state)
 }
 
 /* A record that cannot be written leaves the old one as it was. */
+static void assert_state(const struct box *b, const char *state, const char *reason, uint64_t started_ns)
+{
+	Pwemu__V1__Record *record = load(b);
+	assert_string_equal(record->state, state);
+	assert_string_equal(record->reason, reason);
+	assert_int_equal(record->started_ns, started_ns);
+	assert_int_equal(record->boot, 7);
+	assert_int_equal(record->n_argv, 3);
+	assert_true(record->n_channel_rows == 3 && record->channel_rows[0]->port == 20001);
+	PB_FREE(record);
+}
+
+static void put_state(struct box *b, enum inst_state state, const char *reason, uint64_t started_ns)
+{
+	struct err err = ERR_INIT;
+	b->inst->state = state;
+	b->inst->started_ns = started_ns;
+	snprintf(b->inst->reason, sizeof(b->inst->reason), "%s", reason);
+	assert_int_equal(store_put(b->inst, &err), 0);
+}
+
+/* What pausing and resuming changes goes beside the record, which stays; everything else makes a new one. */
+static void test_small_changes(void **state)
+{
+	struct box *b = *state;
+	fill(b->inst);
+	put_state(b, INST_BOOTING, "the emulator is starting", 0);
+	ino_t first = record_inode(b);
+	put_state(b, INST_RUNNING, "", 5);
+	assert_int_equal(record_inode(b), first);
+	assert_state(b, "running", "", 5);
+	b->inst->channels[0]->offset++;
+	put_state(b, INST_PAUSED, "paused for a reason that is longer than the one before", 5);
+	put_state(b, INST_RUNNING, "short", 6);
+	assert_int_equal(record_inode(b), first);
+	assert_state(b, "running", "short", 6);
+	b->inst->channels[0]->port = 20002;
+	put_state(b, INST_RUNNING, "port", 6);
+	assert_int_not_equal(record_inode(b), first);
+	b->inst->channels[0]->port = 20001;
+	put_state(b, INST_RUNNING, "again", 6);
+	first = record_inode(b);
+	put_state(b, INST_STOPPING, "stopped", 6);
+	assert_int_not_equal(record_inode(b), first);
+	assert_state(b, "stopping", "stopped", 6);
+}
+
+/* One that belongs to another record, or is damaged in any byte, says nothing. */
+static void test_small_changes_of_others(void **state)
+{
+	struct box *b = *state;
+	char path[160];
+	uint8_t byte;
+	fill(b->inst);
+	put_state(b, INST_BOOTING, "begins", 0);
+	put_state(b, INST_RUNNING, "runs", 5);
+	snprintf(path, sizeof(path), "%s.state", b->record);
+	int fd = open(path, O_RDWR | O_CLOEXEC);
+	for (off_t at = 0; pread(fd, &byte, 1, at) == 1; at++) {
+		uint8_t other = byte ^ 1;
+		assert_int_equal(pwrite(fd, &other, 1, at), 1);
+		assert_state(b, "booting", "begins", 0);
+		assert_int_equal(pwrite(fd, &byte, 1, at), 1);
+	}
+	assert_state(b, "running", "runs", 5);
+	for (off_t len = lseek(fd, 0, SEEK_END) - 1; len >= 0; len--) {
+		assert_int_equal(ftruncate(fd, len), 0);
+		assert_state(b, "booting", "begins", 0);
+	}
+	close(fd);
+	put_state(b, INST_RUNNING, "runs", 5);
+	b->inst->record_hash = 0; /* as in the next daemon */
+	put_state(b, INST_BOOTING, "begins again", 0);
+	assert_state(b, "booting", "begins again", 0);
+}
+
 static void test_disk_full(void **state)
 {
 	struct box *b = *state;
@@ -580,9 +663,21 @@ static void test_disk_full(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_commands), TEST(test_fields),           TEST(test_round_trip), TEST(test_was_ready),    TEST(test_least),
-		TEST(test_private),  TEST(test_every_truncation), TEST(test_every_flip), TEST(test_not_a_record), TEST(test_incomplete),
-		TEST(test_newer),    TEST(test_no_file),          TEST(test_disk_full),
+		TEST(test_commands),
+		TEST(test_fields),
+		TEST(test_round_trip),
+		TEST(test_was_ready),
+		TEST(test_least),
+		TEST(test_private),
+		TEST(test_every_truncation),
+		TEST(test_every_flip),
+		TEST(test_not_a_record),
+		TEST(test_incomplete),
+		TEST(test_newer),
+		TEST(test_no_file),
+		TEST(test_small_changes),
+		TEST(test_small_changes_of_others),
+		TEST(test_disk_full),
 	};
 	signal(SIGXFSZ, SIG_IGN);
 	return cmocka_run_group_tests_name("instance: records", tests, NULL, NULL);

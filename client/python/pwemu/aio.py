@@ -381,7 +381,7 @@ class AsyncEmulator(Identity):
 
     async def get_channels(self) -> List[str]:
         """See `Emulator.get_channels`."""
-        return [channel.name for channel in (await self._running_instance()).channels]
+        return calls.channel_names(await self._running_instance())
 
     async def get_channel_type(self, name: str) -> str:
         """See `Emulator.get_channel_type`."""

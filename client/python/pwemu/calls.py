@@ -273,6 +273,11 @@ def has_ended_since(instance: instances_pb2.Instance, begin: float) -> bool:
     return instance.HasField("end") and instance.end.time_ns / 1e9 >= begin
 
 
+def channel_names(instance: instances_pb2.Instance) -> List[str]:
+    """As pw_emu and its handles.json have them: those that are or can be reached by an endpoint, not the logs of what the emulator prints."""
+    return [channel.name for channel in instance.channels if channel.kind not in ("emulator", "semihosting")]
+
+
 def end_of(instance: instances_pb2.Instance) -> Optional[End]:
     """How its latest boot ended; None while it runs."""
     return End.from_message(instance.end) if instance.HasField("end") else None

@@ -409,8 +409,10 @@ class Emulator(Identity):
     # ---------------------------------------------------------------- channels
 
     def get_channels(self) -> List[str]:
-        """Names of the channels, in the order of the configuration."""
-        return [channel.name for channel in self._running_instance().channels]
+        """Names of the channels, in the order of the configuration (SEED-0108, `Emulator.get_channels`): those that handles.json shows once they
+        have endpoints. What the emulator prints is in `logs("emulator")`.
+        """
+        return calls.channel_names(self._running_instance())
 
     def get_channel_type(self, name: str) -> str:
         """ "tcp" or "pty" (SEED-0108, `Emulator.get_channel_type`). "tcp" also for a channel without an endpoint, which

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Channels through the Python API: names, addresses, streams and their timeouts, logs, patterns."""
 
+import json
 import os
 import re
 import select
@@ -29,6 +30,7 @@ class Names(ApiCase):
         emu.start(BOARD, ECHO)
         channels = emu.get_channels()
         self.assertIsInstance(channels, list)
+        self.assertEqual(sorted(channels), ["gdb", "monitor", "qmp", "serial0", "serial1", "serial2"])
         self.assertEqual(channels[:3], ["serial0", "serial1", "serial2"])
         for call in (emu.get_channel_type, emu.get_channel_path, emu.get_channel_addr, emu.get_channel_stream):
             with self.assertRaises(pwemu.InvalidChannelName) as caught:
@@ -38,6 +40,14 @@ class Names(ApiCase):
         with self.assertRaises(pwemu.InvalidChannelName) as caught:
             emu.wait(match="x", channel="nope")
         self.assertIn("serial0", caught.exception.valid)
+        emu.stop()
+
+    def test_as_handles_json(self):
+        """The names that pw_emu's file has, and no more."""
+        emu = self.emulator("both", self.write("pigweed.json", CONFIG))
+        emu.start("both", ECHO)
+        with open(os.path.join(emu._wdir, "handles.json"), encoding="ascii") as file:
+            self.assertEqual(set(emu.get_channels()), set(json.load(file)["channels"]))
         emu.stop()
 
     def test_types(self):
