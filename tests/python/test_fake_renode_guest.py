@@ -53,9 +53,9 @@ class Running(Case):
         console.command(f'macro reset "sysbus LoadELF @{firmware("hello.elf")}"')
         console.command("start")
         for _ in range(3):
-            stream.read_until(b"hello from stm32f4_discovery\n")
+            stream.read_until(b"hello from stm32f4-discovery\n")
             console.command("machine Reset")
-        stream.read_until(b"hello from stm32f4_discovery\n")
+        stream.read_until(b"hello from stm32f4-discovery\n")
         self.assertEqual(console.value("machine IsPaused"), "False")
 
     def test_reset_while_paused(self):
@@ -66,7 +66,7 @@ class Running(Case):
         console.command("pause; machine Reset")
         self.assertTrue(stream.is_quiet())
         console.command("start")
-        stream.read_until(b"hello from stm32f4_discovery\n")
+        stream.read_until(b"hello from stm32f4-discovery\n")
 
     def test_reset_by_the_guest(self):
         console, stream = self.start_board("reset.elf")
@@ -90,7 +90,7 @@ class Running(Case):
         self.assertEqual(console.value("machine IsPaused"), "False")
         console.command(f'macro reset "sysbus LoadELF @{firmware("hello.elf")}"')
         console.command("machine Reset")
-        stream.read_until(b"hello from stm32f4_discovery\n")
+        stream.read_until(b"hello from stm32f4-discovery\n")
 
     def test_binary_and_hex(self):
         for line in (f"LoadBinary @{firmware('hello.bin')} 0x08000000", f"LoadHEX @{firmware('hello.hex')}"):
@@ -98,7 +98,7 @@ class Running(Case):
             console.command("sysbus " + line)
             console.command("cpu VectorTableOffset 0x08000000")
             console.command("start")
-            stream.read_until(b"hello from stm32f4_discovery\n")
+            stream.read_until(b"hello from stm32f4-discovery\n")
 
     def test_input(self):
         console, stream = self.start_board("echo.elf")
@@ -202,7 +202,7 @@ class Terminals(Case):
         console.command("start")
         for _ in range(2):
             fd = os.open(link, os.O_RDWR | os.O_NOCTTY)
-            self.assertEqual(self.read(fd, 29), b"hello from stm32f4_discovery\n")
+            self.assertEqual(self.read(fd, 29), b"hello from stm32f4-discovery\n")
             os.close(fd)
             console.command(f'macro reset "sysbus LoadELF @{firmware("hello.elf")}"')
             console.command("machine Reset")
@@ -361,7 +361,7 @@ class GdbServer(Case):
         self.assertTrue(stream.is_quiet())
         gdb.ask(b"z1,%x,2" % main)
         gdb.post(b"c")
-        stream.read_until(b"hello from stm32f4_discovery\n")
+        stream.read_until(b"hello from stm32f4-discovery\n")
 
     def console_of_last(self):
         return self.consoles[-1]
