@@ -220,7 +220,7 @@ static void test_missing_beside_a_log(void **state)
 static void test_no_room(void **state)
 {
 	struct index index;
-	struct index_boot boot = { 2, 10, 5, true };
+	struct index_boot boot = { 2, 10, 5, true, false };
 	struct err err = ERR_INIT;
 	struct rlimit old, small;
 	getrlimit(RLIMIT_FSIZE, &old);

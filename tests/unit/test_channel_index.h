@@ -46,7 +46,7 @@ static inline bool box_open(struct box *b, struct index *index, uint64_t log_end
 
 static inline void add_boot(struct index *index, uint32_t number, uint64_t offset, bool explicit_start)
 {
-	struct index_boot boot = { number, offset, number * 1000000, explicit_start };
+	struct index_boot boot = { number, offset, number * 1000000, explicit_start, false };
 	struct err err = ERR_INIT;
 	assert_int_equal(index_add_boot(index, &boot, &err), 0);
 }
