@@ -130,7 +130,7 @@ static const struct opt_spec wait_options[] = {
 };
 
 static const struct opt_spec explain_options[] = {
-	OPT_ROW("argv", '\0', OPT_FLAG, NULL, "print the command line of the emulator instead, as one line for a shell"),
+	OPT_ROW("argv", '\0', OPT_FLAG, NULL, "print the command line of the emulator instead, as one line for a shell, then what is said in its monitor"),
 	OPT_ROW("runner", 'r', OPT_TEXT, "EMULATOR", "emulator to look at where the target has several"),
 	OPTION_OUTPUT,
 	OPT_END,

@@ -25,6 +25,7 @@ void plan_init(struct plan *plan)
 {
 	plan->channel_count = 0;
 	plan->socket_count = 0;
+	plan->argument_count = 0;
 	plan->has_console = false;
 	plan->network = PROC_NETWORK_HOST;
 	strv_init(&plan->argv);
@@ -60,6 +61,12 @@ struct plan_socket *plan_add_socket(struct plan *plan, const char *name, enum ch
 	*sock = (struct plan_socket){ .kind = kind, .child_fd = child_fd };
 	snprintf(sock->name, sizeof(sock->name), "%s", name);
 	return sock;
+}
+
+void plan_add_arguments(struct plan *plan, char *const *items, size_t count)
+{
+	strv_add_all(&plan->argv, items, count);
+	plan->argument_count += count;
 }
 
 bool plan_socket_is_channel(const struct plan_socket *socket)

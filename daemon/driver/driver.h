@@ -57,6 +57,7 @@ struct plan_socket {
 
 struct plan {
 	struct strv argv;
+	size_t argument_count; /* of its last words: those that target and user have given as arguments */
 	/* Commands for the emulator's monitor that make the board, in order; kept with the boot like argv, and done by the link. */
 	struct strv setup;
 	struct strv env;  /* "NAME=value", instead of what the user's environment says */
@@ -72,6 +73,8 @@ struct plan {
 
 void plan_init(struct plan *plan);
 void plan_fini(struct plan *plan);
+/* Arguments of the target or the user; nothing else comes behind them. */
+void plan_add_arguments(struct plan *plan, char *const *items, size_t count);
 /* Whether users see it as a channel; else it is the daemon's own. */
 bool plan_socket_is_channel(const struct plan_socket *socket);
 /* Both return the new row, or NULL when the plan is full. */

@@ -240,7 +240,7 @@ int qemu_plan(const struct driver_start *start, struct plan *plan, struct err *e
 		strv_add(b.argv, "guest_errors");
 	}
 	qemu_add_images(&b);
-	strv_add_all(b.argv, qemu->args, qemu->n_args);
-	strv_add_all(b.argv, request->args, request->n_args);
+	plan_add_arguments(plan, qemu->args, qemu->n_args);
+	plan_add_arguments(plan, request->args, request->n_args);
 	return 0;
 }

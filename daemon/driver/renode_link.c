@@ -19,6 +19,8 @@
 
 #define RENODE_SET_UP     "set-up" /* held by the shim: the board is made, `start` follows or has come */
 #define RENODE_DRAIN_TURNS 100
+#define RENODE_REST_MS     1500 /* for the last pause; it hangs where the guest is frozen */
+#define RENODE_QUIT_MS     500  /* for `quit`; then comes EOF, then signals */
 
 /* The command was not answered because the link goes. */
 static bool link_is_gone(const struct err *err)
@@ -381,7 +383,7 @@ static void quit_on_paused(void *ctx, const char *text, const struct err *err)
 	}
 	if (err == NULL && is_empty)
 		link->events->on_shutdown(link->ctx, quit->why);
-	monitor_ask(link->monitor, "quit", RENODE_COMMAND_TIMEOUT_MS, link_on_quit, link);
+	monitor_ask(link->monitor, "quit", RENODE_QUIT_MS, link_on_quit, link);
 	free(quit);
 }
 
@@ -392,7 +394,7 @@ void renode_quit_for(struct driver_link *link, const char *why)
 	link->is_quitting = true;
 	struct renode_quit *quit = xcalloc(1, sizeof(*quit));
 	*quit = (struct renode_quit){ link, why, 0 };
-	monitor_ask(link->monitor, "pause", RENODE_COMMAND_TIMEOUT_MS, quit_on_paused, quit);
+	monitor_ask(link->monitor, "pause", RENODE_REST_MS, quit_on_paused, quit);
 }
 
 static void renode_quit(struct driver_link *link)

@@ -63,8 +63,8 @@ static void plan_arguments(struct renode_build *b)
 	strv_add(argv, b->start->program);
 	for (size_t i = 0; i < sizeof(head) / sizeof(head[0]); i++)
 		strv_add(argv, head[i]);
-	strv_add_all(argv, renode->args, renode->n_args);
-	strv_add_all(argv, b->start->request->args, b->start->request->n_args);
+	plan_add_arguments(b->plan, renode->args, renode->n_args);
+	plan_add_arguments(b->plan, b->start->request->args, b->start->request->n_args);
 }
 
 static void plan_surroundings(struct renode_build *b)

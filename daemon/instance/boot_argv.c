@@ -49,27 +49,11 @@ static void boot_copy_argv(struct strv *to, const struct strv *from)
 	strv_add_all(to, from->items, from->count);
 }
 
-/* Whether it was given as an argument: elsewhere (a file's name) an expression is plain text. */
-static bool boot_is_argument(const struct instance *inst, const char *word)
+/* Elsewhere (a file's name) an expression is plain text. */
+static bool boot_is_expression(const struct boot *b, size_t index)
 {
-	const Pwemu__V1__QemuTarget *qemu = inst->target->qemu;
-	const Pwemu__V1__RenodeTarget *renode = inst->target->renode;
-	const struct {
-		char *const *items;
-		size_t count;
-	} lists[] = { { qemu != NULL ? qemu->args : NULL, qemu != NULL ? qemu->n_args : 0 },
-		      { renode != NULL ? renode->args : NULL, renode != NULL ? renode->n_args : 0 },
-		      { inst->request->args, inst->request->n_args } };
-	for (size_t k = 0; k < sizeof(lists) / sizeof(lists[0]); k++)
-		for (size_t i = 0; i < lists[k].count; i++)
-			if (strcmp(lists[k].items[i], word) == 0)
-				return true;
-	return false;
-}
-
-static bool boot_is_expression(const struct instance *inst, const char *word)
-{
-	return subst_is_needed(word) && boot_is_argument(inst, word);
+	const struct strv *argv = &b->plan.argv;
+	return index + b->plan.argument_count >= argv->count && subst_is_needed(argv->items[index]);
 }
 
 /* The command line with its expressions becomes one without; where it has any, it is kept for the boots that follow. */
@@ -81,7 +65,7 @@ static int boot_expand_argv(struct boot *b, struct err *err)
 	strv_init(&words);
 	for (size_t i = 0; i < b->plan.argv.count && rc == 0; i++) {
 		const char *word = b->plan.argv.items[i];
-		bool is_expression = boot_is_expression(b->inst, word);
+		bool is_expression = boot_is_expression(b, i);
 		char *value = is_expression ? expand_text(&b->scope, "argument of the emulator", word, err) : xstrdup(word);
 		has_any = has_any || is_expression;
 		rc = value != NULL ? 0 : -1;
@@ -120,7 +104,7 @@ int boot_check_arguments(struct boot *b, struct err *err)
 	for (size_t i = 0; i < b->plan.argv.count; i++) {
 		const char *word = b->plan.argv.items[i];
 		char *value =
-			boot_is_expression(b->inst, word) ? expand_text(&b->scope, "argument of the emulator", word, err) : xstrdup("");
+			boot_is_expression(b, i) ? expand_text(&b->scope, "argument of the emulator", word, err) : xstrdup("");
 		if (value == NULL)
 			return -1;
 		free(value);
