@@ -92,7 +92,8 @@ static void test_defaults_are_shown(void **state)
 					       "  \"time_ns\": 18446744073709551615,\n"
 					       "  \"boot\": 0,\n"
 					       "  \"details\": \"\",\n"
-					       "  \"began_ns\": 0\n"
+					       "  \"began_ns\": 0,\n"
+					       "  \"tail_unknown\": false\n"
 					       "}\n");
 }
 

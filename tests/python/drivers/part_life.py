@@ -46,6 +46,13 @@ class Life(DriverCase):
         self.see("ready>")
         self.assert_echoes()
 
+    def test_stop_is_over(self):
+        """The grace of a stop that has not taken it all means nothing to the next boot."""
+        for _ in range(3):
+            self.boot_echo()
+            self.assert_echoes()
+            self.on("default", "stop", "--grace", "400ms")
+
     def test_restart(self):
         """As it was started; with a target as one says."""
         first = self.boot_echo()
