@@ -324,6 +324,8 @@ static void act_on_done(void *ctx, const char *text, const struct err *err)
 		act_finish(act, err);
 		return;
 	}
+	if (act->action == DRIVER_PAUSE)
+		(void)renode_uarts_drain(link); /* so that no output comes long after the answer */
 	if (act->action != DRIVER_RESET) {
 		renode_set_started(link, act->action == DRIVER_RESUME); /* also to one that was there: a debugger may have halted it */
 		act_finish(act, NULL);
