@@ -79,13 +79,27 @@ static void gdb_on_server(void *ctx, const char *text, const struct err *err)
 	gdb_tell(gdb, &told);
 }
 
+/* The server of a debugger before is stopped by now, and what a user may have done in the monitor is known. */
+static void gdb_on_state(void *ctx, const char *text, const struct err *err)
+{
+	struct renode_gdb *gdb = ctx;
+	if (!gdb_answered(gdb))
+		return;
+	if (err != NULL) {
+		gdb_tell(gdb, err);
+		return;
+	}
+	gdb->link->is_started = strcmp(text, "True") == 0;
+	netport_list(gdb->link->pid, &gdb->before);
+	gdb_ask(gdb, "machine StartGdbServer 0 false", gdb_on_server);
+}
+
 void renode_gdb_open(struct driver_link *link, driver_open_fn done, void *ctx)
 {
 	struct renode_gdb *gdb = xcalloc(1, sizeof(*gdb));
 	*gdb = (struct renode_gdb){ .link = link, .fd = -1, .done = done, .ctx = ctx };
 	link->gdb = gdb;
-	netport_list(link->pid, &gdb->before);
-	gdb_ask(gdb, "machine StartGdbServer 0 false", gdb_on_server);
+	gdb_ask(gdb, "emulation IsStarted", gdb_on_state);
 }
 
 void renode_gdb_follow(struct driver_link *link, bool runs, bool rests)
