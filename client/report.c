@@ -259,14 +259,13 @@ static int finish_junit(struct report *report, struct conn *conn, const Pwemu__V
 	return 0;
 }
 
-/* The gdb channel is a protocol, no text; it has no log. */
+/* A channel of a protocol (gdb, monitor, qmp) has no log. */
 static int keep_channels(struct report *report, struct conn *conn, const Pwemu__V1__Instance *inst)
 {
 	int rc = 0;
 	for (size_t i = 0; inst != NULL && i < inst->n_channels; i++) {
 		struct err err = ERR_INIT;
-		if (strcmp(inst->channels[i]->kind, "gdb") == 0 ||
-		    log_dir_add_channel(report->log_dir, conn, inst->id, inst->channels[i], &err) == 0)
+		if (inst->channels[i]->log[0] == '\0' || log_dir_add_channel(report->log_dir, conn, inst->id, inst->channels[i], &err) == 0)
 			continue;
 		say_error("--log-dir: %s", err.msg);
 		rc = -1;
