@@ -159,7 +159,7 @@ class Junit(ReportCase):
 
     def test_a_reader_that_does_not_read_costs_nothing(self):
         """stdout is full when the time is up; the report and the logs have what was never shown."""
-        process = self.popen("run", BOARD, firmware("seqn.elf"), "--timeout", "3s", "--junit", "j.xml", "--log-dir", "logs")
+        process = self.popen("run", BOARD, firmware("seq.elf"), "--timeout", "2s", "--junit", "j.xml", "--log-dir", "logs")
         self.assertEqual(process.wait(60), 124)
         with open(self.path("logs/serial0.log"), "rb") as file:
             log = file.read().replace(b"\r\n", b"\n").decode()
