@@ -165,6 +165,8 @@ class Junit(ReportCase):
             log = file.read().replace(b"\r\n", b"\n").decode()
         text = self.suite().find("testcase/system-out").text
         self.assertGreater(len(log), len(process.stdout.read()))
+        self.assertGreaterEqual(text.count("bytes left out"), 1)
+        log, text = log.rstrip("\n"), text.rstrip("\n")
         self.assertEqual((text[:1000], text[-1000:]), (log[:1000], log[-1000:]))
 
     def test_a_closed_stdout(self):
