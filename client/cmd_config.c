@@ -9,6 +9,7 @@
 #include "client/conf.h"
 #include "client/image.h"
 #include "client/out.h"
+#include "client/quote.h"
 #include "client/say.h"
 #include "client/tojson.h"
 #include "client/words.h"
@@ -117,23 +118,6 @@ static void explain(const struct cli *cli, const Pwemu__V1__Target *target, cons
 
 /* ---------------------------------------------------------------- --argv */
 
-/* Single quotes around what a shell would not take as it is. */
-static void print_quoted(const char *word)
-{
-	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+=:,./-";
-	if (word[0] != '\0' && strspn(word, plain) == strlen(word)) {
-		fputs(word, stdout);
-		return;
-	}
-	putchar('\'');
-	for (; *word != '\0'; word++)
-		if (*word == '\'')
-			fputs("'\\''", stdout);
-		else
-			putchar(*word);
-	putchar('\'');
-}
-
 static int add_image(const Pwemu__V1__Target *target, const char *name, Pwemu__V1__CheckImage *out, struct err *err)
 {
 	static const char *const kinds[IMAGE_KIND_COUNT] = { [IMAGE_ELF] = "elf", [IMAGE_HEX] = "hex", [IMAGE_BIN] = "bin" };
@@ -221,7 +205,7 @@ static int print_argv(struct cli *cli, Pwemu__V1__Target *target)
 		return cli_refused(&err);
 	for (size_t i = 0; i < reply->n_argv; i++) {
 		fputs(i > 0 ? " " : "", stdout);
-		print_quoted(reply->argv[i]);
+		quote_for_shell(stdout, reply->argv[i]);
 	}
 	putchar('\n');
 	for (size_t i = 0; i < reply->n_setup; i++)

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
+
 #include "client/cli.h"
 #include "client/commands.h"
 #include "client/expect.h"
@@ -6,6 +8,17 @@
 #include "client/say.h"
 #include "client/session.h"
 #include "client/term.h"
+#include "wire/mem.h"
+
+/* The images of the request; where it was not made, the words of the command line. */
+static const char **image_paths(const Pwemu__V1__StartRequest *request, const struct machine_files *files, size_t *count)
+{
+	const char **paths = xcalloc(request->n_images + files->count, sizeof(*paths));
+	*count = request->n_images > 0 ? request->n_images : files->count;
+	for (size_t i = 0; i < *count; i++)
+		paths[i] = request->n_images > 0 ? request->images[i]->path : files->files[i];
+	return paths;
+}
 
 static int run(struct cli *cli, const struct machine_files *files)
 {
@@ -28,8 +41,13 @@ static int run(struct cli *cli, const struct machine_files *files)
 		.timeout_ms = opt_duration_ms(&cli->opts, "timeout", machine.defaults != NULL ? machine.defaults->timeout_ms : 0),
 		.expect = expect,
 		.result_file = opt_text(&cli->opts, "result"),
+		.junit_file = opt_text(&cli->opts, "junit"),
+		.log_dir = opt_text(&cli->opts, "log-dir"),
+		.target = cli->opts.args[0],
 		.remove = opt_has(&cli->opts, "rm"),
 	};
+	const char **images = image_paths(&machine.request, files, &config.image_count);
+	config.images = images;
 	int code;
 	if (is_ready && machine.request.n_images == 0)
 		code = cli_usage(cli, "wants a FILE to run on %s", cli->opts.args[0]);
@@ -37,6 +55,7 @@ static int run(struct cli *cli, const struct machine_files *files)
 		code = session_run(cli, &config);
 	else
 		code = session_refused(cli, &config, &err);
+	free(images);
 	machine_fini(&machine);
 	expect_free(expect);
 	return code;

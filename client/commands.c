@@ -39,6 +39,8 @@ static const struct opt_spec run_options[] = {
 	OPT_MANY("expect", '\0', OPT_TEXT, "PATTERN", "end with 0 once every such pattern was seen in a line (PCRE2)"),
 	OPT_MANY("fail", '\0', OPT_TEXT, "PATTERN", "end with 1 once it is seen in a line"),
 	OPT_ROW("result", '\0', OPT_TEXT, "FILE", "write the verdict to FILE: a word, or JSON for a name in .json"),
+	OPT_ROW("junit", '\0', OPT_TEXT, "FILE", "write the test cases in the guest's output (GoogleTest, pw_unit_test, ztest) to FILE as JUnit XML"),
+	OPT_ROW("log-dir", '\0', OPT_TEXT, "DIR", "keep what the run leaves in DIR: NAME.log of every channel, result.json"),
 	OPT_ROW("rm", '\0', OPT_FLAG, NULL, "forget the instance and its logs afterwards"),
 	OPT_END,
 };
@@ -178,7 +180,11 @@ static const char run_details[] =
 	"the emulator is not\n"
 	"executable/not found, 128+n the emulator died of signal n (134: lockup) or pwemu got signal n.\n"
 	"On a terminal Ctrl+] ends it with 0. The last line on stderr is the verdict: passed, failed, guest-fault,\n"
-	"timeout, emulator-crash, emulator-error, pwemu-error, interrupted.";
+	"timeout, emulator-crash, emulator-error, pwemu-error, interrupted.\n"
+	"\n"
+	"--junit and --log-dir tell how a run ended that was interrupted or did not even start, too, and never change the exit code of one\n"
+	"that did: a guest that ends with 0 although tests of it failed has passed, with a note. A test that did not end is an error with the\n"
+	"verdict; a run without tests is one test case with the image's name. -n all looks for tests on every channel.";
 
 #define RESTART_DETAILS                                                                                                                    \
 	"POLICY is `no`, `on-failure` (after crashes of the emulator and kills from outside; the default of start) or `always` (after\n"   \

@@ -195,8 +195,8 @@ void help_bash(FILE *to)
 	      "\tcase $prev in\n"
 	      "\t-i|--instance) mapfile -t COMPREPLY < <(compgen -W \"$(pwemu ls -a 2>/dev/null | awk 'NR > 1 { print $1 }')\" -- "
 	      "\"$cur\"); return ;;\n"
-	      "\t-C|-w|--working-dir) mapfile -t COMPREPLY < <(compgen -d -- \"$cur\"); return ;;\n"
-	      "\t-f|--file|-c|--config|--result) mapfile -t COMPREPLY < <(compgen -f -- \"$cur\"); return ;;\n"
+	      "\t-C|-w|--working-dir|--log-dir) mapfile -t COMPREPLY < <(compgen -d -- \"$cur\"); return ;;\n"
+	      "\t-f|--file|-c|--config|--result|--junit) mapfile -t COMPREPLY < <(compgen -f -- \"$cur\"); return ;;\n"
 	      "\t-o|--output) mapfile -t COMPREPLY < <(compgen -W 'table json' -- \"$cur\"); return ;;\n"
 	      "\tesac\n"
 	      "\tcase $command in\n",

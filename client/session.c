@@ -22,6 +22,7 @@
 #include "client/expect.h"
 #include "client/feed.h"
 #include "client/mux.h"
+#include "client/report.h"
 #include "client/say.h"
 #include "client/signals.h"
 #include "client/sink.h"
@@ -189,6 +190,7 @@ static void on_data(void *ctx, struct feed *feed, const Pwemu__V1__Data *data)
 	struct view *view = ctx;
 	struct session *s = view->session;
 	const char *bytes = (const char *)data->bytes.data;
+	report_take(s->report, view->report_channel, data);
 	mux_write(s->mux, view->mux_channel, bytes, watch_output(view, bytes, data->bytes.len));
 	if (mux_is_holding(s->mux) && !evtimer_pending(s->mux_timer, NULL))
 		evtimer_add(s->mux_timer, &wait);
@@ -271,6 +273,7 @@ static void add_view(struct session *s, const char *channel, bool is_console)
 	config.from.at_case = PWEMU__V1__POSITION__AT_START;
 	config.from.start = 1;
 	view->mux_channel = mux_add(s->mux, channel);
+	view->report_channel = report_add_channel(s->report, channel);
 	if (s->config->expect != NULL)
 		view->expect_channel = expect_add_channel(s->config->expect);
 	open_view(view, &config);
@@ -499,6 +502,15 @@ static void end(struct session *s)
 		event_free(s->timer);
 }
 
+static void run(struct session *s)
+{
+	begin(s);
+	do
+		event_base_loop(s->cli->conn.base, EVLOOP_NO_EXIT_ON_EMPTY);
+	while (resume(s));
+	end(s);
+}
+
 int session_run(struct cli *cli, const struct session_config *config)
 {
 	FILE *result;
@@ -507,15 +519,13 @@ int session_run(struct cli *cli, const struct session_config *config)
 	struct session *s = xcalloc(1, sizeof(*s));
 	s->cli = cli;
 	s->config = config;
-	begin(s);
-	do
-		event_base_loop(cli->conn.base, EVLOOP_NO_EXIT_ON_EMPTY);
-	while (resume(s));
-	end(s);
+	if (report_open(config, &s->report, &s->trouble) == 0)
+		run(s);
 	int code = session_conclude(s, result);
 	conn_close(&cli->conn); /* ends what is open while the session is still there */
 	if (s->inst != NULL)
 		pwemu__v1__instance__free_unpacked(s->inst, NULL);
+	report_free(s->report);
 	free(s);
 	return code;
 }

@@ -24,7 +24,11 @@ struct session_config {
 	uint64_t timeout_ms;              /* from the guest's start; 0: none */
 	struct expect *expect;            /* NULL: no --expect, no --fail */
 	const char *result_file;          /* NULL: none */
-	bool remove;                      /* forget the instance afterwards */
+	const char *junit_file, *log_dir; /* NULL: none */
+	const char *target;               /* for these, as the command line has it */
+	const char *const *images;        /* for these, image_count of them */
+	size_t image_count;
+	bool remove; /* forget the instance afterwards */
 };
 
 /* Returns the exit code. The connection is open. */

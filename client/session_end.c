@@ -10,6 +10,7 @@
 #include "client/cli.h"
 #include "client/drain.h"
 #include "client/expect.h"
+#include "client/report.h"
 #include "client/say.h"
 #include "client/values.h"
 #include "client/verdict.h"
@@ -98,11 +99,12 @@ int session_conclude(struct session *s, FILE *result)
 	bool left_in_haste = s->signal_count >= SESSION_MANY_SIGNALS;
 	check_lost(s);
 	judge(s, &outcome);
-	if (!left_in_haste && s->trouble.code == ERR_OK) {
+	bool is_calm = !left_in_haste && s->trouble.code == ERR_OK;
+	if (is_calm)
 		show_emulator_text(s, outcome.verdict);
-		if (s->config->remove && s->inst != NULL)
-			remove_instance(s);
-	}
+	report_finish(s->report, left_in_haste || s->lost || s->cli->conn.client == NULL ? NULL : &s->cli->conn, s->inst, &outcome);
+	if (is_calm && s->config->remove && s->inst != NULL)
+		remove_instance(s);
 	int code = result != NULL ? write_result(s, result, &outcome) : outcome.exit_code;
 	say_verdict(s, &outcome);
 	return code;
@@ -120,6 +122,13 @@ int session_open_result(const struct session_config *config, FILE **out)
 int session_refused(struct cli *cli, const struct session_config *config, const struct err *err)
 {
 	struct session s = { .cli = cli, .config = config, .trouble = *err };
+	struct err report_err = ERR_INIT;
 	FILE *result;
-	return session_open_result(config, &result) < 0 ? EXIT_TROUBLE : session_conclude(&s, result);
+	if (session_open_result(config, &result) < 0)
+		return EXIT_TROUBLE;
+	if (report_open(config, &s.report, &report_err) < 0)
+		say_err(&report_err);
+	int code = session_conclude(&s, result);
+	report_free(s.report);
+	return code;
 }

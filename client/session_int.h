@@ -18,7 +18,7 @@
 struct view {
 	struct session *session;
 	struct feed *feed;
-	size_t mux_channel, expect_channel;
+	size_t mux_channel, expect_channel, report_channel;
 	bool is_console; /* takes the input */
 	bool lost;       /* its feed has ended with the connection */
 };
@@ -35,6 +35,7 @@ struct session {
 	struct event *mux_timer;  /* what waits in it is shown soon */
 	struct console *console;
 	struct signals *signals;
+	struct report *report;
 	struct event *timer;
 	struct rpc_stream *start, *watch, *stop; /* open calls */
 	struct err trouble;

@@ -11,12 +11,12 @@ _pwemu() {
 	done
 	case $prev in
 	-i|--instance) mapfile -t COMPREPLY < <(compgen -W "$(pwemu ls -a 2>/dev/null | awk 'NR > 1 { print $1 }')" -- "$cur"); return ;;
-	-C|-w|--working-dir) mapfile -t COMPREPLY < <(compgen -d -- "$cur"); return ;;
-	-f|--file|-c|--config|--result) mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
+	-C|-w|--working-dir|--log-dir) mapfile -t COMPREPLY < <(compgen -d -- "$cur"); return ;;
+	-f|--file|-c|--config|--result|--junit) mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
 	-o|--output) mapfile -t COMPREPLY < <(compgen -W 'table json' -- "$cur"); return ;;
 	esac
 	case $command in
-	'run') words=' --args --runner --pause --debug --semihosting --restart --set-env --channel --timeout --expect --fail --result --rm' ;;
+	'run') words=' --args --runner --pause --debug --semihosting --restart --set-env --channel --timeout --expect --fail --result --junit --log-dir --rm' ;;
 	'start') words=' --file --args --runner --pause --debug --semihosting --restart --set-env --tcp --pty --gdb --foreground' ;;
 	'restart') words=' --file --args --runner --pause --debug --semihosting --restart --set-env --tcp --pty --gdb --foreground' ;;
 	'stop') words=' --all --grace' ;;
