@@ -216,9 +216,9 @@ static void monitor_answer(struct monitor *monitor, const char *from, size_t pro
 	free(text);
 }
 
-static void monitor_first_prompt(struct monitor *monitor)
+static void monitor_first_prompt(struct monitor *monitor, size_t prompt_len)
 {
-	monitor_keep_words(monitor, monitor->len);
+	monitor_keep_words(monitor, monitor->len - prompt_len);
 	monitor_forget(monitor, monitor->len);
 	monitor->is_prompted = true;
 	monitor->ops.on_prompt(monitor->ctx);
@@ -234,9 +234,9 @@ static void monitor_look(struct monitor *monitor)
 	memcpy(monitor->prompt, monitor->text + monitor->len - prompt_len, prompt_len);
 	monitor->prompt[prompt_len] = '\0';
 	if (!monitor->is_prompted) {
-		monitor_first_prompt(monitor);
+		monitor_first_prompt(monitor, prompt_len);
 	} else if (head == NULL) {
-		monitor_keep_words(monitor, monitor->len);
+		monitor_keep_words(monitor, monitor->len - prompt_len);
 		monitor_forget(monitor, monitor->len);
 	} else {
 		char *line = xasprintf("%.*s", (int)strcspn(head->line, "\n"), head->line);
@@ -346,6 +346,8 @@ static int monitor_check(const struct monitor *monitor, const char *command, str
 {
 	if (monitor->fd < 0)
 		return err_set(err, ERR_UNAVAILABLE, "Renode has closed its console");
+	if (command[strspn(command, " ")] == '\0') /* it has no echo that could be told from nothing */
+		return err_set(err, ERR_INVALID_ARGUMENT, "an empty command for Renode");
 	if (strlen(command) > MONITOR_COMMAND_MAX)
 		return err_set(err, ERR_INVALID_ARGUMENT, "a command for Renode of more than %d bytes", MONITOR_COMMAND_MAX);
 	for (const char *at = command; *at != '\0'; at++)

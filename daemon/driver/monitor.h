@@ -37,8 +37,8 @@ typedef void (*monitor_reply_fn)(void *ctx, const char *text, const struct err *
 struct monitor *monitor_new(struct event_base *base, int fd, bool is_fresh, const struct monitor_ops *ops, void *ctx);
 void monitor_free(struct monitor *monitor); /* queued commands fail with CANCELLED first; takes NULL */
 
-/* A line without control characters, INVALID_ARGUMENT otherwise. timeout_ms: from now. on_reply may be NULL; it is called at once when
- * the command cannot be queued. */
+/* A line without control characters and not empty, INVALID_ARGUMENT otherwise. timeout_ms: from now. on_reply may be NULL; it is called at
+ * once when the command cannot be queued. */
 void monitor_ask(struct monitor *monitor, const char *command, uint32_t timeout_ms, monitor_reply_fn on_reply, void *ctx);
 
 /* Reads and handles what lies in the socket now. */
@@ -47,5 +47,5 @@ void monitor_drain(struct monitor *monitor);
 void monitor_close_input(struct monitor *monitor);
 /* The latest prompt, "(monitor) ". */
 const char *monitor_prompt(const struct monitor *monitor);
-/* What it has printed that answered nothing, so far and as far as it is kept; lines ended by "\n". */
+/* What it has printed that answered nothing, so far and as far as it is kept, without prompts; lines ended by "\n". */
 const char *monitor_words(struct monitor *monitor);

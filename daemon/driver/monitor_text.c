@@ -16,14 +16,44 @@ static bool is_line_end(char c)
 
 /* ---------------------------------------------------------------- echo */
 
+static bool is_other(char c)
+{
+	return (unsigned char)c >= 0x80;
+}
+
+static const char *skip_line_ends(const char *at, const char *end)
+{
+	while (at < end && is_line_end(*at))
+		at++;
+	return at;
+}
+
+/* Letters beyond ASCII are printed in the encoding of Renode's runtime: as they came, as other bytes, as question marks, or not at all. */
+static const char *skip_others(const char *at, const char *end, bool are_marks)
+{
+	for (;;) {
+		while (at < end && (is_other(*at) || (are_marks && *at == '?')))
+			at++;
+		const char *next = skip_line_ends(at, end);
+		if (next == at || next == end || !is_other(*next))
+			return at;
+		at = next;
+	}
+}
+
 /* End of the echo that begins here, on its line end; NULL: it is none, or not complete. */
 static const char *match_echo(const char *at, const char *end, const char *command)
 {
-	for (; *command != '\0'; command++) {
-		while (at < end && is_line_end(*at))
-			at++;
-		if (at == end || *at++ != *command)
-			return NULL;
+	while (*command != '\0') {
+		if (is_other(*command)) {
+			while (is_other(*command))
+				command++;
+			at = skip_others(at, end, *command != '?');
+		} else {
+			at = skip_line_ends(at, end);
+			if (at == end || *at++ != *command++)
+				return NULL;
+		}
 	}
 	return at < end && is_line_end(*at) ? at : NULL;
 }
@@ -88,6 +118,7 @@ static const struct {
 	{ "Parameters did not match the signature", ERR_FAILED_PRECONDITION, false },
 	{ "Bad parameters for command", ERR_FAILED_PRECONDITION, false },
 	{ "Could not find file", ERR_FAILED_PRECONDITION, false },
+	{ "Could not tokenize here:", ERR_FAILED_PRECONDITION, false },
 	{ "Failed to download", ERR_FAILED_PRECONDITION, false },
 };
 

@@ -10,7 +10,7 @@
 #define MONITOR_PROMPT_MAX 80
 
 /* Where the answer to a command begins: after the line that is its echo, which stands at the beginning of a line or behind a prompt and may
- * be broken anywhere. NULL: not there yet. */
+ * be broken anywhere; letters beyond ASCII may look different in it. NULL: not there yet. */
 const char *monitor_find_echo(const char *text, size_t len, const char *command);
 /* Length of the prompt "(NAME) " that ends the text, at the beginning of a line; 0: none. */
 size_t monitor_find_prompt(const char *text, size_t len);

@@ -74,15 +74,36 @@ struct cpus_word {
 	const char *word;
 };
 
-/* By type, since names are free; the beginnings of those that Renode has. */
+static bool type_begins(const char *type, const char *const *words, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (strncmp(type, words[i], strlen(words[i])) == 0)
+			return true;
+	return false;
+}
+
+static bool type_ends(const char *type, const char *const *words, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		size_t len = strlen(words[i]);
+		if (strlen(type) >= len && strcmp(type + strlen(type) - len, words[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
+#define COUNT(words) (sizeof(words) / sizeof((words)[0]))
+
+/* By type, since names are free; the beginnings of those that Renode has, without what else of a processor is called after it. */
 bool renode_is_cpu(const struct renode_peripheral *peripheral)
 {
-	static const char *const types[] = { "Cortex", "ARM", "RiscV", "VexRiscv", "PicoRV32", "Ibex", "Minerva", "CV32E40P",
-					     "X86",    "PPC", "PowerPc", "Sparc",  "Xtensa",   "MSP430", "Arm" };
-	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
-		if (strncmp(peripheral->type, types[i], strlen(types[i])) == 0)
-			return true;
-	return strncmp(peripheral->name, "cpu", 3) == 0;
+	static const char *const begins[] = { "Cortex",  "ARMv",     "RiscV", "VexRiscv", "PicoRV32", "Ibex",
+					      "Minerva", "CV32E40P", "Ri5cy", "VeeR_EL2", "Andes_A",  "CoralNPU",
+					      "X86",     "PowerPc",  "Sparc", "Xtensa",   "MSP430" };
+	static const char *const parts[] = { "Timer", "Controller", "Unit", "Interruptor", "PMP", "PIC" };
+	if (type_ends(peripheral->type, parts, COUNT(parts)))
+		return false;
+	return type_begins(peripheral->type, begins, COUNT(begins)) || strncmp(peripheral->name, "cpu", 3) == 0;
 }
 
 struct cpu_first {

@@ -52,8 +52,8 @@ struct driver_link {
 };
 
 /* ---- renode_plan.c */
-/* In a command of the set-up: the path of the first processor, which only the board knows. */
-#define RENODE_FIRST_CPU "{cpu}"
+/* In a command of the set-up: the path of the first processor, which only the board knows. No path can have it in it. */
+#define RENODE_FIRST_CPU "#cpu#"
 /* Path or name as an argument in the monitor: "@/my\ dir/x"; to be freed. INVALID_ARGUMENT: it cannot be written there. */
 char *renode_path(const char *path, struct err *err);
 /* Name under which the monitor knows the machine. */

@@ -12,6 +12,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <json-c/json.h>
+#include <math.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -108,12 +109,13 @@ static enum value_kind value_kind(const char *type)
 	static const struct {
 		const char *name;
 		enum value_kind kind;
-	} types[] = { { "Boolean", VALUE_BOOL },   { "bool", VALUE_BOOL },     { "Byte", VALUE_INTEGER },   { "SByte", VALUE_INTEGER },
-		      { "Int16", VALUE_INTEGER },  { "UInt16", VALUE_INTEGER }, { "Int32", VALUE_INTEGER },  { "UInt32", VALUE_INTEGER },
-		      { "Int64", VALUE_INTEGER },  { "UInt64", VALUE_INTEGER }, { "int", VALUE_INTEGER },    { "uint", VALUE_INTEGER },
+	} types[] = { { "Boolean", VALUE_BOOL },   { "bool", VALUE_BOOL },      { "Byte", VALUE_INTEGER },
+		      { "SByte", VALUE_INTEGER },  { "Int16", VALUE_INTEGER },  { "UInt16", VALUE_INTEGER },
+		      { "Int32", VALUE_INTEGER },  { "UInt32", VALUE_INTEGER }, { "Int64", VALUE_INTEGER },
+		      { "UInt64", VALUE_INTEGER }, { "int", VALUE_INTEGER },    { "uint", VALUE_INTEGER },
 		      { "long", VALUE_INTEGER },   { "ulong", VALUE_INTEGER },  { "RegisterValue", VALUE_INTEGER },
-		      { "Single", VALUE_REAL },    { "Double", VALUE_REAL },    { "Decimal", VALUE_REAL },   { "String", VALUE_STRING },
-		      { "string", VALUE_STRING } };
+		      { "Single", VALUE_REAL },    { "Double", VALUE_REAL },    { "Decimal", VALUE_REAL },
+		      { "String", VALUE_STRING },  { "string", VALUE_STRING } };
 	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
 		if (strcmp(types[i].name, type) == 0)
 			return types[i].kind;
@@ -127,23 +129,40 @@ static char *value_text(struct json_object *value)
 	return text;
 }
 
+/* Decimal, or hexadecimal behind 0x; nothing else is a number in Renode. */
 static struct json_object *json_integer(const char *text)
 {
 	char *end;
-	errno = 0;
 	bool is_negative = text[0] == '-';
-	unsigned long long number = strtoull(text + is_negative, &end, 0);
-	if (errno != 0 || end == text + is_negative || *end != '\0')
+	const char *digits = text + is_negative;
+	bool is_hex = strncasecmp(digits, "0x", 2) == 0;
+	errno = 0;
+	unsigned long long number = strtoull(digits, &end, is_hex ? 16 : 10);
+	if (errno != 0 || !isdigit((unsigned char)digits[0]) || *end != '\0' || (is_negative && number > (uint64_t)1 << 63))
 		return NULL;
-	return is_negative ? json_object_new_int64(-(int64_t)number) : json_object_new_uint64(number);
+	return is_negative ? json_object_new_int64((int64_t)(0 - number)) : json_object_new_uint64(number);
 }
 
-static struct json_object *json_real(const char *text)
+static bool is_real(const char *text, double *number)
 {
 	char *end;
-	double number = strtod(text, &end);
-	bool is_number = end != text && *end == '\0' && number - number == 0; /* neither infinite nor none */
-	return is_number ? json_object_new_double(number) : NULL;
+	*number = strtod(text, &end);
+	return text[0] != '\0' && strspn(text, "0123456789+-.eE") == strlen(text) && *end == '\0' && isfinite(*number);
+}
+
+/* With as many digits as it takes. */
+static struct json_object *json_real(const char *text)
+{
+	double number;
+	char digits[32];
+	if (!is_real(text, &number))
+		return NULL;
+	for (int count = 6; count <= 17; count++) {
+		snprintf(digits, sizeof(digits), "%.*g", count, number);
+		if (strtod(digits, NULL) == number)
+			break;
+	}
+	return json_object_new_double_s(number, digits);
 }
 
 char *renode_value_json(const char *type, const char *text)
@@ -196,10 +215,9 @@ static char *argument_integer(const char *type, const char *text, struct err *er
 
 static char *argument_real(const char *type, const char *text, struct err *err)
 {
-	struct json_object *value = json_real(text);
-	if (value == NULL)
+	double number;
+	if (!is_real(text, &number))
 		return value_fail(type, text, "write 1.5", err);
-	json_object_put(value);
 	return xstrdup(text);
 }
 
@@ -208,6 +226,9 @@ static char *argument_string(const char *type, const char *text, struct err *err
 	for (const char *at = text; *at != '\0'; at++)
 		if (*at == '"' || (unsigned char)*at < ' ' || *at == 0x7f)
 			return value_fail(type, text, "Renode's monitor takes no quotes and control characters", err);
+	size_t len = strlen(text);
+	if (len > 0 && text[len - 1] == '\\')
+		return value_fail(type, text, "Renode's monitor takes no backslash at the end", err);
 	return xasprintf("\"%s\"", text);
 }
 

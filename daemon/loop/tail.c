@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/inotify.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "wire/mem.h"
@@ -21,9 +22,16 @@ struct tail {
 	struct event grown, writable, again;
 };
 
+/* What lies in the FIFO are the pages of the file: only what was read there is given back, since what of a page is punched becomes zero. */
 static void tail_give_back(struct tail *tail)
 {
-	off_t done = lseek(tail->file, 0, SEEK_CUR);
+	static long page;
+	int waiting = 0;
+	page = page != 0 ? page : sysconf(_SC_PAGESIZE);
+	if (ioctl(tail->fifo, FIONREAD, &waiting) < 0)
+		return;
+	off_t done = lseek(tail->file, 0, SEEK_CUR) - waiting;
+	done -= done % page;
 	if (done - tail->punched < TAIL_PUNCH)
 		return;
 	(void)fallocate(tail->file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, tail->punched, done - tail->punched);
@@ -36,10 +44,11 @@ static void tail_move(struct tail *tail)
 	ssize_t n = 1;
 	for (int i = 0; i < TAIL_ROUNDS && n > 0; i++)
 		n = splice(tail->file, NULL, tail->fifo, NULL, TAIL_PIECE, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+	bool is_full = n < 0 && errno == EAGAIN;
 	tail_give_back(tail);
 	if (n > 0)
 		event_add(&tail->again, &at_once);
-	else if (n < 0 && errno == EAGAIN)
+	else if (is_full)
 		event_add(&tail->writable, NULL);
 	else
 		event_add(&tail->grown, NULL); /* also after an error: more may come */
