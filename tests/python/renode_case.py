@@ -101,6 +101,7 @@ class RenodeCase(DriverCase):
         patch = mock.patch.object(pwemu_cli, "PWEMU", script)
         patch.start()
         self.addCleanup(patch.stop)
+        self.addCleanup(self.run_any, "daemon", "stop", "--with-instances")  # whose daemon it is alone may
 
     def events(self, name="default"):
         return [json.loads(line) for line in self.on(name, "events", "-o", "json").splitlines()]

@@ -78,7 +78,7 @@ class Allowed(IsolateCase):
             for path in (top, *(os.path.join(top, name) for name in names)):
                 os.chown(path, NOBODY, NOBODY)
         nobody = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
-        if not can(*nobody, "unshare", "-Urn") or not can(*nobody, "test", "-x", self.board.executable):
+        if not can(*nobody, "unshare", "-Urn") or not can(*nobody, "sh", "-c", 'test -x "$0"', self.board.executable):
             self.skipTest("optional: namespaces: nobody may not make them, or not come here")
         self.as_pwemu(*nobody)
         self.boot("seq.elf")
