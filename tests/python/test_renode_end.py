@@ -70,6 +70,18 @@ class Stop(EndCase):
         self.assert_tail(False, "stopped")
         self.assert_nothing_left()
 
+    def test_again_at_once(self):
+        """What was set for the end of one boot does not end the next."""
+        self.boot("hello.elf")
+        self.on("default", "stop", "--grace", "3s")
+        boot = self.boot("seq.elf")["boot"]
+        self.pwemu("wait", "--exit", "--timeout", "2s", code=124)
+        self.assertEqual((self.state(), self.info()["boot"]), ("running", boot))
+        for _ in range(2):
+            self.on("default", "restart")
+        self.assert_runs()
+        self.assertEqual([end["tail_unknown"] for end in self.info()["ends"]], [False] * (boot + 1))
+
     def test_paused(self):
         """What it had printed until then is all there is."""
         self.boot("seq.elf")
