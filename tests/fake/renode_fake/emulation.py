@@ -60,6 +60,15 @@ class Emulation:
         for machine in list(self.machines.values()):
             machine.pause()
 
+    def clear(self):
+        """Nothing of it is left but the log."""
+        self.pause_all()
+        for name in list(self.machines):
+            self.remove_machine(name)
+        for terminal in self.externals.values():
+            terminal.end()
+        self.externals, self.sockets = {}, []
+
     def end(self):
         """Hangs as long as a guest does that nobody reads."""
         self.pause_all()
