@@ -260,7 +260,7 @@ class ResolveTest(ConfigCase):
         self.assertEqual((values["renode.args[0]"][0], values["channels.one.type"][0]), ("--plain", "tcp"))
         self.assertEqual(values["channels.one.device-path"][0], "sysbus.w")
         self.assertEqual(values["renode.executable"][0], "renode")
-        self.refused("start", "t", "-r", "renode", environment=dict(environment, PATH=self.dir), says='"renode"')
+        self.refused("start", "t", "-r", "renode", "-f", HELLO, environment=environment, says="semihosting on for QEMU only")
 
     def test_types(self):
         """channel, target, emulator for that channel, emulator, default."""
