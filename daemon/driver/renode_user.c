@@ -22,6 +22,7 @@
 
 struct renode_user {
 	struct driver_link *link; /* NULL: the user has left */
+	struct driver_link *owner;
 	int fd;
 	char line[USER_LINE_MAX];
 	size_t len;
@@ -93,6 +94,7 @@ static void user_on_answer(void *ctx, const char *text, const struct err *err)
 {
 	struct renode_user *user = ctx;
 	user->is_asking = false;
+	user->owner->users_commands--;
 	if (user->link == NULL) {
 		free(user);
 		return;
@@ -149,6 +151,7 @@ static void user_do(struct renode_user *user, const char *line, bool is_too_long
 		renode_quit_for(user->link, RENODE_USER_QUIT);
 	} else {
 		user->is_asking = true;
+		user->link->users_commands++;
 		monitor_ask(user->link->monitor, line, USER_TIMEOUT_MS, user_on_answer, user);
 	}
 }
@@ -215,7 +218,7 @@ void renode_user_open(struct driver_link *link, driver_open_fn done, void *ctx)
 		return;
 	}
 	struct renode_user *user = xcalloc(1, sizeof(*user));
-	user->link = link;
+	user->link = user->owner = link;
 	user->fd = fds[0];
 	event_assign(&user->readable, link->base, user->fd, EV_READ, user_on_readable, user);
 	event_assign(&user->writable, link->base, user->fd, EV_WRITE, user_on_writable, user);

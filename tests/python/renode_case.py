@@ -13,7 +13,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "drivers")]
 
 from cases import TARGET, DriverCase, is_alive, processes_with, read_proc, wait_for  # noqa: E402,F401
-from boards import BOARDS  # noqa: E402
+from boards import Renode  # noqa: E402
 import pwemu_cli  # noqa: E402
 
 REAL = os.environ.get("PWEMU_TEST_RENODE")
@@ -50,7 +50,7 @@ def network_of(pid):
 
 
 class RenodeCase(DriverCase):
-    board = BOARDS["renode"]()
+    board = Renode(has_network=False)
 
     def setUp(self):
         reason = self.board.missing()

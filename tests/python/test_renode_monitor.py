@@ -4,6 +4,7 @@
 import json
 import os
 import re
+import signal
 import sys
 import unittest
 
@@ -152,6 +153,19 @@ class States(MonitorCase):
         self.assert_silent()
         self.pwemu("resume")
         self.assert_runs()
+
+    @only_fake
+    def test_long_command_is_no_hang(self):
+        """Of Renode's: that a user's command takes its time is the user's affair."""
+        self.configure(target={"hang": {"answer": "800ms", "action": "stop"}})
+        with self.knobs(DELAY="version:3500"):
+            self.boot("seq.elf")
+        user = self.user()
+        self.type_in(user, b"version\n")
+        self.read_until(user, b"Renode, version")
+        self.assert_runs()
+        self.signal_all(signal.SIGSTOP)
+        self.assertEqual(self.wait_end()["cause"], "hung")
 
     @only_fake
     def test_hanging_command(self):
