@@ -25,9 +25,10 @@ static const struct {
 	[CALL_INSTANCES_START] = ROW("Instances", "Start", instance, 60000),
 	[CALL_INSTANCES_STOP] = ROW("Instances", "Stop", instance, 15000),
 	[CALL_INSTANCES_RESTART] = ROW("Instances", "Restart", instance, 75000),
-	[CALL_INSTANCES_PAUSE] = ROW("Instances", "Pause", instance, 10000),
-	[CALL_INSTANCES_RESUME] = ROW("Instances", "Resume", instance, 10000),
-	[CALL_INSTANCES_RESET] = ROW("Instances", "Reset", instance, 10000),
+	/* the emulator has 20 s for an answer, and what then is said is to arrive */
+	[CALL_INSTANCES_PAUSE] = ROW("Instances", "Pause", instance, 30000),
+	[CALL_INSTANCES_RESUME] = ROW("Instances", "Resume", instance, 30000),
+	[CALL_INSTANCES_RESET] = ROW("Instances", "Reset", instance, 30000),
 	[CALL_INSTANCES_LOAD] = ROW("Instances", "Load", instance, 120000),
 	[CALL_INSTANCES_GET] = ROW("Instances", "Get", instance, 10000),
 	[CALL_INSTANCES_LIST] = ROW("Instances", "List", list_reply, 10000),

@@ -128,10 +128,10 @@ static void print_status(const Pwemu__V1__Instance *inst)
 	print_state(inst);
 	out_field("target:", OUT_PLAIN, "%s (%s)", inst->target, inst->emulator);
 	out_field("owner:", OUT_PLAIN, "%s", inst->owner);
-	if (inst->pid > 0)
+	if (inst->pid > 0) {
 		out_field("network:", OUT_PLAIN, "%s", inst->private_network ? "its own, with nothing but lo" : "the host's");
-	if (inst->pid > 0)
 		out_field("pid:", OUT_PLAIN, "%d", inst->pid);
+	}
 	out_field("boot:", OUT_PLAIN, "%u", inst->boot);
 	print_times(inst);
 	print_restart(inst);

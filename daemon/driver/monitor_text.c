@@ -111,7 +111,7 @@ char *monitor_normal(const char *text, size_t len)
 static const struct {
 	const char *begins;
 	enum err_code code;
-	bool reason_follows; /* in the lines after it; else the line itself is the reason */
+	bool reason_follows; /* the command, or in the lines after it; else the line itself is the reason */
 } errors[] = {
 	{ "No such command or device:", ERR_NOT_FOUND, false },
 	{ "There was an error executing command", ERR_FAILED_PRECONDITION, true },
@@ -155,8 +155,10 @@ bool monitor_find_error(const char *text, struct err *err)
 		char reason[320];
 		if (line == NULL)
 			continue;
-		const char *next = line + strcspn(line, "\n");
-		if (errors[i].reason_follows && *next != '\0') {
+		const char *next = line + strcspn(line, "\n"), *same = strstr(line, "': ");
+		if (errors[i].reason_follows && same != NULL && same < next) { /* after 1.16 */
+			take_reason(same + 3, reason, sizeof(reason));
+		} else if (errors[i].reason_follows && *next != '\0') {
 			take_reason(next + 1, reason, sizeof(reason));
 		} else {
 			size_t len = strcspn(line, "\n");

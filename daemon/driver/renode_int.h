@@ -48,6 +48,7 @@ struct driver_link {
 	struct tail *log;         /* NULL: not there yet */
 	struct renode_gdb *gdb;   /* NULL: nobody debugs */
 	struct renode_user *user; /* NULL: nobody is at the monitor channel */
+	unsigned users_commands;  /* under way, also of users who have left */
 	struct renode_load *load; /* NULL: none is under way */
 };
 

@@ -345,8 +345,13 @@ static void renode_act(struct driver_link *link, enum driver_action action, driv
 	monitor_ask(link->monitor, act_commands[action], RENODE_COMMAND_TIMEOUT_MS, act_on_done, act);
 }
 
+/* A user's command takes the time it takes (an emulation that is run for a minute): whoever waits behind it has not found a hang. */
 static void renode_ping(struct driver_link *link, uint32_t timeout_ms, driver_done_fn done, void *ctx)
 {
+	if (link->users_commands > 0) {
+		done(ctx, NULL);
+		return;
+	}
 	struct renode_act *act = xcalloc(1, sizeof(*act));
 	*act = (struct renode_act){ link, DRIVER_ACTION_COUNT, done, ctx };
 	monitor_ask(link->monitor, "emulation IsStarted", timeout_ms, act_on_restarted, act);

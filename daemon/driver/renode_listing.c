@@ -169,13 +169,19 @@ char *renode_value_json(const char *type, const char *text)
 {
 	enum value_kind kind = value_kind(type);
 	struct json_object *value = NULL;
+	size_t len = strlen(text);
+	if (kind == VALUE_WORD) { /* of an enumeration; all that there are follow it */
+		const char *others = strstr(text, "\nPossible values are:");
+		for (len = others != NULL ? (size_t)(others - text) : len; len > 0 && text[len - 1] == '\n';)
+			len--;
+	}
 	if (kind == VALUE_BOOL && (strcasecmp(text, "true") == 0 || strcasecmp(text, "false") == 0))
 		value = json_object_new_boolean(tolower((unsigned char)text[0]) == 't');
 	else if (kind == VALUE_INTEGER)
 		value = json_integer(text);
 	else if (kind == VALUE_REAL)
 		value = json_real(text);
-	return value_text(value != NULL ? value : json_object_new_string(text));
+	return value_text(value != NULL ? value : json_object_new_string_len(text, (int)len));
 }
 
 /* JSON text becomes what a person would have written. */

@@ -22,6 +22,7 @@
 
 struct renode_user {
 	struct driver_link *link; /* NULL: the user has left */
+	struct driver_link *owner;
 	int fd;
 	char line[USER_LINE_MAX];
 	size_t len;
@@ -93,6 +94,7 @@ static void user_on_answer(void *ctx, const char *text, const struct err *err)
 {
 	struct renode_user *user = ctx;
 	user->is_asking = false;
+	user->owner->users_commands--;
 	if (user->link == NULL) {
 		free(user);
 		return;
@@ -110,6 +112,24 @@ static bool user_is_open(const char *line)
 	return quotes % 2 != 0 || strstr(line, "\"\"\"") != NULL;
 }
 
+/* One of the commands on the line, given a name alone, asks for the rest of it. */
+static bool user_asks_for_more(const char *line)
+{
+	static const char *const commands[] = { "macro", "set", "alias" };
+	while (*line != '\0') {
+		line += strspn(line, " ;");
+		size_t word = strcspn(line, " ;"), gap = strspn(line + word, " "), name = strcspn(line + word + gap, " ;\"");
+		const char *rest = line + word + gap + name;
+		rest += strspn(rest, " ");
+		for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+			if (word == strlen(commands[i]) && strncmp(line, commands[i], word) == 0 && name > 0 && (*rest == '\0' || *rest == ';'))
+				return true;
+		for (bool is_quoted = false; *line != '\0' && (is_quoted || *line != ';'); line++)
+			is_quoted ^= *line == '"';
+	}
+	return false;
+}
+
 static bool user_means_quit(const char *line)
 {
 	size_t len = strcspn(line, " ;");
@@ -123,7 +143,7 @@ static void user_do(struct renode_user *user, const char *line, bool is_too_long
 		user_answer(user, "pwemu: this line is too long");
 	} else if (*line == '\0') {
 		user_prompt(user);
-	} else if (user_is_open(line)) {
+	} else if (user_is_open(line) || user_asks_for_more(line)) {
 		user_answer(user, "pwemu: a command must be on one line, with its quotes closed; put longer ones into a file: include @FILE");
 	} else if (user_means_quit(line)) {
 		user_print(user, "pwemu: the instance is stopped\n");
@@ -131,6 +151,7 @@ static void user_do(struct renode_user *user, const char *line, bool is_too_long
 		renode_quit_for(user->link, RENODE_USER_QUIT);
 	} else {
 		user->is_asking = true;
+		user->link->users_commands++;
 		monitor_ask(user->link->monitor, line, USER_TIMEOUT_MS, user_on_answer, user);
 	}
 }
@@ -197,7 +218,7 @@ void renode_user_open(struct driver_link *link, driver_open_fn done, void *ctx)
 		return;
 	}
 	struct renode_user *user = xcalloc(1, sizeof(*user));
-	user->link = link;
+	user->link = user->owner = link;
 	user->fd = fds[0];
 	event_assign(&user->readable, link->base, user->fd, EV_READ, user_on_readable, user);
 	event_assign(&user->writable, link->base, user->fd, EV_WRITE, user_on_writable, user);

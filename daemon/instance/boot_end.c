@@ -170,6 +170,7 @@ static void end_on_drained(void *ctx)
 
 void boot_drain(struct instance *inst)
 {
+	timer_disarm(inst->quit_late); /* else it would end the next boot */
 	inst->draining = 1;
 	for (size_t i = 0; i < inst->channel_count; i++) {
 		struct instance_channel *channel = inst->channels[i];

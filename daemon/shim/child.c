@@ -144,7 +144,7 @@ _Noreturn void child_exec(const struct spec *spec, int sync, pid_t shim_pid)
 	child_limit(head, sync);
 	child_become(spec, sync);
 	if ((head->network == SHIM_NETWORK_OWN || (head->network == SHIM_NETWORK_TRY && network_can_isolate())) && !network_isolate())
-		child_fail(sync, "a network of its own");
+		child_fail(sync, "its own network (\"isolate\")");
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
 		child_fail(sync, "no_new_privs");
 	/* a change of the uid clears it, hence after that; and it tells nothing of a parent already dead */

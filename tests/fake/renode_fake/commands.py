@@ -112,6 +112,11 @@ def pause(monitor, _tokens, writer):
     monitor.emulation.pause_all()
 
 
+def clear(monitor, _tokens, _writer):
+    monitor.select(None)
+    monitor.emulation.clear()
+
+
 def leave(monitor, _tokens, writer):
     writer.write_line("Renode is quitting")
     monitor.is_quitting = True
@@ -239,6 +244,7 @@ TABLE = (
         ((("create", "clear"),), mach_plain)), mach_help),
     Command("start", ("s",), "starts the emulation.", (((), start), ((STRINGS,), start_script))),
     Command("pause", ("p",), "pauses the emulation.", (((), pause),)),
+    Command("Clear", (), "clears current emulation.", (((), clear),)),
     Command("quit", ("q",), "quits the emulator.", (((), leave),)),
     Command("macro", (), "sets macro.", (((NAMES,), ask_macro), ((NAMES, ("terminator",)), ask_macro),
                                          ((NAMES, STRINGS + ("integer", "hex", "literal")), set_macro))),

@@ -17,8 +17,13 @@ class Mismatch(Problem):
         self.method = method
 
 
+LOGS = {"NoisyLog": "NOISY", "DebugLog": "DEBUG", "InfoLog": "INFO", "WarningLog": "WARNING", "ErrorLog": "ERROR"}
+
+
 class Device:
     """Anything with a name in the monitor. `actions` are what its methods do, `getters` and `setters` its properties."""
+
+    log = staticmethod(lambda level, text: None)  # the emulation's
 
     def __init__(self, kind, name):
         self.kind = kind
@@ -97,6 +102,8 @@ def call(device, name, tokens, find):
         except ValueError:
             continue
         action = device.actions.get(name)
+        if name in LOGS:
+            Device.log(LOGS[name], f"{device.name.rpartition('.')[2]}: {values[0]}")
         return method.type, action(*values) if action else None
     raise Mismatch(name)
 

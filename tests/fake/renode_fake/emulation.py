@@ -4,6 +4,7 @@ import itertools
 import os
 import time
 
+from renode_fake import knobs
 from renode_fake.devices import Device, Problem
 from renode_fake.machine import Machine
 from renode_fake.terminals import LinkError, PtyTerminal, SocketTerminal
@@ -18,6 +19,7 @@ class Emulation:
         self.is_started = False
         self.log_file = None
         self.log_level = 1
+        Device.log = staticmethod(self.log)
         self.devices = {"emulation": self.make_device(), "connector": self.make_connector(), "sockets": self.make_sockets()}
 
     def log(self, level, text):
@@ -58,11 +60,21 @@ class Emulation:
         for machine in list(self.machines.values()):
             machine.pause()
 
+    def clear(self):
+        """Nothing of it is left but the log."""
+        self.pause_all()
+        for name in list(self.machines):
+            self.remove_machine(name)
+        for terminal in self.externals.values():
+            terminal.end()
+        self.externals, self.sockets = {}, []
+
     def end(self):
         """Hangs as long as a guest does that nobody reads."""
         self.pause_all()
         for machine in list(self.machines.values()):
             machine.end()
+        knobs.tell_printed({name: count for machine in self.machines.values() for name, count in machine.printed()})
         for terminal in self.externals.values():
             terminal.end()
 

@@ -6,8 +6,11 @@ FAKE_RENODE_LOAD_MS=50    how long LoadPlatformDescription is silent (the real o
 FAKE_RENODE_HANG=PREFIX   a command that begins so is never answered
 FAKE_RENODE_CRASH=PREFIX  a command that begins so ends the process with SIGABRT
 FAKE_RENODE_DELAY=PREFIX:MS  a command that begins so waits first
+FAKE_RENODE_PRINTED=PATH  there it writes when it quits how many bytes each UART's terminal has taken, as JSON
+FAKE_RENODE_STYLE=head    as versions after 1.16: an error's reason is on the line that names the command; SIGTERM is a quit
 FAKE_RENODE_SVD=1         Renode's own boards ask for their SVD files, as the real ones do: `Failed to download` without a way out
 """
+import json
 import os
 import threading
 import time
@@ -35,3 +38,14 @@ def before_command(command):
     prefix, _, delay = os.environ.get("FAKE_RENODE_DELAY", "").rpartition(":")
     if prefix and command.startswith(prefix):
         time.sleep(int(delay) / 1000)
+
+
+def is_head():
+    return os.environ.get("FAKE_RENODE_STYLE") == "head"
+
+
+def tell_printed(counts):
+    path = os.environ.get("FAKE_RENODE_PRINTED")
+    if path:
+        with open(path, "w", encoding="ascii") as file:
+            json.dump(counts, file)

@@ -182,6 +182,10 @@ class Machine:
         self.emulation.log("INFO", f"{self.name}: Machine reset requested by the guest.")
         self.reset()
 
+    def printed(self):
+        """(UART, bytes that its terminal has taken) for each."""
+        return [(uart.name, uart.printed) for uart in self.engine.uarts] if self.engine else []
+
     def end(self):
         self.stop_server()
         if self.engine:

@@ -51,9 +51,14 @@ class Monitor:
         try:
             return self.execute(command, writer)
         except (devices.Problem, Gone, RuntimeError) as problem:
-            writer.write_error(f"There was an error executing command '{text}'")
-            for line in str(problem).split("\n"):
-                writer.write_error(line.rstrip("\r"))
+            head = f"There was an error executing command '{text}'"
+            lines = [line.rstrip("\r") for line in str(problem).split("\n")]
+            if knobs.is_head():
+                lines[0] = f"{head}: {lines[0]}"
+            else:
+                lines.insert(0, head)
+            for line in lines:
+                writer.write_error(line)
             return False
 
     def resolve(self, token):

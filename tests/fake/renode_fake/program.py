@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The parts put together."""
+import contextlib
 import os
 import signal
 import sys
@@ -19,9 +20,17 @@ def inject_options(chosen, console):
         console.inject("; ".join(chosen["execute"]))
 
 
+class Leave(BaseException):
+    """SIGTERM, where that is a quit."""
+
+
+def on_signal(_number, _frame):
+    raise Leave
+
+
 def run(chosen):
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_DFL)  # nothing is cleaned up
+        signal.signal(number, on_signal if knobs.is_head() and number == signal.SIGTERM else signal.SIG_DFL)  # nothing is cleaned up
     knobs.pause("START")
     if chosen["pid-file"]:
         with open(chosen["pid-file"], "w", encoding="ascii") as file:
@@ -32,7 +41,8 @@ def run(chosen):
     inject_options(chosen, console)
     if os.isatty(0):
         tty.setraw(0)
-    console.run(monitor.handle)
+    with contextlib.suppress(Leave):
+        console.run(monitor.handle)
     emulation.end()
     home.leave()
     sys.stdout.flush()

@@ -16,6 +16,7 @@ class Uart:
         self.end = None
         self.lock = threading.Condition()
         self.is_writing = False
+        self.printed = 0
 
     def plug(self, end):
         self.end = end
@@ -29,6 +30,7 @@ class Uart:
             if self.terminal:
                 self.terminal.write(data)
             with self.lock:
+                self.printed += len(data)
                 self.is_writing = False
                 self.lock.notify_all()
 

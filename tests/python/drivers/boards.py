@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """What differs between the drivers, and nothing else: a board for each. The suite's tests know a board by its members alone.
 
-QEMU needs nothing. Renode is the one of $PWEMU_TEST_RENODE, a path, or the fake of tests/fake; where neither is there, or as long as
-RENODE_HAS_A_DRIVER is False, its suites are skipped."""
+QEMU needs nothing. Renode is the one of $PWEMU_TEST_RENODE, a path, or the fake of tests/fake; where neither is there its suites are
+skipped."""
 
 import os
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "../../.."))
 FIRMWARE = os.path.abspath(os.environ.get("PWEMU_FIRMWARE", os.path.join(ROOT, "build/firmware")))
-RENODE_HAS_A_DRIVER = True
 
 KIB = 1024
 
@@ -134,14 +133,20 @@ class Renode(Board):
     start_s = 4.0
     answer_ms = 3000
 
-    def __init__(self):
+    def __init__(self, has_network=bool(os.environ.get("PWEMU_TEST_RENODE"))):
+        """The real one's board asks for descriptions of its registers, by https."""
+        self.keys = {"isolate": "off"} if has_network else {}
         fake = os.path.join(ROOT, "tests/fake/renode")
         self.executable = os.environ.get("PWEMU_TEST_RENODE") or fake
         self.program = os.path.basename(self.executable)
 
+    def target(self, types=None, **changes):
+        return {**super().target(types, **changes), **self.keys}
+
+    def pigweed_target(self, types=None, **changes):
+        return {**super().pigweed_target(types, **changes), **self.keys}
+
     def missing(self):
-        if not RENODE_HAS_A_DRIVER:
-            return "pwemu has no driver for it yet"
         if not os.access(self.executable, os.X_OK):
             return f"there is no {self.executable}; PWEMU_TEST_RENODE names another one"
         return None
