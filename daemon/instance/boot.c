@@ -331,7 +331,6 @@ static void boot_on_ended(void *ctx, const struct proc_end *end)
 {
 	struct instance *inst = ctx;
 	inst->proc_end = *end;
-	timer_disarm(inst->quit_late);
 	boot_discard_layout(inst); /* it was never started */
 	boot_release(&inst->old_proc);
 	if (inst->link != NULL)
