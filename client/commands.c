@@ -182,8 +182,10 @@ static const char run_details[] =
 	"On a terminal Ctrl+] ends it with 0. The last line on stderr is the verdict: passed, failed, guest-fault,\n"
 	"timeout, emulator-crash, emulator-error, pwemu-error, interrupted.\n"
 	"\n"
-	"--junit and --log-dir tell how a run ended that was interrupted or did not even start, too, and never change the exit code of one\n"
-	"that did: a guest that ends with 0 although tests of it failed has passed, with a note. A test that did not end is an error with the\n"
+	"--junit and --log-dir tell how a run ended that was interrupted or did not even start, too, and never change the exit code of "
+	"one\n"
+	"that did: a guest that ends with 0 although tests of it failed has passed, with a note. A test that did not end is an error with "
+	"the\n"
 	"verdict; a run without tests is one test case with the image's name. -n all looks for tests on every channel.";
 
 #define RESTART_DETAILS                                                                                                                    \
