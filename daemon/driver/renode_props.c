@@ -51,7 +51,7 @@ static void props_fail(struct props *props, const struct err *err)
 		props->on_list(props->ctx, NULL, 0, err);
 	else if (props->on_value != NULL)
 		props->on_value(props->ctx, NULL, NULL, err);
-	else
+	else if (props->on_set != NULL)
 		props->on_set(props->ctx, err);
 	props_free(props);
 }
