@@ -11,8 +11,8 @@ struct renode_gdb;
 struct renode_load;
 struct renode_user;
 
-#define RENODE_COMMAND_TIMEOUT_MS 20000 /* Mono compiles what it runs the first time */
-#define RENODE_SETUP_TIMEOUT_MS   55000 /* a platform is silent for seconds */
+#define RENODE_COMMAND_TIMEOUT_MS 20000        /* Mono compiles what it runs the first time */
+#define RENODE_SETUP_TIMEOUT_MS   55000        /* a platform is silent for seconds */
 #define RENODE_LOG                "renode.log" /* in the run directory, and the name under which the shim holds it */
 #define RENODE_UARTS_MAX          PLAN_CHANNELS_MAX
 

@@ -43,7 +43,8 @@ static void user_flush(struct renode_user *user)
 			break;
 		user->out_sent += (size_t)n;
 	}
-	if (user->out_sent < user->out_len) {
+	/* One who is gone takes no more, and would be writable for ever. */
+	if (user->out_sent < user->out_len && (errno == EAGAIN || errno == EINTR)) {
 		event_add(&user->writable, NULL);
 		return;
 	}
@@ -144,7 +145,8 @@ static void user_do(struct renode_user *user, const char *line, bool is_too_long
 	} else if (*line == '\0') {
 		user_prompt(user);
 	} else if (user_is_open(line) || user_asks_for_more(line)) {
-		user_answer(user, "pwemu: a command must be on one line, with its quotes closed; put longer ones into a file: include @FILE");
+		user_answer(user,
+			    "pwemu: a command must be on one line, with its quotes closed; put longer ones into a file: include @FILE");
 	} else if (user_means_quit(line)) {
 		user_print(user, "pwemu: the instance is stopped\n");
 		user_flush(user);

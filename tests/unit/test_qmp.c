@@ -1,148 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The QMP client against a QEMU that the test plays on the other end of a socket pair. */
-#include <errno.h>
-#include <event2/event.h>
-#include <fcntl.h>
-#include <json-c/json.h>
-#include <setjmp.h>
-#include <signal.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <time.h>
-#include <unistd.h>
-
-#include <cmocka.h>
-
-#include "driver/qmp.h"
-#include "wire/mem.h"
-
-#define DEADLINE_S 30
-#define GREETING   "{\"QMP\": {\"version\": {}, \"capabilities\": [\"oob\"]}}\r\n"
-
-struct box {
-	struct event_base *base;
-	struct qmp *qmp;
-	int qemu;        /* our end */
-	char seen[4096]; /* what was told, a line each */
-	int free_at;     /* qmp_free() in the callback that comes with this number, from 1 */
-	int told;
-	bool execute_in_callback;
-};
-
-static void box_tell(struct box *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-static void box_tell(struct box *b, const char *fmt, ...)
-{
-	size_t used = strlen(b->seen);
-	va_list ap;
-	va_start(ap, fmt);
-	vsnprintf(b->seen + used, sizeof(b->seen) - used, fmt, ap);
-	va_end(ap);
-	if (++b->told == b->free_at) {
-		struct qmp *qmp = b->qmp;
-		b->qmp = NULL;
-		qmp_free(qmp);
-	}
-}
-
-static void on_reply(void *ctx, struct json_object *value, const struct err *err)
-{
-	struct box *b = ctx;
-	if (b->execute_in_callback && b->qmp != NULL) {
-		b->execute_in_callback = false;
-		qmp_execute(b->qmp, "from-callback", NULL, 60000, on_reply, b);
-	}
-	if (err != NULL)
-		box_tell(b, "failed %s: %s\n", err_code_name(err->code), err->msg);
-	else
-		box_tell(b, "reply %s\n", json_object_to_json_string_ext(value, JSON_C_TO_STRING_PLAIN));
-}
-
-static void on_greeting(void *ctx)
-{
-	box_tell(ctx, "greeting\n");
-}
-
-static void on_event(void *ctx, const char *name, struct json_object *data)
-{
-	box_tell(ctx, "event %s %s %d\n", name, qmp_string(data, "reason"), qmp_bool(data, "guest"));
-}
-
-static void on_closed(void *ctx, const struct err *err)
-{
-	box_tell(ctx, "closed %s: %s\n", err_code_name(err->code), err->msg);
-}
-
-static const struct qmp_ops ops = { .on_greeting = on_greeting, .on_event = on_event, .on_closed = on_closed };
-
-static int box_setup(void **state)
-{
-	struct box *b = xcalloc(1, sizeof(*b));
-	int fds[2];
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
-	fcntl(fds[0], F_SETFL, O_NONBLOCK);
-	b->base = event_base_new();
-	b->qemu = fds[1];
-	b->qmp = qmp_new(b->base, fds[0], &ops, b);
-	*state = b;
-	return 0;
-}
-
-static int box_teardown(void **state)
-{
-	struct box *b = *state;
-	b->free_at = 0;
-	qmp_free(b->qmp);
-	event_base_free(b->base);
-	if (b->qemu >= 0)
-		close(b->qemu);
-	free(b);
-	return 0;
-}
-
-static void say(struct box *b, const char *text)
-{
-	size_t len = strlen(text);
-	assert_int_equal(send(b->qemu, text, len, MSG_NOSIGNAL), (ssize_t)len);
-}
-
-static void turn(struct box *b)
-{
-	event_base_loop(b->base, EVLOOP_NONBLOCK);
-}
-
-/* Turns the loop until `text` was told; fails when it was not in time. */
-static void await(struct box *b, const char *text)
-{
-	time_t end = time(NULL) + DEADLINE_S;
-	while (strstr(b->seen, text) == NULL) {
-		if (time(NULL) > end)
-			fail_msg("no \"%s\" in: %s", text, b->seen);
-		struct timeval tv = { .tv_usec = 20000 };
-		event_base_loopexit(b->base, &tv);
-		event_base_loop(b->base, EVLOOP_ONCE);
-	}
-}
-
-/* What the client has sent; "" if nothing. */
-static const char *heard(struct box *b)
-{
-	static char text[8192];
-	ssize_t n = recv(b->qemu, text, sizeof(text) - 1, MSG_DONTWAIT);
-	text[n > 0 ? n : 0] = '\0';
-	return text;
-}
-
-static void ask(struct box *b, const char *command)
-{
-	qmp_execute(b->qmp, command, NULL, 60000, on_reply, b);
-}
-
-/* ---------------------------------------------------------------- */
+/* The QMP client: commands, answers, events, deadlines, ends. */
+#include "tests/unit/test_qmp.h"
 
 static void test_greeting(void **state)
 {
@@ -344,45 +202,6 @@ static void test_deadline_is_per_command(void **state)
 	await(b, "failed DEADLINE_EXCEEDED: QMP second");
 }
 
-/* Half a command was sent and no more is taken: the connection is of no use. */
-static void test_deadline_of_half_a_command(void **state)
-{
-	struct box *b = *state;
-	size_t len = 2u << 20;
-	char *text = xmalloc(len + 1);
-	memset(text, ' ', len);
-	text[0] = '{', text[len - 1] = '}', text[len] = '\0';
-	qmp_execute(b->qmp, "huge", text, 50, on_reply, b);
-	ask(b, "queued");
-	free(text);
-	await(b, "closed");
-	assert_string_equal(b->seen, "failed DEADLINE_EXCEEDED: QMP huge: no answer within 50 ms\n"
-				     "failed DEADLINE_EXCEEDED: QMP huge: no answer within 50 ms\n"
-				     "closed DEADLINE_EXCEEDED: QMP huge: no answer within 50 ms\n");
-}
-
-/* A command larger than the socket takes arrives whole. */
-static void test_large_command(void **state)
-{
-	struct box *b = *state;
-	size_t len = 1u << 20, got = 0;
-	char *text = xmalloc(len + 1), buf[65536];
-	memset(text, ' ', len);
-	text[0] = '{', text[len - 1] = '}', text[len] = '\0';
-	qmp_execute(b->qmp, "huge", text, 60000, on_reply, b);
-	free(text);
-	bool is_whole = false;
-	for (time_t end = time(NULL) + DEADLINE_S; !is_whole && time(NULL) <= end; turn(b)) {
-		ssize_t n = recv(b->qemu, buf, sizeof(buf), MSG_DONTWAIT);
-		got += n > 0 ? (size_t)n : 0;
-		is_whole = n > 0 && buf[n - 1] == '\n';
-	}
-	assert_true(is_whole);
-	assert_int_equal(got, len + strlen("{\"execute\":\"huge\",\"id\":1,\"arguments\":}\n"));
-	say(b, "{\"return\": 1, \"id\": 1}\n");
-	await(b, "reply 1\n");
-}
-
 static void test_end_of_file(void **state)
 {
 	struct box *b = *state;
@@ -509,43 +328,6 @@ static void test_free_with_queue(void **state)
 	qmp_free(NULL);
 }
 
-/* Many megabytes without a newline end the connection and do not fill the memory. */
-static void test_huge_line(void **state)
-{
-	struct box *b = *state;
-	static char block[65536];
-	size_t sent = 0;
-	memset(block, 'x', sizeof(block));
-	ask(b, "one");
-	while (strstr(b->seen, "closed") == NULL && sent < (64u << 20)) {
-		ssize_t n = send(b->qemu, block, sizeof(block), MSG_DONTWAIT | MSG_NOSIGNAL);
-		sent += n > 0 ? (size_t)n : 0;
-		turn(b);
-	}
-	assert_true(sent < (8u << 20));
-	assert_non_null(strstr(b->seen, "failed RESOURCE_EXHAUSTED"));
-	assert_non_null(strstr(b->seen, "closed RESOURCE_EXHAUSTED: QMP: a line of more than 4194304 bytes\n"));
-}
-
-/* A large line that is none too many is read whole. */
-static void test_large_line(void **state)
-{
-	struct box *b = *state;
-	size_t len = 3u << 20, sent = 0;
-	char *text = xmalloc(len);
-	memset(text, ' ', len);
-	text[len - 1] = '\n';
-	memcpy(text, "{\"event\": \"BIG\"", 15);
-	text[len - 2] = '}';
-	for (time_t end = time(NULL) + DEADLINE_S; sent < len && time(NULL) <= end; turn(b)) {
-		ssize_t n = send(b->qemu, text + sent, len - sent, MSG_DONTWAIT | MSG_NOSIGNAL);
-		sent += n > 0 ? (size_t)n : 0;
-	}
-	free(text);
-	await(b, "event BIG");
-	assert_null(strstr(b->seen, "closed"));
-}
-
 static void test_members(void **state)
 {
 	(void)state;
@@ -566,8 +348,6 @@ static void test_members(void **state)
 	json_object_put(object);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, box_setup, box_teardown)
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -584,16 +364,12 @@ int main(void)
 		TEST(test_garbage),
 		TEST(test_deadline),
 		TEST(test_deadline_is_per_command),
-		TEST(test_deadline_of_half_a_command),
-		TEST(test_large_command),
 		TEST(test_end_of_file),
 		TEST(test_drain),
 		TEST(test_execute_in_callback),
 		TEST(test_free_in_callback),
 		TEST(test_free_in_failure),
 		TEST(test_free_with_queue),
-		TEST(test_huge_line),
-		TEST(test_large_line),
 		TEST(test_members),
 	};
 	signal(SIGPIPE, SIG_IGN);
