@@ -23,7 +23,8 @@ static const struct field rows[] = {
 	SETTING(keep_bytes, "keep-bytes", FIELD_SIZE, .max = BYTES_MAX, .initial = "2G",
 		.help = "how much disk they may take together; the oldest go first"),
 	SETTING(isolate, "isolate", FIELD_WORD, .words = isolate, .initial = "auto",
-		.help = "a private network for emulators whose target says nothing: auto (Renode, where the host allows it), off, required"),
+		.help = "a private network for emulators whose target says nothing: auto (Renode, where the host allows it), off, "
+			"required"),
 	SETTING(idle_ms, "idle", FIELD_DURATION, .max = TIME_MAX, .initial = "10m",
 		.help = "how long after its last instance ended a daemon ends that a client has started"),
 };

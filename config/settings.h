@@ -15,11 +15,11 @@ struct settings {
 	uint64_t keep_ms;               /* ended instances and their logs: this long */
 	uint64_t keep_bytes;            /* … and together at most this many bytes on disk, oldest first */
 	enum settings_isolate {
-		SETTINGS_ISOLATE_AUTO,     /* a network of its own where the host allows it and the emulator needs no other */
+		SETTINGS_ISOLATE_AUTO, /* a network of its own where the host allows it and the emulator needs no other */
 		SETTINGS_ISOLATE_OFF,
 		SETTINGS_ISOLATE_REQUIRED, /* … or no start */
-	} isolate;                      /* of emulators, where the target says nothing */
-	uint64_t idle_ms;               /* a daemon that a client started ends this long after its last instance ended */
+	} isolate;                         /* of emulators, where the target says nothing */
+	uint64_t idle_ms;                  /* a daemon that a client started ends this long after its last instance ended */
 };
 
 const char *settings_isolate_word(enum settings_isolate isolate); /* "auto", "off", "required" */

@@ -298,8 +298,8 @@ int target_validate(const Pwemu__V1__Target *target, struct err *err)
 	    check_word("architecture", target->architecture, architectures, COUNT(architectures), err) < 0 ||
 	    check_text("cpu", target->cpu, NAME_MAX_BYTES, err) < 0 || check_text("uart", target->uart, NAME_MAX_BYTES, err) < 0 ||
 	    check_word("eol", target->eol, eols, COUNT(eols), err) < 0 ||
-	    check_word("isolate", target->isolate, isolates, COUNT(isolates), err) < 0 || check_args("gdb", target->gdb, target->n_gdb, err) < 0 ||
-	    check_text("source", target->source, PATH_MAX_BYTES, err) < 0 ||
+	    check_word("isolate", target->isolate, isolates, COUNT(isolates), err) < 0 ||
+	    check_args("gdb", target->gdb, target->n_gdb, err) < 0 || check_text("source", target->source, PATH_MAX_BYTES, err) < 0 ||
 	    check_text("inferred", target->inferred, PATH_MAX_BYTES, err) < 0 || check_memory(target, err) < 0)
 		return -1;
 	if (check_channels(target, err) < 0 || check_commands(target, err) < 0 || check_defaults(target->defaults, err) < 0 ||

@@ -229,8 +229,7 @@ static void bridge_on_tell(evutil_socket_t fd, short what, void *ctx)
 	struct bridge_party *party = bridge->party;
 	if (party != NULL && evbuffer_get_length(bridge->down) > 0)
 		party->ops->on_output(party->ctx);
-	if (party != NULL && bridge->party == party && party->wants_room && !bridge->is_opening &&
-	    evbuffer_get_length(bridge->up) == 0) {
+	if (party != NULL && bridge->party == party && party->wants_room && !bridge->is_opening && evbuffer_get_length(bridge->up) == 0) {
 		party->wants_room = false;
 		party->ops->on_room(party->ctx);
 	}

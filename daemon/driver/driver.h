@@ -144,7 +144,7 @@ typedef void (*driver_open_fn)(void *ctx, int fd, const struct err *err);
 
 /* A property of a device. */
 struct driver_property {
-	const char *name, *type; /* in the emulator's words */
+	const char *name, *type;       /* in the emulator's words */
 	bool is_readable, is_writable; /* neither: the emulator does not tell */
 };
 
@@ -229,7 +229,8 @@ struct driver_ops {
 	void (*nudge)(struct driver_link *link);
 	/* Ends the emulator in good order; NULL: SIGTERM does. It may not succeed: signals follow. */
 	void (*quit)(struct driver_link *link);
-	/* A debugger lets the guest go on, or has stopped it; it is to rest when that has left (rests) or to run. NULL: the stub sees to it. */
+	/* A debugger lets the guest go on, or has stopped it; it is to rest when that has left (rests) or to run. NULL: the stub sees to
+	 * it. */
 	void (*follow)(struct driver_link *link, bool runs, bool rests);
 	/* Connects to a channel of the plan's sockets that has no socket of its own (child_fd -1), one party at a time. done as in act;
 	 * NULL: there are none such. close: the connection was given up, by either side, or is not wanted any more. */

@@ -39,7 +39,7 @@ struct gdb_session_ops {
 	 * is what true says; or not. */
 	bool (*on_wanted)(void *ctx);
 	void (*on_runs)(void *ctx, bool runs); /* the guest goes on, or has stopped, under the debugger; may be NULL */
-	void (*on_close)(void *ctx); /* the debugger's connection is to be closed */
+	void (*on_close)(void *ctx);           /* the debugger's connection is to be closed */
 };
 
 struct gdb_session *gdb_session_new(const struct gdb_dialect *dialect, const struct gdb_session_ops *ops, void *ctx);

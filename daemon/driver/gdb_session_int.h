@@ -69,7 +69,7 @@ struct gdb_session {
 	bool must_interrupt; /* as soon as the guest runs */
 	bool is_wanted;      /* the stub was asked for and is on its way */
 	bool is_pumping;
-	bool told_runs;      /* what on_runs said last */
+	bool told_runs;               /* what on_runs said last */
 	struct session_break *breaks; /* that the stub has, of the debugger; only where the dialect keeps them */
 	bool runs_after_reset;
 	char *missed;    /* a stop that the debugger does not know of */

@@ -103,14 +103,10 @@ static const struct {
 	void (*describe)(const struct driver_death *death, char *out, size_t size);
 	bool has_details; /* what it printed is worth keeping */
 } rules[] = {
-	{ rule_exec_again, CAUSE(CRASHED), describe_exec, false },
-	{ rule_exec, CAUSE(BAD_CONFIG), describe_exec, false },
-	{ rule_stopped, CAUSE(STOPPED), describe_stopped, false },
-	{ rule_user_quit, CAUSE(STOPPED), describe_stopped, false },
-	{ rule_shim, CAUSE(KILLED), describe_killed, false },
-	{ rule_killed, CAUSE(KILLED), describe_killed, false },
-	{ rule_refused, CAUSE(BAD_CONFIG), describe_refused, true },
-	{ rule_crashed, CAUSE(CRASHED), describe_crash, true },
+	{ rule_exec_again, CAUSE(CRASHED), describe_exec, false },   { rule_exec, CAUSE(BAD_CONFIG), describe_exec, false },
+	{ rule_stopped, CAUSE(STOPPED), describe_stopped, false },   { rule_user_quit, CAUSE(STOPPED), describe_stopped, false },
+	{ rule_shim, CAUSE(KILLED), describe_killed, false },        { rule_killed, CAUSE(KILLED), describe_killed, false },
+	{ rule_refused, CAUSE(BAD_CONFIG), describe_refused, true }, { rule_crashed, CAUSE(CRASHED), describe_crash, true },
 	{ rule_quit, CAUSE(STOPPED), describe_quit, false },
 };
 

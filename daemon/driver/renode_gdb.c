@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The gdb channel. Renode's server is there only while somebody debugs: it is started on a port that the kernel chooses and nobody prints
- * (what listens now and did not before), and stopped when the debugger has left. Its first connection must not start the emulation: one that
- * rests is started only while the debugger lets the guest run, since a connection that breaks lets the processor go.
+ * (what listens now and did not before), and stopped when the debugger has left. Its first connection must not start the emulation: one
+ * that rests is started only while the debugger lets the guest run, since a connection that breaks lets the processor go.
  */
 #include <stdlib.h>
 #include <string.h>

@@ -17,7 +17,7 @@
 #include "loop/netport.h"
 #include "wire/mem.h"
 
-#define RENODE_SET_UP     "set-up" /* held by the shim: the board is made, `start` follows or has come */
+#define RENODE_SET_UP      "set-up" /* held by the shim: the board is made, `start` follows or has come */
 #define RENODE_DRAIN_TURNS 100
 #define RENODE_REST_MS     1500 /* for the last pause; it hangs where the guest is frozen */
 #define RENODE_QUIT_MS     500  /* for `quit`; then comes EOF, then signals */
@@ -118,7 +118,8 @@ static void link_on_step(void *ctx, const char *text, const struct err *err)
 		return;
 	}
 	if (is_download)
-		err_set(&told, err->code, "%.400s; this Renode has a network of its own without a way out: \"isolate\": \"off\" gives it the host's",
+		err_set(&told, err->code,
+			"%.400s; this Renode has a network of its own without a way out: \"isolate\": \"off\" gives it the host's",
 			err->msg);
 	err_prefix(&told, "Renode: %.160s", link->setup->items[link->step]);
 	link_refuse(link, &told);
@@ -130,7 +131,8 @@ static void link_on_tree(void *ctx, const char *text, const struct err *err)
 	struct err told = err != NULL ? *err : (struct err)ERR_INIT;
 	bool is_cortex_m;
 	if (err == NULL && (link->cpu = renode_first_cpu(text, &is_cortex_m)) == NULL)
-		err_set(&told, ERR_FAILED_PRECONDITION, "no processor is among Renode's peripherals, so that nothing can begin in the image");
+		err_set(&told, ERR_FAILED_PRECONDITION,
+			"no processor is among Renode's peripherals, so that nothing can begin in the image");
 	if (err_is_set(&told))
 		link_refuse(link, &told);
 	else

@@ -27,8 +27,9 @@ char *renode_path(const char *path, struct err *err)
 	*to++ = '@';
 	for (const char *at = path; *at != '\0'; at++) {
 		if ((unsigned char)*at < ' ' || *at == 0x7f || strchr("\"';\\#", *at) != NULL) {
-			err_set(err, ERR_INVALID_ARGUMENT, "\"%s\": Renode's monitor takes no path with the character '%c' (0x%02x); rename it",
-				path, isprint((unsigned char)*at) ? *at : '?', (unsigned char)*at);
+			err_set(err, ERR_INVALID_ARGUMENT,
+				"\"%s\": Renode's monitor takes no path with the character '%c' (0x%02x); rename it", path,
+				isprint((unsigned char)*at) ? *at : '?', (unsigned char)*at);
 			free(out);
 			return NULL;
 		}
@@ -114,8 +115,9 @@ static int plan_uart(struct renode_build *b, size_t number, const Pwemu__V1__Cha
 {
 	const Pwemu__V1__Target *target = b->start->target;
 	if (!plan_is_device(spec->id))
-		return err_set(err, ERR_INVALID_ARGUMENT, "target \"%s\": channel \"%s\": device-path \"%s\" is no path of a peripheral (sysbus.usart1)",
-			       target->name, spec->name, spec->id);
+		return err_set(err, ERR_INVALID_ARGUMENT,
+			       "target \"%s\": channel \"%s\": device-path \"%s\" is no path of a peripheral (sysbus.usart1)", target->name,
+			       spec->name, spec->id);
 	if (plan_add_channel(b->plan, spec->name, CHANNEL_SERIAL, true) == NULL)
 		return err_set(err, ERR_INVALID_ARGUMENT, "target \"%s\": more than %d channels", target->name, PLAN_CHANNELS_MAX);
 	char *path = renode_terminal_path(b->start->run_dir, spec->name);
@@ -219,7 +221,8 @@ int renode_plan(const struct driver_start *start, struct plan *plan, struct err 
 	static struct renode_build b; /* large */
 	b = (struct renode_build){ .start = start, .plan = plan };
 	if (start->request->semihosting || start->request->n_firmware_args > 0)
-		return err_set(err, ERR_INVALID_ARGUMENT, "target \"%s\": pwemu turns semihosting on for QEMU only; Renode has none that ends with the guest's code",
+		return err_set(err, ERR_INVALID_ARGUMENT,
+			       "target \"%s\": pwemu turns semihosting on for QEMU only; Renode has none that ends with the guest's code",
 			       start->target->name);
 	plan->network = plan_network(start->isolate);
 	plan_arguments(&b);

@@ -123,7 +123,8 @@ static bool user_asks_for_more(const char *line)
 		const char *rest = line + word + gap + name;
 		rest += strspn(rest, " ");
 		for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
-			if (word == strlen(commands[i]) && strncmp(line, commands[i], word) == 0 && name > 0 && (*rest == '\0' || *rest == ';'))
+			if (word == strlen(commands[i]) && strncmp(line, commands[i], word) == 0 && name > 0 &&
+			    (*rest == '\0' || *rest == ';'))
 				return true;
 		for (bool is_quoted = false; *line != '\0' && (is_quoted || *line != ';'); line++)
 			is_quoted ^= *line == '"';

@@ -103,8 +103,7 @@ int boot_check_arguments(struct boot *b, struct err *err)
 {
 	for (size_t i = 0; i < b->plan.argv.count; i++) {
 		const char *word = b->plan.argv.items[i];
-		char *value =
-			boot_is_expression(b, i) ? expand_text(&b->scope, "argument of the emulator", word, err) : xstrdup("");
+		char *value = boot_is_expression(b, i) ? expand_text(&b->scope, "argument of the emulator", word, err) : xstrdup("");
 		if (value == NULL)
 			return -1;
 		free(value);

@@ -10,7 +10,8 @@ static void boot_on_ready(void *ctx, bool paused)
 {
 	struct instance *inst = ctx;
 	inst->was_ready = true;
-	inst->has_private_network = netport_is_private(proc_pid(inst->proc)); /* not before: the process has it just before it is executed */
+	inst->has_private_network =
+		netport_is_private(proc_pid(inst->proc)); /* not before: the process has it just before it is executed */
 	if (!paused)
 		inst->started_ns = inst->started_ns != 0 ? inst->started_ns : clock_wall_ns();
 	instance_event(inst, paused ? INST_EV_RESTS : INST_EV_RUNS, paused ? "paused" : "");

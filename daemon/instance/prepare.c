@@ -106,8 +106,7 @@ static int prepare_program(const struct prepare_spec *spec, struct prepare_resul
 		err_set(&result->err, ERR_NOT_FOUND, "emulator \"%s\" not found; install it or correct \"executable\" of target \"%s\"",
 			name, spec->target->name);
 	else if (sys == ENOENT)
-		err_set(&result->err, ERR_NOT_FOUND,
-			"emulator \"%s\" not found in PATH (%.300s); install it (%s) or correct PATH", name,
+		err_set(&result->err, ERR_NOT_FOUND, "emulator \"%s\" not found in PATH (%.300s); install it (%s) or correct PATH", name,
 			prepare_search_path(search.environment), spec->install);
 	else
 		err_sys(&result->err, sys, "emulator \"%s\" cannot be executed", name);

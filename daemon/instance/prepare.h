@@ -36,7 +36,7 @@ struct prepare_spec {
 	const Pwemu__V1__Target *target;
 	const Pwemu__V1__StartRequest *request;
 	const char *executable;
-	const char *install;    /* where it comes from, for people */
+	const char *install;     /* where it comes from, for people */
 	const char *working_dir; /* made with its parents, 0700 */
 };
 

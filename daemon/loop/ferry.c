@@ -16,9 +16,9 @@
 
 #include "wire/mem.h"
 
-#define FERRY_PIECE     65536
-#define FERRY_ROUNDS    16 /* pieces in one callback */
-#define FERRY_SLEEP_MS  100
+#define FERRY_PIECE    65536
+#define FERRY_ROUNDS   16 /* pieces in one callback */
+#define FERRY_SLEEP_MS 100
 
 enum ferry_result { FERRY_EMPTY, FERRY_FULL, FERRY_MORE, FERRY_OVER, FERRY_BROKEN };
 
@@ -120,7 +120,8 @@ static void way_fini(struct ferry_way *way)
 	event_del(&way->again);
 }
 
-struct ferry *ferry_new(struct event_base *base, const struct ferry_fds *fds, void (*on_trouble)(void *ctx, const struct err *err), void *ctx)
+struct ferry *ferry_new(struct event_base *base, const struct ferry_fds *fds, void (*on_trouble)(void *ctx, const struct err *err),
+			void *ctx)
 {
 	struct ferry *ferry = xcalloc(1, sizeof(*ferry));
 	ferry->fds = *fds;

@@ -19,7 +19,8 @@ struct ferry_fds {
 };
 
 /* Takes the fds. on_trouble: bytes cannot be moved, once; it goes on trying. Callbacks come from the loop. */
-struct ferry *ferry_new(struct event_base *base, const struct ferry_fds *fds, void (*on_trouble)(void *ctx, const struct err *err), void *ctx);
+struct ferry *ferry_new(struct event_base *base, const struct ferry_fds *fds, void (*on_trouble)(void *ctx, const struct err *err),
+			void *ctx);
 void ferry_free(struct ferry *ferry); /* takes NULL */
 /* Moves what the guest has printed, as far as `out` takes it. True: the slave is empty, or its master is closed. */
 bool ferry_drain(struct ferry *ferry);

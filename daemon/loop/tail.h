@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Follows a file that somebody else appends to, and moves what is new into a FIFO. How far it has come is the file offset of the descriptor,
- * which whoever else holds it shares: a daemon that is killed loses and doubles nothing. What was moved is given back to the disk.
+ * Follows a file that somebody else appends to, and moves what is new into a FIFO. How far it has come is the file offset of the
+ * descriptor, which whoever else holds it shares: a daemon that is killed loses and doubles nothing. What was moved is given back to the
+ * disk.
  */
 #pragma once
 

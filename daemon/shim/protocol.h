@@ -65,7 +65,7 @@ struct shim_spec {
 	uint32_t umask;
 	uint32_t uid; /* SHIM_KEEP_ID: gid and groups are not changed either */
 	uint32_t gid;
-	uint32_t nofile; /* 0: what the daemon has, at most SHIM_NOFILE_DEFAULT */
+	uint32_t nofile;  /* 0: what the daemon has, at most SHIM_NOFILE_DEFAULT */
 	uint32_t network; /* enum shim_network */
 	uint32_t group_count;
 	uint32_t fd_count;

@@ -37,9 +37,12 @@ static int box_setup(void **state)
 	b.target.channels = b.spec_rows;
 	b.qemu.executable = (char *)"qemu-x";
 	b.qemu.machine = (char *)"m";
-	b.start = (struct driver_start){
-		.target = &b.target, .request = &b.request, .program = "/bin/qemu-x", .run_dir = "/run/d", .isolate = "auto", .images = b.images
-	};
+	b.start = (struct driver_start){ .target = &b.target,
+					 .request = &b.request,
+					 .program = "/bin/qemu-x",
+					 .run_dir = "/run/d",
+					 .isolate = "auto",
+					 .images = b.images };
 	plan_init(&b.plan);
 	*state = &b;
 	return 0;
