@@ -7,6 +7,7 @@
 
 #include "wire/mem.h"
 
+#define REASON_LINE_MAX  300
 #define REASON_LINES_MAX 4
 
 static bool is_line_end(char c)
@@ -135,6 +136,12 @@ static const char *find_line(const char *text, const char *begins)
 	return NULL;
 }
 
+static size_t line_length(const char *line, size_t max)
+{
+	size_t len = strcspn(line, "\n");
+	return len < max ? len : max;
+}
+
 /* The lines that say why, on one line. */
 static void take_reason(const char *at, char *out, size_t size)
 {
@@ -143,9 +150,17 @@ static void take_reason(const char *at, char *out, size_t size)
 	for (int lines = 0; *at != '\0' && lines < REASON_LINES_MAX && used < size - 1; lines++) {
 		size_t len = strcspn(at, "\n");
 		if (len > 0)
-			used += (size_t)snprintf(out + used, size - used, "%s%.*s", used > 0 ? "; " : "", (int)(len < 300 ? len : 300), at);
+			used += (size_t)snprintf(out + used, size - used, "%s%.*s", used > 0 ? "; " : "",
+						 (int)line_length(at, REASON_LINE_MAX), at);
 		at += len + (at[len] == '\n');
 	}
+}
+
+/* Behind "': " after 1.16, before that the next line. */
+static const char *after_command(const char *line)
+{
+	const char *end = line + strcspn(line, "\n"), *same = strstr(line, "': ");
+	return same != NULL && same < end ? same + strlen("': ") : end + (*end == '\n');
 }
 
 bool monitor_find_error(const char *text, struct err *err)
@@ -155,15 +170,11 @@ bool monitor_find_error(const char *text, struct err *err)
 		char reason[320];
 		if (line == NULL)
 			continue;
-		const char *next = line + strcspn(line, "\n"), *same = strstr(line, "': ");
-		if (errors[i].reason_follows && same != NULL && same < next) { /* after 1.16 */
-			take_reason(same + 3, reason, sizeof(reason));
-		} else if (errors[i].reason_follows && *next != '\0') {
-			take_reason(next + 1, reason, sizeof(reason));
-		} else {
-			size_t len = strcspn(line, "\n");
-			snprintf(reason, sizeof(reason), "%.*s", (int)(len < 300 ? len : 300), line);
-		}
+		reason[0] = '\0';
+		if (errors[i].reason_follows)
+			take_reason(after_command(line), reason, sizeof(reason));
+		if (reason[0] == '\0')
+			snprintf(reason, sizeof(reason), "%.*s", (int)line_length(line, REASON_LINE_MAX), line);
 		err_set(err, errors[i].code, "%s", reason);
 		return true;
 	}
