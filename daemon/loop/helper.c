@@ -21,6 +21,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "loop/fdpass.h"
 #include "wire/mem.h"
 
 #define HELPER_READ_MAX 65536
@@ -106,23 +107,7 @@ static _Noreturn void child_run(const struct helper_spec *spec, int reply_fd, pi
 
 bool helper_send_fd(int reply_fd, int fd)
 {
-	char byte = 0;
-	struct iovec iov = { .iov_base = &byte, .iov_len = 1 };
-	union {
-		struct cmsghdr header;
-		char space[CMSG_SPACE(sizeof(int))];
-	} control = { 0 };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control) };
-	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
-	cmsg->cmsg_level = SOL_SOCKET;
-	cmsg->cmsg_type = SCM_RIGHTS;
-	cmsg->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(cmsg), &fd, sizeof(int));
-	ssize_t n;
-	do
-		n = sendmsg(reply_fd, &msg, MSG_NOSIGNAL);
-	while (n < 0 && errno == EINTR);
-	return n == 1;
+	return fdpass_send(reply_fd, "", 1, fd, MSG_NOSIGNAL);
 }
 
 /* ---- in the daemon */
@@ -206,33 +191,13 @@ static void helper_take_fd(struct helper *helper, int fd)
 	helper->in_call = false;
 }
 
-/* At most one descriptor a message, and its byte is the last of what recvmsg returns with it. */
-static ssize_t helper_receive(struct helper *helper, char *buf, size_t size, int *fd)
-{
-	struct iovec iov = { .iov_base = buf, .iov_len = size };
-	union {
-		struct cmsghdr header;
-		char space[CMSG_SPACE(sizeof(int))];
-	} control;
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control) };
-	ssize_t n;
-	do
-		n = recvmsg(helper->reply_fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	while (n < 0 && errno == EINTR);
-	struct cmsghdr *cmsg = n > 0 ? CMSG_FIRSTHDR(&msg) : NULL;
-	*fd = -1;
-	if (cmsg != NULL && cmsg->cmsg_level == SOL_SOCKET && cmsg->cmsg_type == SCM_RIGHTS && cmsg->cmsg_len == CMSG_LEN(sizeof(int)))
-		memcpy(fd, CMSG_DATA(cmsg), sizeof(int));
-	return n;
-}
-
 /* One bounded piece of the reply; false when there is no more for now. */
 static bool helper_read(struct helper *helper)
 {
 	size_t left = helper->max_reply - helper->len, size = left < HELPER_READ_MAX ? left + 1 : HELPER_READ_MAX;
 	helper->reply = xrealloc(helper->reply, helper->len + size, 1);
 	int fd;
-	ssize_t n = helper_receive(helper, helper->reply + helper->len, size, &fd);
+	ssize_t n = fdpass_receive(helper->reply_fd, helper->reply + helper->len, size, &fd);
 	if (n < 0 && errno != EAGAIN) { /* also when it has ended already: an answer without its end is none */
 		char why[64];
 		snprintf(why, sizeof(why), "cannot be heard: %s", strerror(errno));

@@ -24,6 +24,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "loop/fdpass.h"
 #include "loop/proc_kill.h"
 #include "loop/proc_launch.h"
 #include "loop/proc_record.h"
@@ -254,20 +255,7 @@ static void proc_take_packet(struct proc *proc, const char *packet, size_t len)
 /* Length of the packet, 0 at the end of the connection, -1 with errno. A descriptor that comes with it is the caller's. */
 static ssize_t proc_receive(struct proc *proc, char packet[SHIM_PACKET_MAX + 1], int *fd)
 {
-	struct iovec iov = { .iov_base = packet, .iov_len = SHIM_PACKET_MAX };
-	union {
-		struct cmsghdr header;
-		char space[CMSG_SPACE(sizeof(int))];
-	} control;
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control) };
-	ssize_t n;
-	do
-		n = recvmsg(proc->conn, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	while (n < 0 && errno == EINTR);
-	struct cmsghdr *cmsg = n > 0 ? CMSG_FIRSTHDR(&msg) : NULL;
-	*fd = -1;
-	if (cmsg != NULL && cmsg->cmsg_level == SOL_SOCKET && cmsg->cmsg_type == SCM_RIGHTS && cmsg->cmsg_len == CMSG_LEN(sizeof(int)))
-		memcpy(fd, CMSG_DATA(cmsg), sizeof(int));
+	ssize_t n = fdpass_receive(proc->conn, packet, SHIM_PACKET_MAX, fd);
 	packet[n > 0 ? n : 0] = '\0';
 	return n;
 }
@@ -305,23 +293,7 @@ static void proc_on_packet(evutil_socket_t event_fd, short what, void *arg)
 /* With a descriptor, or -1. */
 static bool proc_send_fd(struct proc *proc, const char *command, int fd)
 {
-	size_t len = strlen(command);
-	struct iovec iov = { .iov_base = (void *)(uintptr_t)command, .iov_len = len };
-	union {
-		struct cmsghdr header;
-		char space[CMSG_SPACE(sizeof(int))];
-	} control = { 0 };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
-	if (fd >= 0) {
-		msg.msg_control = &control;
-		msg.msg_controllen = sizeof(control);
-		struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
-		cmsg->cmsg_level = SOL_SOCKET;
-		cmsg->cmsg_type = SCM_RIGHTS;
-		cmsg->cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(cmsg), &fd, sizeof(int));
-	}
-	return proc->conn >= 0 && sendmsg(proc->conn, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)len;
+	return proc->conn >= 0 && fdpass_send(proc->conn, command, strlen(command), fd, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
 static bool proc_send(struct proc *proc, const char *command)
