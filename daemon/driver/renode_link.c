@@ -207,6 +207,7 @@ static void link_adopt(struct driver_link *link)
 	}
 	if (renode_uarts_open(link, true, &err) < 0)
 		link->events->on_trouble(link->ctx, NULL, &err);
+	renode_select(link, NULL); /* a user may have had another */
 	renode_gdb_clean(link);
 	monitor_ask(link->monitor, "emulation IsStarted", RENODE_COMMAND_TIMEOUT_MS, link_on_found, link);
 }
