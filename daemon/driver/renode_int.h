@@ -19,6 +19,8 @@ struct renode_user;
 /* Words of on_shutdown: it was paused, all that the guest had printed was taken, then it was told to quit. */
 #define RENODE_QUIT      "quit"
 #define RENODE_USER_QUIT "monitor-quit"
+/* It ended in its set-up: no guest has printed anything. */
+#define RENODE_NEVER_RAN "never-ran"
 
 struct renode_uart {
 	struct driver_link *link;

@@ -205,6 +205,7 @@ static void link_adopt(struct driver_link *link)
 		monitor_ask(link->monitor, "Clear", RENODE_SETUP_TIMEOUT_MS, link_on_cleared, link);
 		return;
 	}
+	link->step = link->setup->count;
 	if (renode_uarts_open(link, true, &err) < 0)
 		link->events->on_trouble(link->ctx, NULL, &err);
 	renode_select(link, NULL); /* a user may have had another */
@@ -231,6 +232,8 @@ static void link_on_closed(void *ctx, const struct err *err)
 	struct driver_link *link = ctx;
 	if (!link->is_ready && !link->was_ready)
 		link_pass_words(link);
+	if (!link->was_ready && link->step < link->setup->count)
+		link->events->on_shutdown(link->ctx, RENODE_NEVER_RAN);
 	link->events->on_lost(link->ctx, err);
 }
 

@@ -127,7 +127,8 @@ static bool user_asks_for_more(const char *line)
 		const char *rest = line + word + gap + name;
 		rest += strspn(rest, " ");
 		for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
-			if (word == strlen(commands[i]) && strncmp(line, commands[i], word) == 0 && name > 0 && (*rest == '\0' || *rest == ';'))
+			if (word == strlen(commands[i]) && strncmp(line, commands[i], word) == 0 && name > 0 &&
+			    (*rest == '\0' || *rest == ';'))
 				return true;
 		for (bool is_quoted = false; *line != '\0' && (is_quoted || *line != ';'); line++)
 			is_quoted ^= *line == '"';
@@ -179,7 +180,8 @@ static void user_do(struct renode_user *user, const char *line, bool is_too_long
 	} else if (*line == '\0') {
 		user_prompt(user);
 	} else if (user_is_open(line) || user_asks_for_more(line)) {
-		user_answer(user, "pwemu: a command must be on one line, with its quotes closed; put longer ones into a file: include @FILE");
+		user_answer(user,
+			    "pwemu: a command must be on one line, with its quotes closed; put longer ones into a file: include @FILE");
 	} else if (user_means_quit(line)) {
 		user_print(user, "pwemu: the instance is stopped\n");
 		user_flush(user);

@@ -10,7 +10,8 @@ import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from renode_case import RenodeCase, only_fake, wait_for  # noqa: E402
+from renode_case import RenodeCase, only_fake  # noqa: E402
+from cases import wait_for  # noqa: E402
 
 PROMPT = b"(board) "
 
