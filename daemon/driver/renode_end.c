@@ -118,7 +118,10 @@ static void copy_tail(const char *text, char *out, size_t size)
 
 void renode_classify(const struct driver_death *death, struct driver_verdict *out)
 {
-	bool is_clean = strcmp(death->shutdown_reason, RENODE_QUIT) == 0 || strcmp(death->shutdown_reason, RENODE_USER_QUIT) == 0;
+	static const char *const clean[] = { RENODE_QUIT, RENODE_USER_QUIT, RENODE_NEVER_RAN };
+	bool is_clean = false;
+	for (size_t i = 0; i < sizeof(clean) / sizeof(clean[0]); i++)
+		is_clean = is_clean || strcmp(death->shutdown_reason, clean[i]) == 0;
 	out->tail_unknown = death->end->exec_errno == 0 && !is_clean;
 	for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++) {
 		if (!rules[i].matches(death))

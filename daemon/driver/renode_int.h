@@ -19,6 +19,8 @@ struct renode_user;
 /* Words of on_shutdown: it was paused, all that the guest had printed was taken, then it was told to quit. */
 #define RENODE_QUIT      "quit"
 #define RENODE_USER_QUIT "monitor-quit"
+/* It ended in its set-up: no guest has printed anything. */
+#define RENODE_NEVER_RAN "never-ran"
 
 struct renode_uart {
 	struct driver_link *link;
@@ -87,6 +89,8 @@ void renode_gdb_cancel(struct driver_link *link); /* the link is about to go */
 /* ---- renode_user.c */
 void renode_user_open(struct driver_link *link, driver_open_fn done, void *ctx);
 void renode_user_close(struct driver_link *link);
+/* The machine that a prompt names is what commands mean from now on; NULL: the instance's. */
+void renode_select(struct driver_link *link, const char *prompt);
 
 /* ---- renode_props.c */
 void renode_list_properties(struct driver_link *link, const char *path, driver_properties_fn done, void *ctx);

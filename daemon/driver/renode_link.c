@@ -209,8 +209,10 @@ static void link_adopt(struct driver_link *link)
 		monitor_ask(link->monitor, "Clear", RENODE_SETUP_TIMEOUT_MS, link_on_cleared, link);
 		return;
 	}
+	link->step = link->setup->count;
 	if (renode_uarts_open(link, true, &err) < 0)
 		link->events->on_trouble(link->ctx, NULL, &err);
+	renode_select(link, NULL); /* a user may have had another */
 	renode_gdb_clean(link);
 	monitor_ask(link->monitor, "emulation IsStarted", RENODE_COMMAND_TIMEOUT_MS, link_on_found, link);
 }
@@ -234,6 +236,8 @@ static void link_on_closed(void *ctx, const struct err *err)
 	struct driver_link *link = ctx;
 	if (!link->is_ready && !link->was_ready)
 		link_pass_words(link);
+	if (!link->was_ready && link->step < link->setup->count)
+		link->events->on_shutdown(link->ctx, RENODE_NEVER_RAN);
 	link->events->on_lost(link->ctx, err);
 }
 

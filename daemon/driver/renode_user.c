@@ -2,7 +2,8 @@
 /*
  * The monitor channel: one user's lines share the console with the daemon's commands, each as a whole. The user has one end of a pair of
  * sockets; what comes out of the other is cut into lines, of which one at a time is asked. Control characters go no further than this, a
- * line that would leave the monitor waiting for more (an open quote) is refused, and `quit` is a stop.
+ * line that would leave the monitor waiting for more (an open quote) is refused, and `quit` is a stop. Of several machines a user may
+ * select another one: it is selected for the user's lines alone, since the daemon's commands mean the instance's.
  */
 #include <errno.h>
 #include <event2/event.h>
@@ -14,6 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "driver/monitor_text.h"
 #include "driver/renode_int.h"
 #include "wire/mem.h"
 
@@ -23,6 +25,7 @@
 struct renode_user {
 	struct driver_link *link; /* NULL: the user has left */
 	struct driver_link *owner;
+	char prompt[MONITOR_PROMPT_MAX]; /* tells the machine that this user has selected */
 	int fd;
 	char line[USER_LINE_MAX];
 	size_t len;
@@ -75,7 +78,7 @@ static void user_print(struct renode_user *user, const char *text)
 
 static void user_prompt(struct renode_user *user)
 {
-	user_print(user, monitor_prompt(user->link->monitor));
+	user_print(user, user->prompt);
 	user_flush(user);
 }
 
@@ -100,6 +103,8 @@ static void user_on_answer(void *ctx, const char *text, const struct err *err)
 		free(user);
 		return;
 	}
+	if (err == NULL || err->code != ERR_DEADLINE_EXCEEDED)
+		snprintf(user->prompt, sizeof(user->prompt), "%s", monitor_prompt(user->link->monitor));
 	user_answer(user, text[0] == '\0' && err != NULL ? err->msg : text);
 	renode_look(user->link); /* it may have started or paused the emulation */
 	user_read(user);
@@ -138,6 +143,36 @@ static bool user_means_quit(const char *line)
 	return (len == 4 && strncmp(line, "quit", 4) == 0) || (len == 1 && *line == 'q');
 }
 
+static void user_home(const struct driver_link *link, char *prompt, size_t size)
+{
+	snprintf(prompt, size, "(%s) ", renode_machine_name(link->target));
+}
+
+void renode_select(struct driver_link *link, const char *prompt)
+{
+	char home[MONITOR_PROMPT_MAX];
+	user_home(link, home, sizeof(home));
+	prompt = prompt != NULL ? prompt : home;
+	bool is_none = strcmp(prompt, "(monitor) ") == 0;
+	char *command = is_none ? xstrdup("mach clear") : xasprintf("mach set \"%.*s\"", (int)strlen(prompt) - 3, prompt + 1);
+	monitor_ask(link->monitor, command, RENODE_COMMAND_TIMEOUT_MS, NULL, NULL);
+	free(command);
+}
+
+/* All of it is queued at once: nothing of the daemon's comes between. */
+static void user_ask(struct renode_user *user, const char *line)
+{
+	struct driver_link *link = user->link;
+	char home[MONITOR_PROMPT_MAX];
+	user_home(link, home, sizeof(home));
+	user->is_asking = true;
+	link->users_commands++;
+	if (strcmp(user->prompt, home) != 0)
+		renode_select(link, user->prompt);
+	monitor_ask(link->monitor, line, USER_TIMEOUT_MS, user_on_answer, user);
+	renode_select(link, NULL);
+}
+
 static void user_do(struct renode_user *user, const char *line, bool is_too_long)
 {
 	line += strspn(line, " ");
@@ -153,9 +188,7 @@ static void user_do(struct renode_user *user, const char *line, bool is_too_long
 		user_flush(user);
 		renode_quit_for(user->link, RENODE_USER_QUIT);
 	} else {
-		user->is_asking = true;
-		user->link->users_commands++;
-		monitor_ask(user->link->monitor, line, USER_TIMEOUT_MS, user_on_answer, user);
+		user_ask(user, line);
 	}
 }
 
@@ -222,6 +255,7 @@ void renode_user_open(struct driver_link *link, driver_open_fn done, void *ctx)
 	}
 	struct renode_user *user = xcalloc(1, sizeof(*user));
 	user->link = user->owner = link;
+	user_home(link, user->prompt, sizeof(user->prompt));
 	user->fd = fds[0];
 	event_assign(&user->readable, link->base, user->fd, EV_READ, user_on_readable, user);
 	event_assign(&user->writable, link->base, user->fd, EV_WRITE, user_on_writable, user);

@@ -10,8 +10,8 @@ static void boot_on_ready(void *ctx, bool paused)
 {
 	struct instance *inst = ctx;
 	inst->was_ready = true;
-	inst->has_private_network =
-		netport_is_private(proc_pid(inst->proc)); /* not before: the process has it just before it is executed */
+	/* Earlier it may not be there yet: the process gets it just before it is executed. */
+	inst->has_private_network = netport_is_private(proc_pid(inst->proc));
 	if (!paused)
 		inst->started_ns = inst->started_ns != 0 ? inst->started_ns : clock_wall_ns();
 	instance_event(inst, paused ? INST_EV_RESTS : INST_EV_RUNS, paused ? "paused" : "");
@@ -135,7 +135,8 @@ void boot_quit_late(void *ctx)
 
 void boot_stop(struct instance *inst)
 {
-	if (inst->link == NULL || inst->driver->quit == NULL || timer_is_armed(inst->quit_late)) {
+	/* One that was not ready yet has nothing to finish, and may hear of it late. */
+	if (inst->link == NULL || inst->driver->quit == NULL || !inst->was_ready || timer_is_armed(inst->quit_late)) {
 		proc_stop(inst->proc, inst->grace_ms);
 		return;
 	}

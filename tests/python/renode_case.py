@@ -12,7 +12,8 @@ from unittest import mock
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "drivers")]
 
-from cases import TARGET, DriverCase, is_alive, processes_with, read_proc, wait_for  # noqa: E402,F401
+from cases import DriverCase, read_proc  # noqa: E402
+import cases  # noqa: E402
 from boards import Renode  # noqa: E402
 import pwemu_cli  # noqa: E402
 
@@ -108,7 +109,7 @@ class RenodeCase(DriverCase):
 
     def refusal(self, *words, image="hello.elf"):
         """Of a start that fails with 1; nothing is left of it."""
-        done = self.run_any("start", TARGET, "-f", self.board.firmware(image), *words)
+        done = self.run_any("start", cases.TARGET, "-f", self.board.firmware(image), *words)
         self.assertEqual((done.returncode, done.out), (1, ""), done.err)
         self.assert_nothing_left()
         return done.err

@@ -13,7 +13,8 @@ import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from renode_case import RenodeCase, is_alive, only_fake, wait_for  # noqa: E402
+from renode_case import RenodeCase, only_fake  # noqa: E402
+from cases import is_alive, wait_for  # noqa: E402
 from pwemu_fixture import sequence  # noqa: E402
 
 MISSING = "may be missing"

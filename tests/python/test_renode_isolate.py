@@ -8,7 +8,8 @@ import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from renode_case import TARGET, RenodeCase, network_of, only_fake, read_proc, wait_for  # noqa: E402
+from renode_case import RenodeCase, network_of, only_fake, read_proc  # noqa: E402
+from cases import TARGET, wait_for  # noqa: E402
 from gdb_client import HOT, Mi  # noqa: E402
 
 NOBODY = 65534

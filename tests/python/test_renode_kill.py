@@ -15,7 +15,8 @@ import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from renode_case import REAL, SET_UP, TARGET, RenodeCase, is_alive, read_proc, wait_for  # noqa: E402
+from renode_case import REAL, SET_UP, RenodeCase, read_proc  # noqa: E402
+from cases import TARGET, is_alive, wait_for  # noqa: E402
 from pwemu_fixture import sequence  # noqa: E402
 
 ROUNDS = int(os.environ.get("KILLS", "1"))

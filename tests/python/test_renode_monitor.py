@@ -10,7 +10,8 @@ import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from renode_case import RenodeCase, only_fake, wait_for  # noqa: E402
+from renode_case import RenodeCase, only_fake  # noqa: E402
+from cases import wait_for  # noqa: E402
 
 PROMPT = b"(board) "
 
@@ -86,6 +87,27 @@ class Users(MonitorCase):
         self.assertEqual(self.ask(user, 'macro x "version; macro y"; version').count("Renode, version"), 1)
         self.assertEqual(self.ask(user, 'macro x "version; version"'), "")
         self.assertEqual(self.ask(user, "runMacro $x").count("Renode, version"), 2)
+
+    def test_other_machine(self):
+        """Of several the user may select one; what pwemu does means the instance's all the same."""
+        self.boot("seq.elf")
+        user = self.user()
+        for select, prompt in (('mach create "other"', b"(other) "), ("mach clear", b"(monitor) "), ('mach set "board"', PROMPT)):
+            self.type_in(user, select.encode() + b"\n")
+            self.read_until(user, prompt)
+            self.assertIsInstance(json.loads(self.pwemu("-q", "prop-get", "sysbus.usart2", "BaudRate", "-o", "json")), int)
+            before = self.out().count(b"00000000\n")
+            self.pwemu("reset")
+            self.wait_count(b"00000000\n", before + 1)
+            self.pwemu("-q", "gdb-cmds", "info registers")
+            self.type_in(user, b"machine Name\n")
+            answer = {b"(monitor) ": b"No such command or device: machine"}.get(prompt, prompt[1:-2])
+            self.assertEqual(self.read_until(user, prompt), answer + b"\r\n" + prompt)
+        self.type_in(user, b"mach clear\n")
+        self.read_until(user, b"(monitor) ")
+        self.kill_daemon()
+        self.pwemu("reset")
+        self.assert_runs()
 
     def test_control(self):
         """It takes the right to control: a script of its own may do anything."""

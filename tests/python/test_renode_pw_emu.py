@@ -11,7 +11,8 @@ from unittest import mock
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from renode_case import REAL, RenodeCase, is_alive, processes_with, wait_for  # noqa: E402
+from renode_case import REAL, RenodeCase  # noqa: E402
+from cases import is_alive, processes_with, wait_for  # noqa: E402
 from api_fixture import pwemu  # noqa: E402
 from fd_reader import Reader  # noqa: E402
 from pwemu_fixture import PWEMU, firmware  # noqa: E402

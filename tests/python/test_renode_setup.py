@@ -8,7 +8,8 @@ import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from renode_case import LINE, REAL, SET_UP, TARGET, RenodeCase, only_fake, read_proc, wait_for  # noqa: E402
+from renode_case import LINE, REAL, SET_UP, RenodeCase, only_fake, read_proc  # noqa: E402
+from cases import TARGET, wait_for  # noqa: E402
 
 SLOW = os.environ.get("PWEMU_TEST_SLOW")
 AT_ONCE_S = 20  # far below every deadline of a command
@@ -32,6 +33,7 @@ class Refused(RenodeCase):
         for command in SET_UP:
             with self.subTest(command), self.knobs(CRASH=command):
                 self.assertIn("crashed (Aborted)", self.refused_at_once())
+                self.assertEqual(self.info()["end"]["tail_unknown"], command == "start")  # else no guest has run
         self.assert_works()
 
     def test_no_such_device(self):
@@ -40,6 +42,7 @@ class Refused(RenodeCase):
         said = self.refused_at_once()
         self.assertIn("Renode: connector Connect sysbus.nothing", said)
         self.assertIn("signature", said)
+        self.assertFalse(self.info()["end"]["tail_unknown"])
         self.assert_works()
 
     def test_a_device_that_is_no_uart(self):
@@ -95,7 +98,9 @@ class Refused(RenodeCase):
                 wait_for(lambda: self.run_any("status").returncode == 0, "it to be starting")
                 wait_for(lambda: self.info()["pid"] > 0, "its process")
                 self.assertEqual(self.state(), "starting")
-                self.on("default", "stop", "--grace", "400ms")
+                begin = time.monotonic()
+                self.on("default", "stop", "--grace", "20s")
+                self.assertLess(time.monotonic() - begin, 9)  # it does not wait for what has nothing to finish
                 self.assertEqual(start.wait(60), 1)
                 self.assertIn(b"stopped", start.stderr.read())
                 self.assert_nothing_left()
