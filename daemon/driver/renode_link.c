@@ -321,6 +321,17 @@ static void act_on_restarted(void *ctx, const char *text, const struct err *err)
 	act_finish(ctx, err);
 }
 
+/* A pause may have come between the reset and its start. */
+static void act_on_started_again(void *ctx, const char *text, const struct err *err)
+{
+	(void)text;
+	struct renode_act *act = ctx;
+	if (err == NULL && !act->link->is_started)
+		monitor_ask(act->link->monitor, "pause", RENODE_COMMAND_TIMEOUT_MS, act_on_restarted, act);
+	else
+		act_finish(act, err);
+}
+
 static void act_on_done(void *ctx, const char *text, const struct err *err)
 {
 	(void)text;
@@ -339,7 +350,7 @@ static void act_on_done(void *ctx, const char *text, const struct err *err)
 	}
 	link->events->on_reset(link->ctx, false);
 	if (link->is_started) /* a reset without a macro halts the processor */
-		monitor_ask(link->monitor, "start", RENODE_COMMAND_TIMEOUT_MS, act_on_restarted, act);
+		monitor_ask(link->monitor, "start", RENODE_COMMAND_TIMEOUT_MS, act_on_started_again, act);
 	else
 		act_finish(act, NULL);
 }
