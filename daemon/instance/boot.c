@@ -301,12 +301,6 @@ static int boot_open_logs(struct boot *b, struct err *err)
 	return 0;
 }
 
-static bool boot_is_off_record(const struct instance *inst, struct err *err)
-{
-	*err = inst->is_restart ? (struct err)ERR_INIT : inst->start_error;
-	return err_is_set(err);
-}
-
 static void boot_on_started(void *ctx, pid_t pid)
 {
 	struct instance *inst = ctx;
@@ -316,8 +310,7 @@ static void boot_on_started(void *ctx, pid_t pid)
 		inst->began_ns = clock_wall_ns();
 	boot_release(&inst->old_proc); /* what it held is held by the new one */
 	struct boot *b = inst->layout;
-	if (b != NULL && (boot_is_off_record(inst, &err) || boot_connect(inst, b->run_dir, b->run_path, false, &err) < 0 ||
-			  boot_open_logs(b, &err) < 0)) {
+	if (b != NULL && (boot_connect(inst, b->run_dir, b->run_path, false, &err) < 0 || boot_open_logs(b, &err) < 0)) {
 		inst->start_error = err;
 		snprintf(inst->ending, sizeof(inst->ending), "%.190s", err.msg);
 		instance_event(inst, INST_EV_USELESS, err.msg);
@@ -382,22 +375,6 @@ static void boot_set_channels(struct boot *b)
 	boot_hand_over_endpoints(b);
 }
 
-/* One with commands has a record that says it has no emulator yet, and a run directory that its commands' shims keep: that goes first. */
-static bool boot_is_recorded_first(const struct instance *inst)
-{
-	return inst->command_count > 0 && !inst->is_restart;
-}
-
-/* A start that cannot be put on record is given up as soon as its process is there; a restart goes on from the record it has. */
-static void boot_put_on_record(struct instance *inst)
-{
-	struct err err = ERR_INIT;
-	if (inst->is_restart)
-		store_save(inst);
-	else if (!boot_is_recorded_first(inst) && store_put(inst, &err) < 0)
-		inst->start_error = err;
-}
-
 /* A new name for each boot: the shim of the one before keeps its own until this one has what it holds. */
 int boot_begin(struct instance *inst, struct err *err)
 {
@@ -412,10 +389,11 @@ int boot_begin(struct instance *inst, struct err *err)
 	inst->proc_name = xasprintf("boot-%u", inst->boot);
 	inst->old_proc = inst->proc;
 	inst->proc = NULL;
-	/* The record is written while the shim begins. A daemon that dies before it is has a successor that knows the boot before (of a
-	 * restart, whose shim is there) or none at all, and ends what it does not know. Nobody has been told of this one yet. */
-	if ((!boot_is_recorded_first(inst) || store_put(inst, err) == 0) && boot_spawn(b, err) == 0) {
-		boot_put_on_record(inst);
+	/* What a daemon that dies from here on leaves is found by its successor. In a restart the record is written while the shim begins:
+	 * it still has the boot before, whose shim is there, and the next daemon ends what it does not know. */
+	if ((inst->is_restart || store_put(inst, err) == 0) && boot_spawn(b, err) == 0) {
+		if (inst->is_restart)
+			store_save(inst);
 		free(old_name);
 		return 0;
 	}
