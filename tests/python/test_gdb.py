@@ -93,8 +93,14 @@ class DebugCase(Case):
     def pause(self):
         self.act("Pause")
         self.wait_state(PAUSED)
-        begin = self.offset()
-        wait_for(lambda: self.offset() == begin, "its output")
+        seen = [-1]
+
+        def is_still():
+            """What was printed last may still be on its way to the log."""
+            seen.append(self.offset())
+            return seen[-1] == seen[-2]
+
+        wait_for(is_still, "its output")
         return self.registers(), self.offset()
 
     # ---- clients
