@@ -301,6 +301,12 @@ static int boot_open_logs(struct boot *b, struct err *err)
 	return 0;
 }
 
+static bool boot_is_off_record(const struct instance *inst, struct err *err)
+{
+	*err = inst->is_restart ? (struct err)ERR_INIT : inst->start_error;
+	return err_is_set(err);
+}
+
 static void boot_on_started(void *ctx, pid_t pid)
 {
 	struct instance *inst = ctx;
@@ -310,7 +316,8 @@ static void boot_on_started(void *ctx, pid_t pid)
 		inst->began_ns = clock_wall_ns();
 	boot_release(&inst->old_proc); /* what it held is held by the new one */
 	struct boot *b = inst->layout;
-	if (b != NULL && (boot_connect(inst, b->run_dir, b->run_path, false, &err) < 0 || boot_open_logs(b, &err) < 0)) {
+	if (b != NULL && (boot_is_off_record(inst, &err) || boot_connect(inst, b->run_dir, b->run_path, false, &err) < 0 ||
+			  boot_open_logs(b, &err) < 0)) {
 		inst->start_error = err;
 		snprintf(inst->ending, sizeof(inst->ending), "%.190s", err.msg);
 		instance_event(inst, INST_EV_USELESS, err.msg);
@@ -375,6 +382,24 @@ static void boot_set_channels(struct boot *b)
 	boot_hand_over_endpoints(b);
 }
 
+/* Whether the record on disk is enough for the next daemon, should this one die before the new one is written, which then is done while
+ * the shim begins. It has the boot before: of a restart that boot's shim is there, of an instance that was over nothing is. What is there
+ * and not known is ended. */
+static bool boot_is_known(const struct instance *inst)
+{
+	return inst->is_restart || (inst->command_count == 0 && inst->record_hash != 0);
+}
+
+/* A start that cannot be put on record is given up as soon as its process is there; a restart goes on from the record it has. */
+static void boot_put_on_record(struct instance *inst)
+{
+	struct err err = ERR_INIT;
+	if (inst->is_restart)
+		store_save(inst);
+	else if (store_put(inst, &err) < 0)
+		inst->start_error = err;
+}
+
 /* A new name for each boot: the shim of the one before keeps its own until this one has what it holds. */
 int boot_begin(struct instance *inst, struct err *err)
 {
@@ -389,11 +414,10 @@ int boot_begin(struct instance *inst, struct err *err)
 	inst->proc_name = xasprintf("boot-%u", inst->boot);
 	inst->old_proc = inst->proc;
 	inst->proc = NULL;
-	/* What a daemon that dies from here on leaves is found by its successor. In a restart the record is written while the shim begins:
-	 * it still has the boot before, whose shim is there, and the next daemon ends what it does not know. */
-	if ((inst->is_restart || store_put(inst, err) == 0) && boot_spawn(b, err) == 0) {
-		if (inst->is_restart)
-			store_save(inst);
+	bool is_known = boot_is_known(inst);
+	if ((is_known || store_put(inst, err) == 0) && boot_spawn(b, err) == 0) {
+		if (is_known)
+			boot_put_on_record(inst);
 		free(old_name);
 		return 0;
 	}
