@@ -227,5 +227,5 @@ class DriverCase(CliCase):
         daemon = {self.daemon_pid()}
         wait_for(lambda: set(processes_with(self.dir)) <= daemon, "everything but the daemon to end", 20)
         run = os.path.join(self.environment["XDG_STATE_HOME"], "pwemu/run")
-        self.assertEqual(os.listdir(run) if os.path.exists(run) else [], [])
+        wait_for(lambda: not os.path.exists(run) or not os.listdir(run), "its run directory to go", 20)
         self.assertEqual(json.loads(self.pwemu("ls", "-o", "json")), [])
