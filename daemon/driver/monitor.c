@@ -195,7 +195,8 @@ static void monitor_keep_words(struct monitor *monitor, size_t len)
 
 static void monitor_forget(struct monitor *monitor, size_t len)
 {
-	memmove(monitor->text, monitor->text + len, monitor->len - len);
+	if (monitor->len > len)
+		memmove(monitor->text, monitor->text + len, monitor->len - len);
 	monitor->len -= len;
 	if (monitor->len > 0)
 		return;
