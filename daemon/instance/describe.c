@@ -12,9 +12,15 @@ static char *describe_log_path(const struct instance *inst, const struct instanc
 	return channel->is_socket ? xstrdup("") : xasprintf("%s/data/%s/%s.log", inst->env->state_dir, inst->id, channel->name);
 }
 
+/* Whether the emulator has a UNIX socket for a channel of that kind; else the driver opens it. */
+static bool describe_has_socket(const struct instance *inst)
+{
+	return inst->driver != NULL && inst->driver->open == NULL;
+}
+
 static char *describe_socket_path(const struct instance *inst, const struct instance_channel *channel)
 {
-	bool is_there = channel->is_socket && inst->proc != NULL && inst->driver->open == NULL;
+	bool is_there = channel->is_socket && inst->proc != NULL && describe_has_socket(inst);
 	return is_there ? xasprintf("%s/run/%s/%s.sock", inst->env->state_dir, inst->id, channel->name) : xstrdup("");
 }
 
@@ -32,7 +38,7 @@ static Pwemu__V1__Channel *describe_channel(const struct instance *inst, struct 
 	pwemu__v1__channel__init(out);
 	out->name = channel->name;
 	describe_endpoint(channel, out);
-	if (channel->is_socket && channel->endpoint_kind == ENDPOINT_NONE && inst->driver != NULL && inst->driver->open == NULL)
+	if (channel->is_socket && channel->endpoint_kind == ENDPOINT_NONE && describe_has_socket(inst))
 		out->type = (char *)"unix";
 	out->kind = (char *)channel_kind_name(channel->kind);
 	out->log = describe_log_path(inst, channel);

@@ -3,6 +3,7 @@
 
 A connection holds the CPU, its end lets it go, "D" does nothing. Ctrl-C pauses the CPU for good: only `c` or `cpu Resume` undo it.
 """
+import contextlib
 import select
 import socket
 import threading
@@ -40,15 +41,20 @@ class Server:
                 client.close()
 
     def on_pause(self):
-        if self.session:
-            self.session.report_stop(b"S02")
+        session = self.session
+        if session:
+            with contextlib.suppress(OSError):
+                session.report_stop(b"S02")
 
     def end(self):
         self.machine.emulation.sockets.remove(("GDB", self.asked_port))
-        self.listener.shutdown(socket.SHUT_RDWR)
+        session = self.session  # which may end by itself now
+        with contextlib.suppress(OSError):
+            self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()
-        if self.session:
-            self.session.client.shutdown(socket.SHUT_RDWR)
+        if session:
+            with contextlib.suppress(OSError):
+                session.client.shutdown(socket.SHUT_RDWR)
 
 
 class Session:
