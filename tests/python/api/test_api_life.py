@@ -330,8 +330,9 @@ class Temporary(ApiCase):
         with pwemu.TemporaryEmulator() as emu:
             self.cli("start", BOARD, "-f", ECHO)
             self.assertTrue(emu.running())
+            emu.wait(match="ready> ")  # a read gives what is there
             with emu.get_channel_stream("serial0", timeout=20) as stream:
-                self.assertEqual(stream.read(7), b"ready> "[:7])
+                self.assertEqual(stream.read(7), b"ready> ")
             self.assertIn("running", self.cli("status"))
             self.cli("stop")
             self.assertFalse(emu.running())

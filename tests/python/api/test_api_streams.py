@@ -84,6 +84,17 @@ class Names(ApiCase):
         emu.stop()
 
 
+def exactly(stream, size):
+    """A read gives what is there."""
+    seen = b""
+    while len(seen) < size:
+        piece = stream.read(size - len(seen))
+        if not piece:
+            break
+        seen += piece
+    return seen
+
+
 class Streams(ApiCase):
     def both(self):
         """The same board with its console as tcp and as pty: everything below holds for both."""
@@ -106,7 +117,7 @@ class Streams(ApiCase):
                     self.assertLess(time.monotonic() - begin, 5)
                 emu.cont()
                 stream.timeout = 20
-                self.assertEqual(stream.read(7), b"ready> ")
+                self.assertEqual(exactly(stream, 7), b"ready> ")
                 stream.timeout = 0
                 self.assertIsNone(stream.read(1))
                 self.assertEqual(stream.write(b"one\r"), 4)
@@ -118,7 +129,7 @@ class Streams(ApiCase):
                 with self.assertRaises(TimeoutError):
                     stream.readline()  # "ready> " is no line
                 stream.timeout = None
-                self.assertEqual(stream.read(7), b"ready> ")
+                self.assertEqual(exactly(stream, 7), b"ready> ")
 
     def test_blocking(self):
         for emu in self.both():
@@ -177,10 +188,7 @@ class Streams(ApiCase):
                 stream.write(b"x" * 20000 + b"\r")
             emu.cont()
             stream.timeout = 20
-            seen = b""
-            while len(seen) < 7:  # it gives what is there
-                seen += stream.read(7 - len(seen))
-            self.assertEqual(seen, b"ready> ")
+            self.assertEqual(exactly(stream, 7), b"ready> ")
         emu.stop()
 
     def test_where_streams_begin(self):
@@ -189,13 +197,13 @@ class Streams(ApiCase):
         emu.start(BOARD, ECHO)
         emu.wait(match="ready> ")
         with emu.get_channel_stream("serial0", timeout=20) as stream:
-            self.assertEqual(stream.read(7), b"ready> ")
+            self.assertEqual(exactly(stream, 7), b"ready> ")
         with emu.get_channel_stream("serial0", timeout=0.05) as stream:
             with self.assertRaises(TimeoutError):
                 stream.read(1)
         for start, text in ((0, b"ready> "), ("boot", b"ready> "), ("start", b"ready> "), ("-3", b"y> "), (5, b"> ")):
             with emu.get_channel_stream("serial0", timeout=20, start=start) as stream:
-                self.assertEqual(stream.read(len(text)), text)
+                self.assertEqual(exactly(stream, len(text)), text)
         with self.assertRaises(ValueError):
             emu.get_channel_stream("serial0", start="yesterday")
         emu.stop()
@@ -205,7 +213,7 @@ class Streams(ApiCase):
         emu = self.emulator()
         emu.start(BOARD, ECHO)
         with emu.get_channel_stream("serial0", timeout=20) as one, self.emulator().get_channel_stream("serial0", timeout=20) as two:
-            self.assertEqual((one.read(7), two.read(7)), (b"ready> ", b"ready> "))
+            self.assertEqual((exactly(one, 7), exactly(two, 7)), (b"ready> ", b"ready> "))
             two.write(b"two\r")
             self.assertEqual((one.readline(), two.readline()), (b"two\r\n", b"two\r\n"))
             one.readline(), two.readline()
