@@ -62,10 +62,11 @@ static int load_copy(int from, int to, uint64_t len)
 	static char buf[LOAD_COPY_BYTES];
 	while (len > 0) {
 		ssize_t n = read(from, buf, len < sizeof(buf) ? (size_t)len : sizeof(buf));
-		if (n <= 0 || write(to, buf, (size_t)n) != n) {
-			errno = n == 0 ? EIO : errno;
+		ssize_t written = n > 0 ? write(to, buf, (size_t)n) : -1;
+		if (n == 0 || (written >= 0 && written < n))
+			errno = n == 0 ? EIO : ENOSPC; /* the call itself has not failed */
+		if (n <= 0 || written < n)
 			return -1;
-		}
 		len -= (uint64_t)n;
 	}
 	return 0;
