@@ -161,6 +161,13 @@ void *rpc_call_server_ctx(const struct rpc_call *call)
 	return call->conn->server->config.ctx;
 }
 
+struct rpc_label *rpc_call_label(struct rpc_call *call)
+{
+	if (call->label == NULL)
+		call->label = xcalloc(1, sizeof(*call->label));
+	return call->label;
+}
+
 void rpc_call_pause_input(struct rpc_call *call)
 {
 	call->h2.paused = true;
@@ -442,6 +449,7 @@ static void call_on_free(struct h2_stream *stream)
 	event_del(&call->timer);
 	free(call->path);
 	free(call->message);
+	free(call->label);
 	free(call);
 }
 

@@ -33,9 +33,13 @@ struct rpc_server;
 
 /* Who is at the other end; filled when the connection is accepted. */
 struct rpc_peer {
-	uid_t uid;
+	uid_t uid; /* -1: not known (no UNIX socket), as gid and pid */
 	gid_t gid;
 	pid_t pid;
+	const gid_t *groups; /* supplementary ones; valid as long as the connection */
+	size_t group_count;
+	bool is_alien;       /* it lives in another user or mount namespace, or that cannot be found out: its uid 0 is not root here */
+	bool is_remote;      /* it came over the network */
 	uint64_t connection; /* unique number of the connection in this process, from 1 */
 };
 
@@ -67,6 +71,15 @@ void *rpc_call_ctx(const struct rpc_call *call); /* NULL before adoption */
 const struct rpc_peer *rpc_call_peer(const struct rpc_call *call);
 const struct rpc_method *rpc_call_method(const struct rpc_call *call);
 void *rpc_call_server_ctx(const struct rpc_call *call); /* rpc_server_config.ctx */
+
+/* What the call is about, as its handler has noted it: for rpc_server_each(). Made, empty, when asked for first. */
+struct rpc_label {
+	char object[16];
+	char part[64];
+	unsigned right;    /* that it needs on the object */
+	uint64_t since_ns; /* when it was noted, in nanoseconds since the Unix epoch */
+};
+struct rpc_label *rpc_call_label(struct rpc_call *call);
 
 /*
  * Queues a message. Always succeeds; a stream must stop when can_send says false (more than 256 KiB queued, less when many streams
@@ -123,6 +136,11 @@ void rpc_server_free(struct rpc_server *server); /* closes everything at once; o
 
 /* Ends the connection with this number (rpc_peer.connection), e.g. when a right was revoked. */
 void rpc_server_drop(struct rpc_server *server, uint64_t connection);
+
+/* Every call that is open and has a label. `each` may finish the call. */
+void rpc_server_each(struct rpc_server *server, void (*each)(void *ctx, struct rpc_call *call, const struct rpc_label *label), void *ctx);
+/* Connections of this uid that are open. */
+size_t rpc_server_connections(const struct rpc_server *server, uid_t uid);
 
 /* ---------------------------------------------------------------- client */
 

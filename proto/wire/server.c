@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "wire/mem.h"
+#include "wire/peer.h"
 
 #define ACCEPTS_PER_TURN     16
 #define ACCEPTS_BEFORE_CLOSE 1024
@@ -78,6 +79,7 @@ static void conn_on_dead(struct h2_session *session)
 	if (server->config.on_disconnect != NULL && conn->refused == NULL)
 		server->config.on_disconnect(server->config.ctx, &conn->peer);
 	h2_session_fini(session);
+	peer_fini(&conn->peer);
 	free(conn->refused);
 	free(conn);
 	if (!server->is_freeing)
@@ -118,22 +120,6 @@ static void conn_on_idle(struct h2_session *session)
 		conn_wait_idle(conn);
 }
 
-static int conn_fill_peer(struct rpc_peer *peer, int fd, struct err *err)
-{
-	static uint64_t last_connection;
-	struct ucred cred;
-	socklen_t len = sizeof(cred);
-	*peer = (struct rpc_peer){ .uid = (uid_t)-1, .gid = (gid_t)-1, .pid = -1, .connection = ++last_connection };
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0)
-		return err_sys(err, errno, "find out who asks");
-	if (len != sizeof(cred) || cred.pid == 0)
-		return 0;
-	peer->uid = cred.uid;
-	peer->gid = cred.gid;
-	peer->pid = cred.pid;
-	return 0;
-}
-
 static void conn_new(struct rpc_server *server, int fd)
 {
 	const struct rpc_server_config *config = &server->config;
@@ -144,9 +130,11 @@ static void conn_new(struct rpc_server *server, int fd)
 		.max_queued_bytes = config->max_queued_bytes,
 		.ops = &server->ops,
 	};
+	static uint64_t last_connection;
 	struct err err = ERR_INIT;
 	conn->server = server;
-	if (conn_fill_peer(&conn->peer, fd, &err) < 0 || (config->admit != NULL && config->admit(config->ctx, &conn->peer, &err) < 0)) {
+	conn->peer.connection = ++last_connection;
+	if (peer_fill(&conn->peer, fd, &err) < 0 || (config->admit != NULL && config->admit(config->ctx, &conn->peer, &err) < 0)) {
 		conn->refused = xmalloc(sizeof(err));
 		*conn->refused = err;
 	}
@@ -270,6 +258,27 @@ void rpc_server_drop(struct rpc_server *server, uint64_t connection)
 	TAILQ_FOREACH (conn, &server->conns, link)
 		if (conn->peer.connection == connection)
 			h2_session_end(&conn->h2, NGHTTP2_NO_ERROR);
+}
+
+void rpc_server_each(struct rpc_server *server, void (*each)(void *ctx, struct rpc_call *call, const struct rpc_label *label), void *ctx)
+{
+	struct rpc_conn *conn;
+	struct h2_stream *stream;
+	TAILQ_FOREACH (conn, &server->conns, link)
+		TAILQ_FOREACH (stream, &conn->h2.streams, link) {
+			struct rpc_call *call = (struct rpc_call *)stream;
+			if (call->state < CALL_FINISHED && call->label != NULL)
+				each(ctx, call, call->label);
+		}
+}
+
+size_t rpc_server_connections(const struct rpc_server *server, uid_t uid)
+{
+	const struct rpc_conn *conn;
+	size_t count = 0;
+	TAILQ_FOREACH (conn, &server->conns, link)
+		count += conn->peer.uid == uid;
+	return count;
 }
 
 static void server_set_defaults(struct rpc_server_config *config)

@@ -63,6 +63,7 @@ struct rpc_call {
 	enum err_code code; /* once finished */
 	char *message;      /* percent-encoded; NULL when empty */
 	char reason[ERR_REASON_MAX];
+	struct rpc_label *label; /* NULL: none */
 	uint32_t path_len;
 	char *path; /* until the method is known */
 	bool is_post, is_grpc, is_encoded, has_bad_timeout;
