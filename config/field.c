@@ -12,7 +12,7 @@
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define TEXT_MAX     128
-#define WORDS_MAX    16
+#define WORDS_MAX    64
 
 /* ---------------------------------------------------------------- kinds */
 
@@ -76,7 +76,7 @@ static const char *text_of_range(uint64_t value, char *buf, size_t size)
 	return buf;
 }
 
-/* Words and names have no row: they need their field. */
+/* Words and texts have no row: they need their field. */
 static const struct {
 	int (*parse)(const char *text, uint64_t *out, struct err *err);
 	const char *(*text)(uint64_t value, char *buf, size_t size);
@@ -183,13 +183,39 @@ static int check_limits(const struct field *field, uint64_t value, struct err *e
 static int check_name(const struct field *field, const char *text, struct err *err)
 {
 	size_t len = strlen(text);
-	if (len >= field->min && len <= field->max)
+	uint64_t max = field->kind == FIELD_TEXT ? field->size - 1 : field->max;
+	if (len >= field->min && len <= max)
 		return 0;
-	return err_set(err, ERR_INVALID_ARGUMENT, "must have %llu to %llu bytes", (unsigned long long)field->min,
-		       (unsigned long long)field->max);
+	return err_set(err, ERR_INVALID_ARGUMENT, "must have %llu to %llu bytes", (unsigned long long)field->min, (unsigned long long)max);
+}
+
+static bool is_text(const struct field *field)
+{
+	return field->kind == FIELD_NAME || field->kind == FIELD_TEXT;
+}
+
+static const char *load_text(const struct field *field, const void *object)
+{
+	return field->kind == FIELD_TEXT ? member_of(field, object) : *(char *const *)member_of(field, object);
+}
+
+static void store_text(const struct field *field, void *object, const char *text)
+{
+	if (field->kind == FIELD_TEXT)
+		snprintf(member_of(field, object), field->size, "%s", text);
+	else
+		*(char **)member_of(field, object) = xstrdup(text);
 }
 
 /* ---------------------------------------------------------------- one field */
+
+static bool is_key(const char *key, const char *text, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		if (key[i] != (text[i] == '_' ? '-' : text[i]))
+			return false;
+	return key[len] == '\0';
+}
 
 const struct field *field_find(const struct fields *fields, const char *key, size_t len, struct err *err)
 {
@@ -197,7 +223,7 @@ const struct field *field_find(const struct fields *fields, const char *key, siz
 	char word[TEXT_MAX], hint[500];
 	for (size_t i = 0; i < fields->count; i++) {
 		keys[i % WORDS_MAX] = fields->rows[i].key;
-		if (strlen(fields->rows[i].key) == len && memcmp(fields->rows[i].key, key, len) == 0)
+		if (is_key(fields->rows[i].key, key, len))
 			return &fields->rows[i];
 	}
 	snprintf(word, sizeof(word), "%.*s", (int)(len < 60 ? len : 60), key);
@@ -209,10 +235,10 @@ const struct field *field_find(const struct fields *fields, const char *key, siz
 int field_set(const struct field *field, void *object, const char *text, struct err *err)
 {
 	uint64_t value = 0;
-	if (field->kind == FIELD_NAME) {
+	if (is_text(field)) {
 		if (check_name(field, text, err) < 0)
 			return -1;
-		*(char **)member_of(field, object) = xstrdup(text);
+		store_text(field, object, text);
 		return 0;
 	}
 	int rc = field->kind == FIELD_WORD ? parse_word(field, text, &value, err) : kinds[field->kind].parse(text, &value, err);
@@ -224,16 +250,16 @@ int field_set(const struct field *field, void *object, const char *text, struct 
 
 bool field_is_set(const struct field *field, const void *object)
 {
-	if (field->kind == FIELD_NAME)
-		return (*(char *const *)member_of(field, object))[0] != '\0';
+	if (is_text(field))
+		return load_text(field, object)[0] != '\0';
 	return field->case_value != 0 ? *case_of(field, object) == (int)field->case_value : load(field, object) != 0;
 }
 
 const char *field_text(const struct field *field, const void *object, char *buf, size_t size)
 {
-	if (field->kind != FIELD_NAME)
+	if (!is_text(field))
 		return text_of(field, load(field, object), buf, size);
-	snprintf(buf, size, "%s", *(char *const *)member_of(field, object));
+	snprintf(buf, size, "%s", load_text(field, object));
 	return buf;
 }
 
@@ -282,8 +308,7 @@ int fields_check(const struct fields *fields, const void *object, struct err *er
 		const struct field *field = &fields->rows[i];
 		if (!field_is_set(field, object))
 			continue;
-		int rc = field->kind == FIELD_NAME ? check_name(field, *(char *const *)member_of(field, object), err)
-						   : check_limits(field, load(field, object), err);
+		int rc = is_text(field) ? check_name(field, load_text(field, object), err) : check_limits(field, load(field, object), err);
 		if (rc < 0)
 			return err_prefix(err, "%s", field->key);
 	}

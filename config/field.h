@@ -22,6 +22,7 @@ enum field_kind {
 	FIELD_WORD,     /* one of `words`, as its index */
 	FIELD_RANGE,    /* "20000-29999": two numbers of 32 bits, one behind the other */
 	FIELD_NAME,     /* a text, owned (char *) */
+	FIELD_TEXT,     /* a text in an array of the member's size */
 	FIELD_KIND_COUNT
 };
 
@@ -51,7 +52,7 @@ struct fields {
 		.rows = (rows_), .count = sizeof(rows_) / sizeof((rows_)[0])                                                               \
 	}
 
-/* NULL, INVALID_ARGUMENT with the nearest keys, when there is none. `len`: of the key. */
+/* NULL, INVALID_ARGUMENT with the nearest keys, when there is none. `len`: of the key. '_' is taken for '-'. */
 const struct field *field_find(const struct fields *fields, const char *key, size_t len, struct err *err);
 
 /* Sets the member from a text, within its limits. The error does not name the key. */

@@ -90,6 +90,15 @@ int paths_init(struct paths *paths, struct err *err)
 	return paths_format(paths->control_socket, err, paths->runtime_dir, "/control.sock", "");
 }
 
+void paths_use_system(struct paths *paths)
+{
+	snprintf(paths->runtime_dir, PATHS_MAX, "/run/pwemu");
+	snprintf(paths->control_socket, PATHS_MAX, PATHS_SYSTEM_SOCKET);
+	snprintf(paths->run_dir, PATHS_MAX, "/run/pwemu");
+	snprintf(paths->state_dir, PATHS_MAX, "/var/lib/pwemu");
+	snprintf(paths->settings, PATHS_MAX, "/etc/pwemu/pwemud.json");
+}
+
 static int paths_make_parents(const char *dir, struct err *err)
 {
 	char part[PATHS_MAX];
@@ -122,6 +131,13 @@ int paths_make_private_dir(const char *dir, struct err *err)
 	if ((st.st_mode & 022) != 0)
 		return err_set(err, ERR_PERMISSION_DENIED, "directory \"%s\" can be written by others; run: chmod 700 %s", dir, dir);
 	return 0;
+}
+
+int paths_make_public_dir(const char *dir, struct err *err)
+{
+	if (paths_make_private_dir(dir, err) < 0)
+		return -1;
+	return chmod(dir, 0755) < 0 ? err_sys(err, errno, "let all users pass through directory \"%s\"", dir) : 0;
 }
 
 int paths_make_runtime_dir(const struct paths *paths, struct err *err)

@@ -14,8 +14,12 @@ struct paths {
 	char daemon[PATHS_MAX];             /* pwemud */
 	char shim[PATHS_MAX];               /* pwemu-shim */
 	char targets_dir[PATHS_MAX];        /* presets */
+	char run_dir[PATHS_MAX];            /* of run directories; "": <state_dir>/run */
 	char settings[PATHS_MAX];           /* $XDG_CONFIG_HOME/pwemu/pwemud.json, else in ~/.config; "" without a home */
 };
+
+/* Changes those of the daemon to a whole-host daemon's: under /run/pwemu, /var/lib/pwemu and /etc/pwemu. */
+void paths_use_system(struct paths *paths);
 
 /* The socket of a whole-host daemon. */
 #define PATHS_SYSTEM_SOCKET "/run/pwemu/control.sock"
@@ -25,6 +29,9 @@ int paths_init(struct paths *paths, struct err *err) __attribute__((warn_unused_
 
 /* Makes a directory and its parents, 0700, and refuses one that is not ours or that others can write. */
 int paths_make_private_dir(const char *dir, struct err *err) __attribute__((warn_unused_result));
+
+/* The same for one that all users of the host may pass through, 0755. */
+int paths_make_public_dir(const char *dir, struct err *err) __attribute__((warn_unused_result));
 
 /* Makes the runtime directory so. */
 int paths_make_runtime_dir(const struct paths *paths, struct err *err) __attribute__((warn_unused_result));

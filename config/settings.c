@@ -5,6 +5,7 @@
 
 #define SETTING(member, ...) FIELD(struct settings, member, __VA_ARGS__)
 #define BYTES_MAX            (UINT64_C(1) << 50)
+#define COUNT_MAX            1000000
 #define TIME_MAX             (UINT64_C(1000) * 365 * 24 * 3600 * 1000)
 
 static const char *const log_full[] = { "wait", "drop-oldest", NULL };
@@ -25,6 +26,18 @@ static const struct field rows[] = {
 	SETTING(isolate, "isolate", FIELD_WORD, .words = isolate, .initial = "auto",
 		.help = "a private network for emulators whose target says nothing: auto (Renode, where the host allows it), off, "
 			"required"),
+	SETTING(admin_group, "admin-group", FIELD_TEXT, .initial = "",
+		.help = "group whose members control all instances of a daemon of many users, as root does"),
+	SETTING(user_instances, "user-instances", FIELD_COUNT, .max = COUNT_MAX, .initial = "100",
+		.help = "instances that one user may have at a time (0: no limit, as for the other limits)"),
+	SETTING(all_instances, "all-instances", FIELD_COUNT, .max = COUNT_MAX, .initial = "2000",
+		.help = "instances that may be at a time"),
+	SETTING(user_log_bytes, "user-log-bytes", FIELD_SIZE, .max = BYTES_MAX, .initial = "16G",
+		.help = "what a user's logs may take on disk before nothing more is started for him"),
+	SETTING(user_connections, "user-connections", FIELD_COUNT, .max = COUNT_MAX, .initial = "1000",
+		.help = "connections that one user may have open"),
+	SETTING(user_requests, "user-requests", FIELD_COUNT, .max = COUNT_MAX, .initial = "2000",
+		.help = "calls that one user may make in a second, over ten seconds"),
 	SETTING(idle_ms, "idle", FIELD_DURATION, .max = TIME_MAX, .initial = "10m",
 		.help = "how long after its last instance ended a daemon ends that a client has started"),
 };
@@ -64,5 +77,5 @@ int settings_load(const char *path, bool is_required, struct settings *out, stru
 void settings_help(FILE *to)
 {
 	for (size_t i = 0; i < fields.count; i++)
-		fprintf(to, "  %-12s%-14s%s\n", rows[i].key, rows[i].initial, rows[i].help);
+		fprintf(to, "  %-18s%-14s%s\n", rows[i].key, rows[i].initial, rows[i].help);
 }

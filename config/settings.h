@@ -19,7 +19,12 @@ struct settings {
 		SETTINGS_ISOLATE_OFF,
 		SETTINGS_ISOLATE_REQUIRED, /* … or no start */
 	} isolate;                         /* of emulators, where the target says nothing */
-	uint64_t idle_ms;                  /* a daemon that a client started ends this long after its last instance ended */
+	char admin_group[64];              /* its members control everything of a daemon of many users, as root does; "": nobody else */
+	uint64_t user_instances, all_instances; /* limits, 0: none: instances that are not over, of one user and of all … */
+	uint64_t user_log_bytes;                /* … what a user's logs take on disk before he may start another … */
+	uint64_t user_connections;              /* … open connections … */
+	uint64_t user_requests;                 /* … calls in a second, over ten seconds */
+	uint64_t idle_ms;                       /* a daemon that a client started ends this long after its last instance ended */
 };
 
 const char *settings_isolate_word(enum settings_isolate isolate); /* "auto", "off", "required" */

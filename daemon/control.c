@@ -20,6 +20,7 @@
 
 struct control {
 	char *socket;
+	mode_t mode;
 	int lock_fd;
 	ino_t inode; /* of the socket that is ours */
 	dev_t device;
@@ -81,7 +82,7 @@ static int control_lock(struct control *control, const struct control_config *co
 static int control_listen(struct control *control, int *listen_fd, struct err *err)
 {
 	struct stat st;
-	if (addr_unlink_stale(control->socket, err) < 0 || addr_publish_unix(control->socket, 0600, listen_fd, err) < 0)
+	if (addr_unlink_stale(control->socket, err) < 0 || addr_publish_unix(control->socket, control->mode, listen_fd, err) < 0)
 		return -1;
 	if (stat(control->socket, &st) == 0) {
 		control->inode = st.st_ino;
@@ -95,6 +96,7 @@ int control_open(const struct control_config *config, struct control **out, int 
 	struct control *control = xcalloc(1, sizeof(*control));
 	control->lock_fd = control->notify_fd = -1;
 	control->socket = xstrdup(config->socket);
+	control->mode = config->mode;
 	if (control_lock(control, config, err) < 0 || control_listen(control, listen_fd, err) < 0) {
 		control_close(control);
 		return -1;

@@ -13,6 +13,7 @@ struct event_base;
 struct control_config {
 	const char *state_dir;
 	const char *socket;
+	unsigned mode;    /* of the socket */
 	int lock_fd;      /* the lock that control_keep_lock() kept, now the control's; -1: none */
 	unsigned wait_ms; /* how long to wait for a daemon that is just ending to give up the lock */
 };

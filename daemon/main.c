@@ -24,6 +24,7 @@
 #include "loop/inherit.h"
 #include "loop/loop.h"
 #include "loop/timer.h"
+#include "rpc/auth.h"
 #include "rpc/service.h"
 #include "wire/mem.h"
 
@@ -34,10 +35,10 @@
 extern const unsigned char wire_descriptors[], wire_descriptors_end[];
 
 struct options {
-	bool foreground, is_auto;
+	bool foreground, is_auto, is_system;
 	int ready_fd;
 	int lock_fd; /* the lock of the state directory, from the daemon that was this process before; -1: this is the first */
-	char *socket, *state_dir, *targets_dir, *settings; /* NULL: the default */
+	char *socket, *state_dir, *run_dir, *targets_dir, *settings; /* NULL: the default */
 	enum log_level level;
 	int64_t idle_ms; /* -1: as the settings say */
 };
@@ -45,7 +46,7 @@ struct options {
 struct daemon {
 	struct options options;
 	struct paths paths;
-	char owner[64];
+	struct user own;
 	char log_path[PATHS_MAX + 16];
 	struct event_base *base;
 	struct control *control;
@@ -67,8 +68,12 @@ static const char usage[] =
 	"The supervisor daemon of pwemu: owns emulators and their channels. Clients start it by themselves.\n"
 	"\n"
 	"  -f, --foreground        stay in the foreground, log to stderr\n"
+	"      --system            serve all users of the host, as root: instances are their users' (defaults: /run/pwemu, "
+	"/var/lib/pwemu,\n"
+	"                          /etc/pwemu/pwemud.json)\n"
 	"      --socket PATH       control socket (default: $XDG_RUNTIME_DIR/pwemu/control.sock, else /tmp/pwemu-<uid>/control.sock)\n"
 	"      --state-dir DIR     records and logs (default: $XDG_STATE_HOME/pwemu, else ~/.local/state/pwemu)\n"
+	"      --run-dir DIR       FIFOs and sockets of instances (default: run in the state directory; with --system /run/pwemu)\n"
 	"      --targets-dir DIR   presets (default: share/pwemu/targets of the installation)\n"
 	"      --config FILE       settings (default: $XDG_CONFIG_HOME/pwemu/pwemud.json, else ~/.config/pwemu/pwemud.json)\n"
 	"      --log-level LEVEL   error, warning, info (default) or debug\n"
@@ -84,6 +89,8 @@ static const char usage_end[] = "SIGHUP and `pwemu daemon reload` read settings 
 enum {
 	OPT_SOCKET = 256,
 	OPT_STATE_DIR,
+	OPT_RUN_DIR,
+	OPT_SYSTEM,
 	OPT_TARGETS_DIR,
 	OPT_CONFIG,
 	OPT_LOG_LEVEL,
@@ -98,6 +105,8 @@ static const struct option long_options[] = {
 	{ "foreground", no_argument, NULL, 'f' },
 	{ "socket", required_argument, NULL, OPT_SOCKET },
 	{ "state-dir", required_argument, NULL, OPT_STATE_DIR },
+	{ "run-dir", required_argument, NULL, OPT_RUN_DIR },
+	{ "system", no_argument, NULL, OPT_SYSTEM },
 	{ "targets-dir", required_argument, NULL, OPT_TARGETS_DIR },
 	{ "config", required_argument, NULL, OPT_CONFIG },
 	{ "log-level", required_argument, NULL, OPT_LOG_LEVEL },
@@ -145,6 +154,7 @@ static const struct {
 } options_paths[] = {
 	{ OPT_SOCKET, "--socket", offsetof(struct options, socket) },
 	{ OPT_STATE_DIR, "--state-dir", offsetof(struct options, state_dir) },
+	{ OPT_RUN_DIR, "--run-dir", offsetof(struct options, run_dir) },
 	{ OPT_TARGETS_DIR, "--targets-dir", offsetof(struct options, targets_dir) },
 	{ OPT_CONFIG, "--config", offsetof(struct options, settings) },
 };
@@ -170,6 +180,9 @@ static void options_apply(struct options *o, int opt)
 	case OPT_LOG_LEVEL:
 		if (log_level_parse(optarg, &o->level) < 0)
 			options_bad("--log-level", optarg);
+		break;
+	case OPT_SYSTEM:
+		o->is_system = true;
 		break;
 	case OPT_AUTO:
 		o->is_auto = true;
@@ -354,14 +367,46 @@ static int daemon_choose_state_dir(struct daemon *d, struct err *err)
 	return paths_make_private_dir(d->paths.state_dir, err);
 }
 
+/* Users pass through these to what is theirs in them; what is not is closed to them. */
+static int daemon_open_dirs(struct daemon *d, struct err *err)
+{
+	char instances[PATHS_MAX + 16];
+	snprintf(instances, sizeof(instances), "%s/instances", d->paths.state_dir);
+	return paths_make_public_dir(d->paths.state_dir, err) < 0 || paths_make_public_dir(instances, err) < 0 ||
+			       paths_make_public_dir(d->paths.run_dir, err) < 0
+		       ? -1
+		       : 0;
+}
+
+static int daemon_choose_run_dir(struct daemon *d, struct err *err)
+{
+	if (d->options.run_dir != NULL)
+		snprintf(d->paths.run_dir, sizeof(d->paths.run_dir), "%s", d->options.run_dir);
+	else if (d->paths.run_dir[0] == '\0' &&
+		 snprintf(d->paths.run_dir, sizeof(d->paths.run_dir), "%s/run", d->paths.state_dir) >= PATHS_MAX)
+		return err_set(err, ERR_INVALID_ARGUMENT, "state directory \"%s\": its path is too long", d->paths.state_dir);
+	return d->options.is_system ? daemon_open_dirs(d, err) : 0;
+}
+
+static int daemon_use_system(struct daemon *d, struct err *err)
+{
+	if (geteuid() != 0)
+		return err_set(err, ERR_PERMISSION_DENIED,
+			       "--system is for root, who alone can start emulators as their users; without it "
+			       "the daemon serves its own user");
+	paths_use_system(&d->paths);
+	return 0;
+}
+
 static int daemon_choose_paths(struct daemon *d, struct err *err)
 {
 	struct options *o = &d->options;
-	if (paths_init(&d->paths, err) < 0 || daemon_choose_state_dir(d, err) < 0)
+	if (paths_init(&d->paths, err) < 0 || (o->is_system && daemon_use_system(d, err) < 0) || daemon_choose_state_dir(d, err) < 0 ||
+	    daemon_choose_run_dir(d, err) < 0)
 		return -1;
 	if (o->socket != NULL)
 		snprintf(d->paths.control_socket, sizeof(d->paths.control_socket), "%s", o->socket);
-	else if (paths_make_runtime_dir(&d->paths, err) < 0)
+	else if (!o->is_system && paths_make_runtime_dir(&d->paths, err) < 0)
 		return -1;
 	if (o->targets_dir != NULL)
 		snprintf(d->paths.targets_dir, sizeof(d->paths.targets_dir), "%s", o->targets_dir);
@@ -396,19 +441,7 @@ static void daemon_raise_limits(void)
 static void daemon_name_owner(struct daemon *d)
 {
 	const struct passwd *entry = getpwuid(geteuid()); /* before the loop: it may ask the network */
-	if (entry != NULL)
-		snprintf(d->owner, sizeof(d->owner), "%s", entry->pw_name);
-	else
-		snprintf(d->owner, sizeof(d->owner), "%u", (unsigned)geteuid());
-}
-
-static int daemon_on_admit(void *ctx, const struct rpc_peer *peer, struct err *err)
-{
-	const struct services *services = ctx;
-	if (peer->uid == services->uid || peer->uid == 0)
-		return 0;
-	return err_set(err, ERR_PERMISSION_DENIED, "this daemon serves uid %u only, not uid %u", (unsigned)services->uid,
-		       (unsigned)peer->uid);
+	user_init(&d->own, geteuid(), getegid(), NULL, 0, entry != NULL ? entry->pw_name : NULL);
 }
 
 static void daemon_on_disconnect(void *ctx, const struct rpc_peer *peer)
@@ -426,13 +459,14 @@ static void daemon_serve(struct daemon *d, int listen_fd)
 	struct rpc_server_config config = {
 		.base = d->base,
 		.tables = tables,
-		.admit = daemon_on_admit,
+		.admit = auth_admit,
+		.authorize = auth_authorize,
 		.on_disconnect = daemon_on_disconnect,
 		.ctx = &d->services,
 		.descriptors = wire_descriptors,
 		.descriptors_len = (size_t)(wire_descriptors_end - wire_descriptors),
 	};
-	d->server = rpc_server_new(&config, listen_fd);
+	d->server = d->services.server = rpc_server_new(&config, listen_fd);
 }
 
 static void daemon_on_listen(void *ctx, int listen_fd)
@@ -456,8 +490,9 @@ static void daemon_make_services(struct daemon *d)
 		.base = d->base,
 		.shim = d->paths.shim,
 		.state_dir = d->paths.state_dir,
-		.uid = geteuid(),
-		.owner = d->owner,
+		.run_dir = d->paths.run_dir,
+		.is_system = d->options.is_system,
+		.own_name = d->options.is_system ? NULL : d->own.name,
 		.settings = &d->settings,
 		.journal = d->journal,
 	};
@@ -472,8 +507,9 @@ static void daemon_make_services(struct daemon *d)
 		.log = d->log_path,
 		.settings_path = d->paths.settings,
 		.settings_are_required = d->options.settings != NULL,
-		.uid = geteuid(),
-		.owner = d->owner,
+		.own = &d->own,
+		.is_system = d->options.is_system,
+		.users = users_new(d->base),
 		.is_auto = d->options.is_auto,
 		.started_ns = clock_wall_ns(),
 		.on_shutdown = daemon_end,
@@ -496,6 +532,7 @@ static int daemon_start(struct daemon *d, struct err *err)
 	int listen_fd;
 	struct control_config control = { .state_dir = d->paths.state_dir,
 					  .socket = d->paths.control_socket,
+					  .mode = d->options.is_system ? 0666 : 0600,
 					  .wait_ms = d->options.is_auto ? DAEMON_LOCK_MS : DAEMON_LOCK_SOON_MS,
 					  .lock_fd = d->options.lock_fd };
 	if (control_open(&control, &d->control, &listen_fd, err) < 0)
@@ -506,6 +543,7 @@ static int daemon_start(struct daemon *d, struct err *err)
 	d->inherit = inherit_children(d->base);
 	d->journal = journal_open(d->base, d->paths.state_dir);
 	daemon_make_services(d);
+	auth_init(&d->services);
 	daemon_load_targets(d);
 	daemon_adopt(d);
 	svc_instances_init(&d->services);
@@ -531,6 +569,9 @@ static int daemon_stop(struct daemon *d)
 	registry_free(d->services.registry);
 	journal_free(d->journal);
 	target_set_free(d->services.targets);
+	auth_fini(&d->services);
+	users_free(d->services.users);
+	user_fini(&d->own);
 	loop_free(d->base);
 	return lock_fd;
 }
@@ -546,6 +587,8 @@ static void daemon_argv(const struct daemon *d, struct strv *argv, const char *n
 		strv_add(argv, "--foreground");
 	if (o->is_auto)
 		strv_add(argv, "--auto");
+	if (o->is_system)
+		strv_add(argv, "--system");
 	if (o->idle_ms >= 0)
 		strv_addf(argv, "--idle=%lld", (long long)o->idle_ms / 1000);
 	for (size_t i = 0; i < OPTIONS_PATHS; i++)

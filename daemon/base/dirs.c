@@ -43,6 +43,13 @@ int dirs_make(const char *path, struct err *err)
 	return sys == 0 ? 0 : err_sys(err, sys, "make directory \"%s\"", path);
 }
 
+int dirs_give(const char *path, uid_t uid, gid_t gid, struct err *err)
+{
+	if (lchown(path, uid, gid) < 0)
+		return err_sys(err, errno, "give directory \"%s\" to uid %u", path, (unsigned)uid);
+	return 0;
+}
+
 int dirs_open(const char *path, int *fd, struct err *err)
 {
 	int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -3,11 +3,14 @@
 #pragma once
 
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "wire/err.h"
 
 /* Makes it and its parents, 0700. */
 int dirs_make(const char *path, struct err *err) __attribute__((warn_unused_result));
+/* Gives one that nobody else could write in until now to a user. */
+int dirs_give(const char *path, uid_t uid, gid_t gid, struct err *err) __attribute__((warn_unused_result));
 /* Opens it; CLOEXEC. */
 int dirs_open(const char *path, int *fd, struct err *err) __attribute__((warn_unused_result));
 /* What the files in it take on disk; 0 when it cannot be read. */

@@ -410,6 +410,11 @@ int bridge_serve(struct bridge *bridge, const struct endpoint_fds *fds, const ch
 	return 0;
 }
 
+void bridge_review(struct bridge *bridge)
+{
+	bridge_tcp_review(bridge->tcp);
+}
+
 bool bridge_is_served(const struct bridge *bridge)
 {
 	return bridge->tcp != NULL || bridge->pty != NULL;

@@ -15,6 +15,7 @@
 #include <sys/types.h>
 
 #include "channel/endpoint.h"
+#include "channel/gate.h"
 #include "wire/err.h"
 
 struct event_base;
@@ -36,8 +37,8 @@ struct bridge_filter {
 
 struct bridge_config {
 	struct event_base *base;
-	uid_t owner;
-	const char *path; /* of the UNIX socket, which need not be there yet; NULL: `open` makes a connection */
+	struct gate_list list; /* who may connect to its TCP port */
+	const char *path;      /* of the UNIX socket, which need not be there yet; NULL: `open` makes a connection */
 	/* Where there is no path. bridge_opened() follows, from inside or later, unless `close` comes before: the connection, or the wish
 	 * for one, is given up. */
 	void (*open)(void *ctx);
@@ -56,6 +57,8 @@ void bridge_free(struct bridge *bridge); /* whoever is there is told of the end 
 int bridge_serve(struct bridge *bridge, const struct endpoint_fds *fds, const char *pty_path, struct err *err)
 	__attribute__((warn_unused_result));
 bool bridge_is_connected(const struct bridge *bridge); /* with the emulator */
+/* As endpoint_review. */
+void bridge_review(struct bridge *bridge);
 /* After `open`: fd, the bridge's from now on, or -1 and why there is none. */
 void bridge_opened(struct bridge *bridge, int fd, const struct err *err);
 bool bridge_is_served(const struct bridge *bridge);

@@ -10,7 +10,8 @@
 /* An endpoint that is served. They outlive each party of theirs. */
 struct bridge_tcp;
 struct bridge_tcp *bridge_tcp_new(struct bridge *bridge, int listener);
-void bridge_tcp_free(struct bridge_tcp *tcp); /* takes NULL */
+void bridge_tcp_review(struct bridge_tcp *tcp); /* takes NULL */
+void bridge_tcp_free(struct bridge_tcp *tcp);   /* takes NULL */
 
 struct bridge_pty;
 int bridge_pty_new(struct bridge *bridge, const struct endpoint_fds *fds, const char *path, struct bridge_pty **out, struct err *err);

@@ -29,6 +29,7 @@ struct bridge_tcp {
 	struct gate_limit trouble;
 	struct bridge_party *party; /* NULL: nobody is connected */
 	int client;
+	uid_t uid; /* its user's */
 	struct event readable, writable;
 	char in[TCP_PIECE];
 	size_t in_start, in_end;
@@ -174,6 +175,7 @@ static void tcp_on_client(void *ctx, int fd, const struct sockdiag_peer *peer)
 	struct event_base *base = bridge_configuration(tcp->bridge)->base;
 	tcp->party = party;
 	tcp->client = fd;
+	tcp->uid = peer->uid;
 	tcp->in_start = tcp->in_end = 0;
 	event_assign(&tcp->readable, base, fd, EV_READ, tcp_on_readable, tcp);
 	event_assign(&tcp->writable, base, fd, EV_WRITE, tcp_on_writable, tcp);
@@ -188,8 +190,14 @@ struct bridge_tcp *bridge_tcp_new(struct bridge *bridge, int listener)
 	tcp->bridge = bridge;
 	tcp->client = -1;
 	TAILQ_INIT(&tcp->farewells);
-	gate_init(&tcp->gate, config->base, listener, config->owner, &ops, tcp);
+	gate_init(&tcp->gate, config->base, listener, &config->list, &ops, tcp);
 	return tcp;
+}
+
+void bridge_tcp_review(struct bridge_tcp *tcp)
+{
+	if (tcp != NULL && tcp->party != NULL && !gate_list_has(&bridge_configuration(tcp->bridge)->list, tcp->uid))
+		tcp_leave(tcp);
 }
 
 void bridge_tcp_free(struct bridge_tcp *tcp)

@@ -181,6 +181,12 @@ int endpoint_open(const struct endpoint_config *config, bool adopted, struct end
 	return 0;
 }
 
+void endpoint_review(struct endpoint *endpoint)
+{
+	if (endpoint->ops->review != NULL)
+		endpoint->ops->review(endpoint);
+}
+
 void endpoint_begin_boot(struct endpoint *endpoint)
 {
 	endpoint->had_party = endpoint->party_count > 0;

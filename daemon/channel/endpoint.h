@@ -14,6 +14,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "channel/gate.h"
 #include "wire/err.h"
 
 struct event_base;
@@ -56,7 +57,7 @@ struct endpoint_config {
 	enum endpoint_kind kind;
 	const struct endpoint_fds *fds; /* the caller's; they outlive the endpoint */
 	const char *path;               /* of a PTY's slave */
-	uid_t owner;                    /* who may connect to a TCP port, beside root */
+	struct gate_list list;          /* who may connect to a TCP port */
 	/* The party that comes first in a boot begins at the boot's first byte, later ones at the end. Whether one has come already in the
 	 * boot that runs (a new daemon takes over). */
 	bool had_party;
@@ -71,6 +72,8 @@ struct endpoint_config {
 /* adopted: an earlier daemon served it; whether somebody has the PTY open is found out. */
 int endpoint_open(const struct endpoint_config *config, bool adopted, struct endpoint **out, struct err *err)
 	__attribute__((warn_unused_result));
+/* The list has changed: who may not be there any more is not. */
+void endpoint_review(struct endpoint *endpoint);
 /* A boot has begun on the hub. */
 void endpoint_begin_boot(struct endpoint *endpoint);
 /* The hub is final: nobody may come any more, who is there gets what is left, for a bounded time. on_done, once and from the loop, is

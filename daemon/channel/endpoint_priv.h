@@ -14,6 +14,7 @@ struct endpoint_ops {
 	void (*begin_boot)(struct endpoint *endpoint);
 	void (*end)(struct endpoint *endpoint);             /* nobody may come any more */
 	bool (*has_ended)(const struct endpoint *endpoint); /* everybody has what is left; asked now and then after end */
+	void (*review)(struct endpoint *endpoint);          /* NULL: there is no list */
 	void (*fini)(struct endpoint *endpoint);            /* also after a failed open */
 };
 

@@ -35,6 +35,7 @@ struct conn {
 	LIST_ENTRY(conn) link;
 	struct endpoint_tcp *tcp;
 	char *who;
+	uid_t uid;
 	int fd;
 	struct cursor *cursor; /* NULL: its output has ended */
 	struct writer *writer; /* while it has input */
@@ -246,6 +247,7 @@ static void conn_new(struct endpoint_tcp *tcp, int fd, const struct sockdiag_pee
 	struct err err;
 	conn->tcp = tcp;
 	conn->fd = fd;
+	conn->uid = peer->uid;
 	conn->who = xasprintf("tcp client of uid %u (%s)", (unsigned)peer->uid, peer->name);
 	(void)setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on));
 	event_assign(&conn->io, config->base, fd, EV_READ | EV_WRITE | EV_CLOSED | EV_ET | EV_PERSIST, conn_on_io, conn);
@@ -290,7 +292,7 @@ static int tcp_open(struct endpoint *endpoint, bool adopted, struct err *err)
 	struct endpoint_tcp *tcp = (struct endpoint_tcp *)endpoint;
 	(void)adopted, (void)err; /* an earlier daemon's connections ended with it */
 	LIST_INIT(&tcp->conns);
-	gate_init(&tcp->gate, endpoint->config.base, endpoint->fds.listener, endpoint->config.owner, &ops, tcp);
+	gate_init(&tcp->gate, endpoint->config.base, endpoint->fds.listener, &endpoint->config.list, &ops, tcp);
 	return 0;
 }
 
@@ -301,6 +303,20 @@ static void tcp_begin_boot(struct endpoint *endpoint)
 	struct conn *conn;
 	LIST_FOREACH (conn, &tcp->conns, link)
 		conn_again(conn, 0);
+}
+
+static void tcp_review(struct endpoint *endpoint)
+{
+	struct endpoint_tcp *tcp = (struct endpoint_tcp *)endpoint;
+	struct conn *conn, *next;
+	for (conn = LIST_FIRST(&tcp->conns); conn != NULL; conn = next) {
+		next = LIST_NEXT(conn, link);
+		if (gate_list_has(&endpoint->config.list, conn->uid))
+			continue;
+		if (conn->is_party)
+			conn_leave(conn);
+		conn_free(conn);
+	}
 }
 
 static void tcp_end(struct endpoint *endpoint)
@@ -333,6 +349,7 @@ const struct endpoint_ops endpoint_tcp_ops = {
 	.open = tcp_open,
 	.begin_boot = tcp_begin_boot,
 	.end = tcp_end,
+	.review = tcp_review,
 	.has_ended = tcp_has_ended,
 	.fini = tcp_fini,
 };

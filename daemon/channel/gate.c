@@ -21,6 +21,11 @@ bool gate_limit_pass(struct gate_limit *limit, uid_t uid)
 	return true;
 }
 
+bool gate_list_has(const struct gate_list *list, uid_t uid)
+{
+	return uid == list->owner || uid == 0 || (list->may != NULL && list->may(list->ctx, uid));
+}
+
 static void gate_refuse(struct gate *gate, struct gate_limit *limit, uid_t uid, const struct err *err)
 {
 	if (gate_limit_pass(limit, uid))
@@ -35,10 +40,11 @@ static bool gate_admits(struct gate *gate, int fd, struct sockdiag_peer *peer)
 		gate_refuse(gate, err.code == ERR_NOT_FOUND ? &gate->gone : &gate->broken, 0, &err);
 		return false;
 	}
-	if (peer->uid == gate->owner || peer->uid == 0)
+	if (gate_list_has(&gate->list, peer->uid))
 		return true;
-	err_set(&err, ERR_PERMISSION_DENIED, "tcp client of uid %u (%s) was refused: only uid %u and root may connect", (unsigned)peer->uid,
-		peer->name, (unsigned)gate->owner);
+	err_set(&err, ERR_PERMISSION_DENIED, "tcp client of uid %u (%s) was refused: only uid %u and root may connect%s",
+		(unsigned)peer->uid, peer->name, (unsigned)gate->list.owner,
+		gate->list.may != NULL ? ", and whom this channel is shared with" : "");
 	gate_refuse(gate, &gate->stranger, peer->uid, &err);
 	return false;
 }
@@ -87,9 +93,10 @@ static void gate_on_again(evutil_socket_t fd, short what, void *ctx)
 	event_add(&gate->acceptable, NULL);
 }
 
-void gate_init(struct gate *gate, struct event_base *base, int listener, uid_t owner, const struct gate_ops *ops, void *ctx)
+void gate_init(struct gate *gate, struct event_base *base, int listener, const struct gate_list *list, const struct gate_ops *ops,
+	       void *ctx)
 {
-	*gate = (struct gate){ .ops = ops, .ctx = ctx, .owner = owner };
+	*gate = (struct gate){ .ops = ops, .ctx = ctx, .list = *list };
 	event_assign(&gate->acceptable, base, listener, EV_READ | EV_PERSIST, gate_on_acceptable, gate);
 	event_assign(&gate->again, base, -1, EV_TIMEOUT, gate_on_again, gate);
 	event_add(&gate->acceptable, NULL);

@@ -198,17 +198,20 @@ static int adopt(struct instance *inst, const char *host_boot, struct err *err)
 	return 0;
 }
 
-struct instance *instance_restore(const struct instance_env *env, const char *owner, Pwemu__V1__Record *record, struct err *err)
+struct instance *instance_restore(const struct instance_env *env, Pwemu__V1__Record *record, struct err *err)
 {
+	struct user user;
+	user_init(&user, record->uid, record->gid, record->groups, record->n_groups,
+		  record->owner[0] != '\0' ? record->owner : env->own_name);
 	struct instance_identity identity = {
 		.id = record->id,
 		.name = record->name,
 		.project = record->project,
 		.working_dir = record->working_dir,
-		.uid = record->uid,
-		.owner = owner,
+		.user = &user,
 	};
 	struct instance *inst = instance_new(env, &identity);
+	user_fini(&user);
 	store_apply(inst, record);
 	char host_boot[PLAN_NAME_MAX];
 	snprintf(host_boot, sizeof(host_boot), "%s", record->host_boot);

@@ -68,7 +68,7 @@ static int boot_make_end(struct boot *b, const char *name, const char *suffix, c
 	int fd = -1;
 	char file[PLAN_NAME_MAX + 8];
 	snprintf(file, sizeof(file), "%s%s", name, suffix);
-	if (fifo_make(b->run_dir, file, err) < 0 || fifo_open(b->run_dir, file, &fd, err) < 0)
+	if (fifo_make(b->run_dir, file, instance_as(b->inst), err) < 0 || fifo_open(b->run_dir, file, &fd, err) < 0)
 		return err_prefix(err, "run directory \"%s\"", b->run_path);
 	boot_hold(b, name, suffix, fd);
 	b->owned[b->owned_count++] = fd;
@@ -177,8 +177,10 @@ static int boot_make_console(struct boot *b, struct err *err)
 
 static int boot_make_dirs(struct boot *b, struct err *err)
 {
+	const struct user *as = instance_as(b->inst);
 	for (size_t i = 0; i < b->plan.dirs.count; i++)
-		if (mkdirat(b->run_dir, b->plan.dirs.items[i], 0700) < 0 && errno != EEXIST)
+		if ((mkdirat(b->run_dir, b->plan.dirs.items[i], 0700) < 0 && errno != EEXIST) ||
+		    (as != NULL && fchownat(b->run_dir, b->plan.dirs.items[i], as->uid, as->gid, AT_SYMLINK_NOFOLLOW) < 0))
 			return err_sys(err, errno, "make \"%s/%s\"", b->run_path, b->plan.dirs.items[i]);
 	return 0;
 }
@@ -261,7 +263,12 @@ static int boot_open_run_dir(struct boot *b, bool make, struct err *err)
 {
 	if (make && dirs_make(b->run_path, err) < 0)
 		return -1;
-	return dirs_open(b->run_path, &b->run_dir, err);
+	if (dirs_open(b->run_path, &b->run_dir, err) < 0)
+		return -1;
+	/* its owner's emulator finds its FIFOs in there by name */
+	if (make && instance_as(b->inst) != NULL && fchmod(b->run_dir, 0711) < 0)
+		return err_sys(err, errno, "open \"%s\" to its owner", b->run_path);
+	return 0;
 }
 
 int boot_lay_out(struct instance *inst, struct err *err)
@@ -355,7 +362,7 @@ static int boot_spawn(struct boot *b, struct err *err)
 		.envp = (const char *const *)env.items,
 		.cwd = boot_cwd(inst),
 		.umask = boot_umask(inst),
-		.uid = (uid_t)-1,
+		.user = instance_as(inst),
 		.fds = b->fds,
 		.fd_count = b->fd_count,
 		.held = b->held,

@@ -134,7 +134,8 @@ static int takeover_lost(struct takeover *t, struct err *err)
 	if (t->run_dir < 0 && (dirs_make(t->run_path, err) < 0 || dirs_open(t->run_path, &t->run_dir, err) < 0))
 		return -1;
 	takeover_release_others(t);
-	return proc_adopt_lost(inst->env->base, t->run_dir, inst->proc_name, inst->mark, inst->uid, &boot_proc_ops, inst, &inst->proc, err);
+	return proc_adopt_lost(inst->env->base, t->run_dir, inst->proc_name, inst->mark, inst->user.uid, &boot_proc_ops, inst, &inst->proc,
+			       err);
 }
 
 int boot_adopt(struct instance *inst, struct err *err)

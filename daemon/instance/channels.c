@@ -114,6 +114,7 @@ int channels_open(struct instance *inst, struct instance_channel *channel, struc
 
 static void channels_close(struct instance_channel *channel)
 {
+	parties_clear(channel);
 	if (channel->hub == NULL)
 		return;
 	channel->offset = hub_end_offset(channel->hub);

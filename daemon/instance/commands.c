@@ -278,7 +278,7 @@ static int command_launch(struct command *command, int run_dir, int log, struct 
 		.envp = (const char *const *)env.items,
 		.cwd = boot_cwd(inst),
 		.umask = boot_umask(inst),
-		.uid = (uid_t)-1,
+		.user = instance_as(inst),
 		.fds = fds,
 		.fd_count = 2,
 	};
@@ -379,8 +379,8 @@ int commands_assist(struct instance *inst, struct err *err)
 		names[i] = inst->commands[i].argv.items[0];
 	if (store_put(inst, err) < 0)
 		return -1;
-	return prepare_programs(inst->env->base, inst->request->environment, inst->working_dir, names, inst->command_count,
-				commands_on_programs, inst, &inst->prepare, err);
+	return prepare_programs(inst->env->base, instance_as(inst), inst->request->environment, inst->working_dir, names,
+				inst->command_count, commands_on_programs, inst, &inst->prepare, err);
 }
 
 void commands_follow(struct instance *inst)
@@ -424,7 +424,7 @@ static int command_adopt(struct command *command, int run_dir, int spare_dir, st
 		return rc;
 	if (!command->is_begun)
 		return 0; /* it is still to come */
-	return proc_adopt_lost(base, spare_dir, command->proc_name, command->mark, command->inst->uid, &command_ops, command,
+	return proc_adopt_lost(base, spare_dir, command->proc_name, command->mark, command->inst->user.uid, &command_ops, command,
 			       &command->proc, err);
 }
 

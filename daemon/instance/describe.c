@@ -21,7 +21,7 @@ static bool describe_has_socket(const struct instance *inst)
 static char *describe_socket_path(const struct instance *inst, const struct instance_channel *channel)
 {
 	bool is_there = channel->is_socket && inst->proc != NULL && describe_has_socket(inst);
-	return is_there ? xasprintf("%s/run/%s/%s.sock", inst->env->state_dir, inst->id, channel->name) : xstrdup("");
+	return is_there ? xasprintf("%s/%s/%s.sock", inst->env->run_dir, inst->id, channel->name) : xstrdup("");
 }
 
 static void describe_endpoint(const struct instance_channel *channel, Pwemu__V1__Channel *out)
@@ -131,7 +131,10 @@ void instance_describe(struct instance *inst, Pwemu__V1__Instance *out)
 	out->name = inst->name;
 	out->id = inst->id;
 	out->working_dir = inst->working_dir;
-	out->owner = inst->owner;
+	out->owner = inst->user.name;
+	out->uid = inst->user.uid;
+	out->shares = shares_messages(&inst->shares);
+	out->n_shares = inst->shares.count;
 	out->project = inst->project;
 	out->state = inst_state_row(inst->state)->shown;
 	out->reason = inst->reason;
@@ -179,4 +182,5 @@ void instance_describe_fini(Pwemu__V1__Instance *out)
 	free(out->processes);
 	free(out->images);
 	free(out->restart);
+	shares_free_messages(out->shares, out->n_shares);
 }

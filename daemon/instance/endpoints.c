@@ -182,7 +182,7 @@ int endpoints_make(const struct instance *inst, const char *channel, bool is_soc
 	if (kind == ENDPOINT_TCP)
 		rc = endpoints_make_tcp(inst, port, asked != 0, fds, got_port, err);
 	else if (kind == ENDPOINT_PTY)
-		rc = endpoint_make_pty(is_socket ? -1 : inst->log_dir, channel, inst->uid, fds, path, err);
+		rc = endpoint_make_pty(is_socket ? -1 : inst->log_dir, channel, inst->user.uid, fds, path, err);
 	return rc < 0 ? err_prefix(err, "channel \"%s\"", channel) : 0;
 }
 
@@ -191,6 +191,7 @@ int endpoints_make(const struct instance *inst, const char *channel, bool is_soc
 static void endpoints_on_party(void *ctx, bool attached, const char *who)
 {
 	struct instance_channel *channel = ctx;
+	parties_note(channel, attached, who);
 	instance_tell(channel->inst, attached ? PWEMU__V1__EVENT_KIND__EVENT_KIND_ATTACH : PWEMU__V1__EVENT_KIND__EVENT_KIND_DETACH,
 		      channel->name, who, NULL);
 	if (!attached || channel->had_party)
@@ -219,7 +220,7 @@ static void endpoints_serve_log(struct instance_channel *channel, bool adopted)
 		.kind = channel->endpoint_kind,
 		.fds = &channel->endpoint_fds,
 		.path = channel->pty_path,
-		.owner = channel->inst->uid,
+		.list = { channel->inst->user.uid, parties_may_connect, channel },
 		.had_party = channel->had_party,
 		.on_party = endpoints_on_party,
 		.on_trouble = endpoints_on_trouble,
@@ -263,7 +264,7 @@ static void endpoints_bridge(struct instance_channel *channel)
 	bool has_own = inst->driver->open == NULL; /* a socket that the emulator inherited */
 	struct bridge_config config = {
 		.base = inst->env->base,
-		.owner = inst->uid,
+		.list = { inst->user.uid, parties_may_connect, channel },
 		.path = has_own ? path : NULL,
 		.open = has_own ? NULL : endpoints_open,
 		.close = has_own ? NULL : endpoints_close_driver,

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 
+#include "base/user.h"
 #include "wire/err.h"
 
 /* The hub's ends; -1: not there. */
@@ -16,8 +17,8 @@ struct fifo_ends {
 		-1, -1                                                                                                                     \
 	}
 
-/* Makes it anew. */
-int fifo_make(int run_dir, const char *file, struct err *err) __attribute__((warn_unused_result));
+/* Makes it anew, 0600; owner NULL: the daemon's user. */
+int fifo_make(int run_dir, const char *file, const struct user *owner, struct err *err) __attribute__((warn_unused_result));
 /* Opens it for reading and writing, non-blocking: no end of file, no waiting for the other side. */
 int fifo_open(int run_dir, const char *file, int *fd, struct err *err) __attribute__((warn_unused_result));
 /* Opens both of an earlier daemon's; on failure none is open. */

@@ -315,7 +315,7 @@ static int files_run(struct files *files, const struct files_list *wanted, struc
 	struct files_job job = { &files->made, wanted, boot_umask(files->inst), NULL };
 	struct helper_spec helper = {
 		.name = "care of the working directory",
-		.uid = (uid_t)-1,
+		.user = instance_as(files->inst),
 		.deadline_ms = FILES_DEADLINE_MS,
 		.max_reply = 8192,
 		.work = files_work,
@@ -417,7 +417,7 @@ void files_erase(struct instance *inst)
 	struct files_job job = { &files->made, &none, 0, is_ours ? inst->working_dir : NULL };
 	struct helper_spec helper = {
 		.name = "care of a working directory",
-		.uid = (uid_t)-1,
+		.user = instance_as(inst),
 		.deadline_ms = FILES_DEADLINE_MS,
 		.work = files_work,
 		.arg = &job,

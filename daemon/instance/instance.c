@@ -19,7 +19,7 @@ static void instance_on_timeout(void *ctx);
 
 char *instance_run_path(const struct instance *inst)
 {
-	return xasprintf("%s/run/%s", inst->env->state_dir, inst->id);
+	return xasprintf("%s/%s", inst->env->run_dir, inst->id);
 }
 char *instance_data_path(const struct instance *inst)
 {
@@ -44,7 +44,15 @@ const char *instance_working_dir(const struct instance *inst)
 }
 uid_t instance_uid(const struct instance *inst)
 {
-	return inst->uid;
+	return inst->user.uid;
+}
+const struct user *instance_user(const struct instance *inst)
+{
+	return &inst->user;
+}
+const struct user *instance_as(const struct instance *inst)
+{
+	return inst->env->is_system ? &inst->user : NULL;
 }
 enum inst_state instance_state(const struct instance *inst)
 {
@@ -129,6 +137,7 @@ static void instance_put_down(struct instance *inst, Pwemu__V1__Event *event, co
 {
 	event->instance_id = inst->id;
 	event->instance = inst->name;
+	event->uid = inst->user.uid;
 	event->state = inst_state_row(inst->state)->shown;
 	event->reason = (char *)(uintptr_t)(reason != NULL ? reason : "");
 	event->boot = inst->boot;
@@ -189,8 +198,7 @@ struct instance *instance_new(const struct instance_env *env, const struct insta
 	inst->name = xstrdup(identity->name);
 	inst->project = xstrdup(identity->project);
 	inst->working_dir = xstrdup(identity->working_dir);
-	inst->owner = xstrdup(identity->owner);
-	inst->uid = identity->uid;
+	user_set(&inst->user, identity->user);
 	inst->timer = timer_new(env->base, instance_on_timeout, inst);
 	inst->link_again = timer_new(env->base, boot_link_again, inst);
 	inst->quit_late = timer_new(env->base, boot_quit_late, inst);
@@ -230,7 +238,9 @@ void instance_free(struct instance *inst)
 	strv_fini(&inst->argv_template);
 	strv_fini(&inst->setup);
 	ends_clear(&inst->ends);
-	char *const texts[] = { inst->id,      inst->name, inst->project,   inst->working_dir, inst->owner,
+	user_fini(&inst->user);
+	shares_fini(&inst->shares);
+	char *const texts[] = { inst->id,      inst->name, inst->project,   inst->working_dir,
 				inst->program, inst->mark, inst->proc_name, inst->loaded_path };
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
 		free(texts[i]);
@@ -274,6 +284,8 @@ static void instance_on_prepared(void *ctx, const struct prepare_result *result)
 {
 	struct instance *inst = ctx;
 	inst->prepare = NULL;
+	if (result->user[0] != '\0')
+		user_set_name(&inst->user, result->user);
 	if (err_is_set(&result->err)) {
 		inst->start_error = result->err;
 		instance_event(inst, INST_EV_REFUSED, result->err.msg);
@@ -309,6 +321,7 @@ static void enter_preparing(struct instance *inst)
 		.executable = inst->driver->executable(inst->target, &err),
 		.install = inst->driver->install,
 		.working_dir = inst->working_dir,
+		.user = instance_as(inst),
 	};
 	int rc = spec.executable == NULL ? -1 : prepare_begin(inst->env->base, &spec, instance_on_prepared, inst, &inst->prepare, &err);
 	if (rc < 0 || channels_open_dir(inst, &err) < 0 || boot_lay_out(inst, &err) < 0 || boot_plan_commands(inst, &err) < 0)

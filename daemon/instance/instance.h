@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "base/user.h"
 #include "channel/bridge.h"
 #include "channel/hub.h"
 #include "driver/driver.h"
@@ -20,6 +21,7 @@
 
 struct event_base;
 struct instance;
+struct share;
 struct journal;
 struct settings;
 struct Pwemu__V1__Record;
@@ -29,6 +31,9 @@ struct instance_env {
 	struct event_base *base;
 	const char *shim;      /* path of pwemu-shim */
 	const char *state_dir; /* absolute */
+	const char *run_dir;   /* of run directories, absolute */
+	const char *own_name;  /* of the daemon's user, who owns what has no name on record; NULL: there are many users */
+	bool is_system;        /* many users: what is done for an instance is done as its owner */
 	const struct settings *settings;
 	struct journal *journal;
 	const char *host_boot; /* boot id of the host */
@@ -45,14 +50,13 @@ struct instance_identity {
 	const char *name;
 	const char *project;
 	const char *working_dir;
-	uid_t uid;
-	const char *owner;
+	const struct user *user; /* its owner; copied */
 };
 
 struct instance *instance_new(const struct instance_env *env, const struct instance_identity *identity);
 /* Brings back what a record describes (store_load) and takes over its process if it lives. Takes the record. NULL when it is not over
  * and this daemon cannot care for it (a driver it does not have): then process, record and files stay as they are. */
-struct instance *instance_restore(const struct instance_env *env, const char *owner, struct Pwemu__V1__Record *record, struct err *err);
+struct instance *instance_restore(const struct instance_env *env, struct Pwemu__V1__Record *record, struct err *err);
 /* Leaves process and files as they are. */
 void instance_free(struct instance *inst);
 
@@ -62,6 +66,7 @@ const char *instance_name(const struct instance *inst);
 const char *instance_project(const struct instance *inst);
 const char *instance_working_dir(const struct instance *inst);
 uid_t instance_uid(const struct instance *inst);
+const struct user *instance_user(const struct instance *inst);
 enum inst_state instance_state(const struct instance *inst);
 bool instance_is_over(const struct instance *inst);
 /* It is over, and its files in the working directory show it. */
@@ -101,9 +106,10 @@ void instance_stop(struct instance *inst, uint32_t grace_ms, const char *reason)
 /* FAILED_PRECONDITION at once when it does not run; else done comes later. */
 int instance_act(struct instance *inst, enum driver_action action, driver_done_fn done, void *ctx, struct err *err)
 	__attribute__((warn_unused_result));
-/* The same for an image into the running board; copies the request. Also FAILED_PRECONDITION (busy): a debugger, another load. */
-int instance_load(struct instance *inst, const Pwemu__V1__LoadRequest *request, driver_done_fn done, void *ctx, struct err *err)
-	__attribute__((warn_unused_result));
+/* The same for an image into the running board, read as `user`, who asks; copies the request. Also FAILED_PRECONDITION (busy): a debugger,
+ * another load. */
+int instance_load(struct instance *inst, const Pwemu__V1__LoadRequest *request, const struct user *user, driver_done_fn done, void *ctx,
+		  struct err *err) __attribute__((warn_unused_result));
 /* The same for the properties of its devices; see driver_ops. */
 int instance_list_properties(struct instance *inst, const char *path, driver_properties_fn done, void *ctx, struct err *err)
 	__attribute__((warn_unused_result));
@@ -134,6 +140,16 @@ bool instance_channel_is_socket(const struct instance *inst, const char *name);
 /* The bridge of such a channel; NULL: there is none, the emulator does not run. */
 struct bridge *instance_bridge(const struct instance *inst, const char *name);
 bool instance_channel_needs_control(const struct instance *inst, const char *name);
+/* Rights on it have changed: whoever is at an endpoint and may not be any more is sent away. */
+void instance_review_parties(struct instance *inst);
+/* Gives or takes (RIGHT_NONE) a right on it, or everybody's (who NULL); puts it down. `members`: of a group, as far as they are known.
+ * RESOURCE_EXHAUSTED: there are too many. NOT_FOUND: there is none to be taken. */
+int instance_share(struct instance *inst, const struct share *who, const char *actor, struct err *err) __attribute__((warn_unused_result));
+/* Who is at its endpoints and sockets; *rows, and what is in it, to be freed with parties_free. */
+size_t instance_parties(const struct instance *inst, Pwemu__V1__Party ***rows);
+void parties_free(Pwemu__V1__Party **rows, size_t count);
+/* Who has the writer role of a channel, by the name it gave; NULL: nobody. */
+const char *instance_writer(const struct instance *inst, const char *channel);
 /* Somebody reads one of its logs. */
 bool instance_is_read(const struct instance *inst);
 /* Closes the logs of an ended instance that nobody reads. */

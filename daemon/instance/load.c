@@ -157,10 +157,10 @@ static struct load *load_new(struct instance *inst, driver_done_fn done, void *c
 	return load;
 }
 
-static int load_look_at(struct load *load, const Pwemu__V1__LoadRequest *request, struct err *err)
+static int load_look_at(struct load *load, const Pwemu__V1__LoadRequest *request, const struct user *user, struct err *err)
 {
 	struct instance *inst = load->inst;
-	struct prepare_load_spec spec = { .target = inst->target, .image = request->image, .offset = NULL };
+	struct prepare_load_spec spec = { .target = inst->target, .image = request->image, .user = inst->env->is_system ? user : NULL };
 	if (request->shift_case == PWEMU__V1__LOAD_REQUEST__SHIFT_OFFSET)
 		spec.offset = &request->offset;
 	spec.out_fd = openat(inst->log_dir, LOAD_NEW, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
@@ -171,7 +171,8 @@ static int load_look_at(struct load *load, const Pwemu__V1__LoadRequest *request
 	return rc;
 }
 
-int instance_load(struct instance *inst, const Pwemu__V1__LoadRequest *request, driver_done_fn done, void *ctx, struct err *err)
+int instance_load(struct instance *inst, const Pwemu__V1__LoadRequest *request, const struct user *user, driver_done_fn done, void *ctx,
+		  struct err *err)
 {
 	if (instance_check_up(inst, err) < 0 || load_check_idle(inst, err) < 0 || load_check_debugger(inst, err) < 0)
 		return -1;
@@ -182,7 +183,7 @@ int instance_load(struct instance *inst, const Pwemu__V1__LoadRequest *request, 
 	struct load *load = load_new(inst, done, ctx);
 	load->path = xstrdup(request->image->path);
 	load->run = !request->pause;
-	if (load_look_at(load, request, err) == 0)
+	if (load_look_at(load, request, user, err) == 0)
 		return 0;
 	load_free(load);
 	return -1;

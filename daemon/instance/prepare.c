@@ -2,6 +2,7 @@
 #include "instance/prepare.h"
 
 #include <errno.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -185,10 +186,19 @@ static void prepare_load_work(void *arg, int reply_fd)
 	(void)prepare_write(reply_fd, &loaded, sizeof(loaded));
 }
 
+/* Asks the network, perhaps: hence here. */
+static void prepare_name_user(const struct user *user, struct prepare_result *result)
+{
+	const struct passwd *entry = user != NULL && !user->is_named ? getpwuid(user->uid) : NULL;
+	if (entry != NULL)
+		snprintf(result->user, sizeof(result->user), "%s", entry->pw_name);
+}
+
 static void prepare_work(void *arg, int reply_fd)
 {
 	const struct prepare_spec *spec = arg;
 	static struct prepare_result result;
+	prepare_name_user(spec->user, &result);
 	if (prepare_program(spec, &result) == 0 && prepare_images(spec, &result) == 0 && dirs_make(spec->working_dir, &result.err) < 0)
 		err_prefix(&result.err, "working directory");
 	(void)prepare_write(reply_fd, &result, sizeof(result));
@@ -237,7 +247,7 @@ int prepare_begin(struct event_base *base, const struct prepare_spec *spec, void
 	prepare->ctx = ctx;
 	struct helper_spec helper = {
 		.name = "image check",
-		.uid = (uid_t)-1,
+		.user = spec->user,
 		.deadline_ms = PREPARE_DEADLINE_MS,
 		.max_reply = sizeof(struct prepare_result),
 		.is_exact = true,
@@ -278,7 +288,7 @@ int prepare_load_begin(struct event_base *base, const struct prepare_load_spec *
 	prepare->ctx = ctx;
 	struct helper_spec helper = {
 		.name = "image check",
-		.uid = (uid_t)-1,
+		.user = spec->user,
 		.deadline_ms = PREPARE_DEADLINE_MS,
 		.max_reply = sizeof(struct prepare_loaded),
 		.is_exact = true,
@@ -317,9 +327,10 @@ static void prepare_on_programs(void *ctx, const void *reply, size_t len, const 
 	free(prepare);
 }
 
-int prepare_programs(struct event_base *base, const Pwemu__V1__Environment *environment, const char *dir, const char *const *names,
-		     size_t count, void (*on_done)(void *ctx, const struct prepare_program *rows, const struct err *err), void *ctx,
-		     struct prepare **out, struct err *err)
+int prepare_programs(struct event_base *base, const struct user *user, const Pwemu__V1__Environment *environment, const char *dir,
+		     const char *const *names, size_t count,
+		     void (*on_done)(void *ctx, const struct prepare_program *rows, const struct err *err), void *ctx, struct prepare **out,
+		     struct err *err)
 {
 	struct prepare *prepare = xcalloc(1, sizeof(*prepare));
 	struct prepare_names job = { { environment, dir }, names, count };
@@ -328,7 +339,7 @@ int prepare_programs(struct event_base *base, const Pwemu__V1__Environment *envi
 	prepare->ctx = ctx;
 	struct helper_spec helper = {
 		.name = "search for programs",
-		.uid = (uid_t)-1,
+		.user = user,
 		.deadline_ms = PREPARE_DEADLINE_MS,
 		.max_reply = count * sizeof(struct prepare_program),
 		.is_exact = true,

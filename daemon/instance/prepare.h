@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/user.h"
 #include "driver/driver.h"
 #include "wire/err.h"
 
@@ -21,6 +22,7 @@ struct prepare;
 /* What the helper found. Travels through a pipe as it is. */
 struct prepare_result {
 	struct err err; /* ERR_OK: all is well */
+	char user[64];  /* name of the user it ran as; "": not asked for, or he has none */
 	char program[PREPARE_PATH_MAX];
 	uint32_t image_count;
 	struct {
@@ -38,6 +40,7 @@ struct prepare_spec {
 	const char *executable;
 	const char *install;     /* where it comes from, for people */
 	const char *working_dir; /* made with its parents, 0700 */
+	const struct user *user; /* who looks; NULL: the daemon's own user */
 };
 
 /* on_done comes once, from the loop, save after prepare_cancel. */
@@ -50,9 +53,10 @@ struct prepare_program {
 };
 /* Looks for programs in the user's PATH; relative ones from his directory, where none is given from `dir`. on_done comes once, with as
  * many rows as names or with an error, from the loop, save after prepare_cancel. */
-int prepare_programs(struct event_base *base, const Pwemu__V1__Environment *environment, const char *dir, const char *const *names,
-		     size_t count, void (*on_done)(void *ctx, const struct prepare_program *rows, const struct err *err), void *ctx,
-		     struct prepare **out, struct err *err) __attribute__((warn_unused_result));
+int prepare_programs(struct event_base *base, const struct user *user, const Pwemu__V1__Environment *environment, const char *dir,
+		     const char *const *names, size_t count,
+		     void (*on_done)(void *ctx, const struct prepare_program *rows, const struct err *err), void *ctx, struct prepare **out,
+		     struct err *err) __attribute__((warn_unused_result));
 void prepare_cancel(struct prepare *prepare); /* takes NULL */
 
 /* ---- an image for a running board */
@@ -67,8 +71,9 @@ struct prepare_loaded {
 struct prepare_load_spec {
 	const Pwemu__V1__Target *target;
 	const Pwemu__V1__Image *image;
-	const uint64_t *offset; /* as in LoadRequest; NULL: none */
-	int out_fd;             /* an empty file that gets the pieces (struct driver_piece) */
+	const uint64_t *offset;  /* as in LoadRequest; NULL: none */
+	int out_fd;              /* an empty file that gets the pieces (struct driver_piece) */
+	const struct user *user; /* who looks; NULL: the daemon's own user */
 };
 
 /* Checks it against the board as at a start and writes its contents to out_fd. As prepare_begin. */

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "channel/bridge.h"
 #include "channel/endpoint.h"
+#include "instance/access.h"
 #include "instance/ends.h"
 #include "instance/hang.h"
 #include "instance/instance.h"
@@ -18,6 +19,12 @@ struct debug;
 struct load;
 struct command;
 struct files;
+
+/* Somebody at an endpoint, or attached to a socket of the emulator's. */
+struct party {
+	char *who; /* for people */
+	uint64_t since_ns;
+};
 
 struct instance_channel {
 	char name[PLAN_NAME_MAX];
@@ -40,13 +47,16 @@ struct instance_channel {
 	struct bridge *bridge;     /* of a socket of the emulator's; NULL: there is no boot */
 	bool is_ending;            /* it serves what is left; its instance is over */
 	bool had_party;            /* somebody came to it in the latest boot */
+	struct party *parties;     /* who is there now */
+	size_t party_count;
 };
 
 struct instance {
 	const struct instance_env *env;
 	struct log_scope scope;
-	char *id, *name, *project, *working_dir, *owner;
-	uid_t uid;
+	char *id, *name, *project, *working_dir;
+	struct user user;     /* its owner … */
+	struct shares shares; /* … and what he lets others do */
 
 	enum inst_state state;
 	uint64_t state_since_ns;
@@ -128,6 +138,8 @@ void instance_disconnect(struct instance *inst);
 void instance_hung(struct instance *inst, Pwemu__V1__HangAction action, const char *reason);
 /* How the latest boot ended; NULL while it lives. */
 Pwemu__V1__End *instance_end(const struct instance *inst);
+/* What its processes and helpers become; NULL: they keep the daemon's identity. */
+const struct user *instance_as(const struct instance *inst);
 char *instance_run_path(const struct instance *inst);  /* to be freed */
 char *instance_data_path(const struct instance *inst); /* to be freed */
 /* As instance_tell, of a pre-start or post-start command. */
@@ -210,6 +222,11 @@ void endpoints_fetch(struct instance *inst, struct proc *proc);
 void endpoints_close(struct instance_channel *channel);
 void endpoints_close_all(struct instance *inst); /* at once, also those that are ending */
 void endpoints_end_all(struct instance *inst);   /* who is there gets what is left */
+
+/* ---- parties.c */
+void parties_note(struct instance_channel *channel, bool attached, const char *who);
+void parties_clear(struct instance_channel *channel);
+bool parties_may_connect(void *ctx, uid_t uid); /* ctx: the channel */
 
 /* ---- debug.c */
 /* Makes the bridge of the gdb channel; config lacks the filter alone. */

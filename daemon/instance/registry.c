@@ -16,23 +16,12 @@
 #include "config/nearest.h"
 #include "instance/journal.h"
 #include "instance/leftover.h"
-#include "instance/priv.h"
+#include "instance/registry_int.h"
 #include "instance/retention.h"
 #include "wire/mem.h"
 
 #define REGISTRY_ROWS_MAX     100000
 #define REGISTRY_ADOPT_ROUNDS 3
-
-struct registry {
-	struct registry_config config;
-	struct instance_env env;
-	struct instance **rows;
-	size_t count;
-	unsigned last_fresh;
-	struct timer *sweep; /* deferred: an observer may look at the instance still */
-	struct registry_observer *observers;
-	struct retention *retention; /* NULL: no settings */
-};
 
 /* Its first start was refused: whoever asked has been told, nobody else knows of it. */
 static bool registry_is_unborn(const struct instance *inst)
@@ -75,6 +64,9 @@ struct registry *registry_new(const struct registry_config *config)
 		.base = config->base,
 		.shim = config->shim,
 		.state_dir = config->state_dir,
+		.run_dir = config->run_dir,
+		.is_system = config->is_system,
+		.own_name = config->own_name,
 		.settings = config->settings,
 		.journal = config->journal,
 		.host_boot = proc_host_boot(),
@@ -128,152 +120,10 @@ void registry_remove(struct registry *registry, struct instance *inst, const cha
 	}
 }
 
-/* For requests from outside, which may come before the timer does: who was refused does not see the instance any more. */
-static void registry_settle(struct registry *registry)
+void registry_settle(struct registry *registry)
 {
 	if (timer_is_armed(registry->sweep))
 		registry_sweep(registry);
-}
-
-/* ---------------------------------------------------------------- finding */
-
-struct instance *registry_by_id(struct registry *registry, const char *id)
-{
-	for (size_t i = 0; i < registry->count; i++)
-		if (strcmp(instance_id(registry->rows[i]), id) == 0)
-			return registry->rows[i];
-	return NULL;
-}
-
-static struct instance *registry_by_dir(struct registry *registry, const char *dir)
-{
-	for (size_t i = 0; i < registry->count; i++)
-		if (strcmp(instance_working_dir(registry->rows[i]), dir) == 0)
-			return registry->rows[i];
-	return NULL;
-}
-
-/* Instances of this name; project NULL: of any. One that runs beats one that is over. */
-static struct instance *registry_by_name(struct registry *registry, const char *name, const char *project, size_t *matches)
-{
-	struct instance *found = NULL;
-	*matches = 0;
-	for (size_t i = 0; i < registry->count; i++) {
-		struct instance *inst = registry->rows[i];
-		if (strcmp(instance_name(inst), name) != 0 || (project != NULL && strcmp(instance_project(inst), project) != 0))
-			continue;
-		if (found == NULL || (instance_is_over(found) && !instance_is_over(inst))) {
-			found = inst;
-			*matches = 1;
-		} else if (instance_is_over(found) == instance_is_over(inst)) {
-			++*matches;
-		}
-	}
-	return found;
-}
-
-/* Those that run, "a, b, c", at most what fits; project NULL: of any. */
-static void registry_names(const struct registry *registry, const char *project, char *out, size_t size)
-{
-	out[0] = '\0';
-	for (size_t i = 0; i < registry->count; i++) {
-		const struct instance *inst = registry->rows[i];
-		size_t used = strlen(out);
-		if (used < size - 1 && !instance_is_over(inst) && (project == NULL || strcmp(instance_project(inst), project) == 0))
-			snprintf(out + used, size - used, "%s%s", used > 0 ? ", " : "", instance_name(inst));
-	}
-}
-
-static struct instance *registry_no_name(const struct registry *registry, const char *name, struct err *err)
-{
-	const char **names = xcalloc(registry->count, sizeof(char *));
-	char hint[256];
-	for (size_t i = 0; i < registry->count; i++)
-		names[i] = instance_name(registry->rows[i]);
-	nearest_hint(name, names, registry->count, hint, sizeof(hint));
-	free(names);
-	err_set(err, ERR_NOT_FOUND, "no instance \"%s\"%s; `pwemu ls -a` lists them", name, hint);
-	err_reason(err, "no-instance");
-	return NULL;
-}
-
-static struct instance *registry_ambiguous(struct registry *registry, const char *name, struct err *err)
-{
-	char ids[256] = "";
-	for (size_t i = 0; i < registry->count; i++) {
-		size_t used = strlen(ids);
-		if (strcmp(instance_name(registry->rows[i]), name) == 0)
-			snprintf(ids + used, sizeof(ids) - used, "%s%s", used > 0 ? ", " : "", instance_id(registry->rows[i]));
-	}
-	err_set(err, ERR_INVALID_ARGUMENT, "several instances are named \"%s\"; use an id instead: %s", name, ids);
-	err_reason(err, "ambiguous-instance");
-	return NULL;
-}
-
-static struct instance *registry_named(struct registry *registry, const char *name, const char *project, struct err *err)
-{
-	size_t matches;
-	struct instance *inst = registry_by_name(registry, name, project, &matches);
-	if (inst == NULL)
-		inst = registry_by_id(registry, name);
-	if (inst != NULL && matches <= 1)
-		return inst;
-	if (inst == NULL)
-		inst = registry_by_name(registry, name, NULL, &matches);
-	if (inst == NULL)
-		return registry_no_name(registry, name, err);
-	return matches == 1 ? inst : registry_ambiguous(registry, name, err);
-}
-
-/* Nothing was named: "default", else the only one that runs. */
-static struct instance *registry_implied(struct registry *registry, const char *project, struct err *err)
-{
-	size_t matches, running = 0;
-	struct instance *inst = registry_by_name(registry, "default", project, &matches), *only = NULL;
-	if (inst != NULL)
-		return matches == 1 ? inst : registry_ambiguous(registry, "default", err);
-	for (size_t i = 0; i < registry->count; i++) {
-		struct instance *row = registry->rows[i];
-		if (!instance_is_over(row) && strcmp(instance_project(row), project) == 0) {
-			only = row;
-			running++;
-		}
-	}
-	if (running == 1)
-		return only;
-	char names[512];
-	registry_names(registry, running == 0 ? NULL : project, names, sizeof(names));
-	if (running == 0)
-		err_set(err, ERR_NOT_FOUND, "no instance runs here%s%s; name one with -i, or start one with: pwemu start TARGET -f FILE",
-			names[0] != '\0' ? ", elsewhere: " : "", names);
-	else
-		err_set(err, ERR_INVALID_ARGUMENT, "several instances run, name one with -i: %s", names);
-	err_reason(err, running == 0 ? "no-instance" : "ambiguous-instance");
-	return NULL;
-}
-
-struct instance *registry_find(struct registry *registry, const Pwemu__V1__InstanceRef *ref, struct err *err)
-{
-	struct instance *inst;
-	registry_settle(registry);
-	if (ref == NULL)
-		return registry_implied(registry, "", err);
-	if (ref->id[0] != '\0') {
-		inst = registry_by_id(registry, ref->id);
-		return inst != NULL ? inst : registry_no_name(registry, ref->id, err);
-	}
-	if (ref->working_dir[0] != '\0') {
-		inst = registry_by_dir(registry, ref->working_dir);
-		if (inst == NULL) {
-			err_set(err, ERR_NOT_FOUND, "no instance has the working directory \"%s\"; `pwemu ls -a -o json` shows them",
-				ref->working_dir);
-			err_reason(err, "no-instance");
-		}
-		return inst;
-	}
-	if (ref->name[0] != '\0')
-		return registry_named(registry, ref->name, ref->project, err);
-	return registry_implied(registry, ref->project, err);
 }
 
 /* ---------------------------------------------------------------- making */
@@ -314,53 +164,68 @@ static int registry_check_dir(const char *dir, struct err *err)
 	return err_set(err, ERR_INVALID_ARGUMENT, "working directory \"%.100s\": an absolute path of less than 3000 bytes is needed", dir);
 }
 
-static struct instance *registry_make(struct registry *registry, const char *name, const char *project, const char *dir)
+static struct instance *registry_make(struct registry *registry, const struct user *user, const char *name, const char *project,
+				      const char *dir)
 {
 	char id[INSTANCE_ID_LEN + 1];
 	registry_new_id(registry, id);
-	struct instance_identity identity = {
-		.id = id, .name = name, .project = project, .working_dir = dir, .uid = registry->config.uid, .owner = registry->config.owner
-	};
+	struct instance_identity identity = { .id = id, .name = name, .project = project, .working_dir = dir, .user = user };
 	struct instance *inst = instance_new(&registry->env, &identity);
 	registry_add(registry, inst);
 	return inst;
 }
 
+/* The daemon's own place for instances; of many users each has one, which is his. */
+static char *registry_own_dir(const struct registry *registry, const struct user *user)
+{
+	const char *state_dir = registry->config.state_dir;
+	if (!registry->config.is_system)
+		return xasprintf("%s/instances", state_dir);
+	char *dir = xasprintf("%s/instances/%u", state_dir, (unsigned)user->uid);
+	struct err err = ERR_INIT;
+	if (access(dir, F_OK) != 0 && (dirs_make(dir, &err) < 0 || dirs_give(dir, user->uid, user->gid, &err) < 0))
+		log_warn(NULL, "%s", err.msg);
+	return dir;
+}
+
 /* <parent>/run-<n>, or the daemon's own place. */
-static char *registry_default_dir(const struct registry *registry, const char *parent, const char *name)
+static char *registry_default_dir(const struct registry *registry, const struct user *user, const char *parent, const char *name)
 {
 	if (parent[0] != '\0')
 		return xasprintf("%s/%s", parent, name);
-	return xasprintf("%s/instances/%s", registry->config.state_dir, name);
+	char *own = registry_own_dir(registry, user), *dir = xasprintf("%s/%s", own, name);
+	free(own);
+	return dir;
 }
 
-static struct instance *registry_claim_fresh(struct registry *registry, const Pwemu__V1__StartRequest *request)
+static struct instance *registry_claim_fresh(struct registry *registry, const Pwemu__V1__StartRequest *request, const struct user *user)
 {
 	char name[32], *dir = NULL;
 	size_t matches;
 	do {
 		free(dir);
 		snprintf(name, sizeof(name), "run-%u", ++registry->last_fresh);
-		dir = registry_default_dir(registry, request->working_dir, name);
-	} while (registry_by_name(registry, name, NULL, &matches) != NULL || registry_by_dir(registry, dir) != NULL);
-	struct instance *inst = registry_make(registry, name, request->project, dir);
+		dir = registry_default_dir(registry, user, request->working_dir, name);
+	} while (registry_by_name(registry, user->uid, name, NULL, &matches) != NULL || registry_by_dir(registry, user->uid, dir) != NULL);
+	struct instance *inst = registry_make(registry, user, name, request->project, dir);
 	free(dir);
 	return inst;
 }
 
 /* Where an instance without a given working directory is: where it was before, else at the daemon's place for its name, or beside
  * that when another project has an instance of the same name there. */
-static char *registry_place(struct registry *registry, const char *name, const char *project)
+static char *registry_place(struct registry *registry, const struct user *user, const char *name, const char *project)
 {
 	size_t matches;
-	struct instance *before = registry_by_name(registry, name, project, &matches);
+	struct instance *before = registry_by_name(registry, user->uid, name, project, &matches);
 	if (before != NULL)
 		return xstrdup(instance_working_dir(before));
-	char *dir = registry_default_dir(registry, "", name);
-	for (unsigned n = 2; registry_by_dir(registry, dir) != NULL; n++) {
+	char *first = registry_default_dir(registry, user, "", name), *dir = xstrdup(first);
+	for (unsigned n = 2; registry_by_dir(registry, user->uid, dir) != NULL; n++) {
 		free(dir);
-		dir = xasprintf("%s/instances/%s~%u", registry->config.state_dir, name, n);
+		dir = xasprintf("%s~%u", first, n);
 	}
+	free(first);
 	return dir;
 }
 
@@ -373,14 +238,15 @@ static struct instance *registry_already_running(struct instance *inst, struct e
 	return NULL;
 }
 
-static struct instance *registry_claim_named(struct registry *registry, const Pwemu__V1__StartRequest *request, struct err *err)
+static struct instance *registry_claim_named(struct registry *registry, const Pwemu__V1__StartRequest *request, const struct user *user,
+					     struct err *err)
 {
 	const char *name = request->name[0] != '\0' ? request->name : "default";
 	bool has_dir = request->working_dir[0] != '\0';
-	char *dir = has_dir ? xstrdup(request->working_dir) : registry_place(registry, name, request->project);
-	struct instance *inst = registry_by_dir(registry, dir);
+	char *dir = has_dir ? xstrdup(request->working_dir) : registry_place(registry, user, name, request->project);
+	struct instance *inst = registry_by_dir(registry, user->uid, dir);
 	if (inst == NULL)
-		inst = registry_make(registry, name, request->project, dir);
+		inst = registry_make(registry, user, name, request->project, dir);
 	else if (!instance_is_over(inst))
 		inst = registry_already_running(inst, err);
 	else
@@ -389,7 +255,7 @@ static struct instance *registry_claim_named(struct registry *registry, const Pw
 	return inst;
 }
 
-struct instance *registry_claim(struct registry *registry, const Pwemu__V1__StartRequest *request, struct err *err)
+struct instance *registry_claim(struct registry *registry, const Pwemu__V1__StartRequest *request, const struct user *user, struct err *err)
 {
 	if ((request->name[0] != '\0' && registry_check_name(request->name, err) < 0) || registry_check_dir(request->working_dir, err) < 0)
 		return NULL;
@@ -397,7 +263,11 @@ struct instance *registry_claim(struct registry *registry, const Pwemu__V1__Star
 		err_set(err, ERR_RESOURCE_EXHAUSTED, "there are %zu instances; remove ended ones with: pwemu rm", registry->count);
 		return NULL;
 	}
-	return request->fresh ? registry_claim_fresh(registry, request) : registry_claim_named(registry, request, err);
+	struct instance *inst =
+		request->fresh ? registry_claim_fresh(registry, request, user) : registry_claim_named(registry, request, user, err);
+	if (inst != NULL)
+		user_set(&inst->user, user); /* his groups are those that he has now */
+	return inst;
 }
 
 /* ---------------------------------------------------------------- the rest */
@@ -506,25 +376,27 @@ static bool registry_has_run_dir(struct registry *registry, const char *run, con
 	return is_left_alone || (inst != NULL && !instance_is_over(inst));
 }
 
+/* Of many users the control socket is in the same directory. */
+static bool registry_is_run_dir(const char *name)
+{
+	return strspn(name, "0123456789abcdef") >= INSTANCE_ID_LEN;
+}
+
 /* What a daemon left that died in the middle of a start or an end. */
 static void registry_clear_run_dirs(struct registry *registry)
 {
-	char *run = xasprintf("%s/run", registry->config.state_dir);
+	const char *run = registry->config.run_dir;
 	DIR *dir = opendir(run);
 	for (struct dirent *entry = dir != NULL ? readdir(dir) : NULL; entry != NULL; entry = readdir(dir))
-		if (entry->d_name[0] != '.' && !registry_has_run_dir(registry, run, entry->d_name))
+		if (registry_is_run_dir(entry->d_name) && !registry_has_run_dir(registry, run, entry->d_name))
 			leftover_clear(registry->config.base, run, entry->d_name);
 	if (dir != NULL)
 		closedir(dir);
-	free(run);
 }
 
 static bool registry_is_alive(const struct registry *registry, const char *id)
 {
-	char *run = xasprintf("%s/run", registry->config.state_dir);
-	bool is_alive = leftover_report(run, id);
-	free(run);
-	return is_alive;
+	return leftover_report(registry->config.run_dir, id);
 }
 
 static bool registry_is_lack(const struct err *err)
@@ -543,7 +415,7 @@ static bool registry_adopt_one(struct registry *registry, const char *dir, const
 		err_set(&err, ERR_DATA_LOSS, "record \"%s\" is a copy of another instance's, %.32s", path, record->id);
 		PB_FREE(record);
 	} else if (record != NULL) {
-		inst = instance_restore(&registry->env, registry->config.owner, record, &err);
+		inst = instance_restore(&registry->env, record, &err);
 	}
 	free(path);
 	if (inst != NULL)

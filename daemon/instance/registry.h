@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "instance/access.h"
 #include "instance/instance.h"
 #include "pwemu/v1/common.pb-c.h"
 
@@ -23,8 +24,9 @@ struct registry_config {
 	struct event_base *base;
 	const char *shim;
 	const char *state_dir;
-	uid_t uid;                       /* whose instances these are */
-	const char *owner;               /* its name */
+	const char *run_dir;             /* of run directories */
+	bool is_system;                  /* instances of many users; the daemon is root's */
+	const char *own_name;            /* of the daemon's user, where he is the only one; else NULL */
 	const struct settings *settings; /* outlives the registry, as the journal */
 	struct journal *journal;
 };
@@ -37,13 +39,16 @@ void registry_observe(struct registry *registry, struct registry_observer *obser
  * with it (where there are settings). */
 void registry_adopt(struct registry *registry);
 
-/* See InstanceRef in common.proto. NOT_FOUND (no-instance) names what there is. Not from an observer; nor registry_list. */
-struct instance *registry_find(struct registry *registry, const Pwemu__V1__InstanceRef *ref, struct err *err);
+/* See InstanceRef in common.proto. NOT_FOUND (no-instance) names what there is, of what the caller may know of. PERMISSION_DENIED: he may,
+ * but not this. Not from an observer; nor registry_list. */
+struct instance *registry_find(struct registry *registry, const Pwemu__V1__InstanceRef *ref, const struct caller *caller, enum right right,
+			       struct err *err);
 struct instance *registry_by_id(struct registry *registry, const char *id);
 
-/* The instance that a start request means, made if need be, to be started at once: one whose first start fails is forgotten, soon, from
- * the loop. ALREADY_EXISTS (already-running) when it is not over. */
-struct instance *registry_claim(struct registry *registry, const Pwemu__V1__StartRequest *request, struct err *err);
+/* The instance that a user's start request means, made if need be, to be started at once: one whose first start fails is forgotten, soon,
+ * from the loop. ALREADY_EXISTS (already-running) when it is not over. */
+struct instance *registry_claim(struct registry *registry, const Pwemu__V1__StartRequest *request, const struct user *user,
+				struct err *err);
 /* Erases an instance that is over, logs and all. reason: for the event; NULL: nobody knew of it. Not from an observer. */
 void registry_remove(struct registry *registry, struct instance *inst, const char *reason);
 

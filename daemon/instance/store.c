@@ -132,6 +132,7 @@ static void store_release(Pwemu__V1__Record *record)
 		free(record->channel_rows[i]);
 	free(record->channel_rows);
 	commands_record_fini(record);
+	shares_free_messages(record->shares, record->n_shares);
 	free(record->restart);
 	free(record->quick_deaths_ns);
 }
@@ -145,7 +146,13 @@ static void store_fill(struct instance *inst, Pwemu__V1__Record *record)
 	record->name = inst->name;
 	record->project = inst->project;
 	record->working_dir = inst->working_dir;
-	record->uid = inst->uid;
+	record->uid = inst->user.uid;
+	record->gid = inst->user.gid;
+	record->groups = inst->user.groups;
+	record->n_groups = inst->user.group_count;
+	record->shares = shares_messages(&inst->shares);
+	record->n_shares = inst->shares.count;
+	record->owner = inst->user.is_named ? inst->user.name : (char *)"";
 	record->state = (char *)inst_state_row(inst->state)->name;
 	record->reason = inst->reason;
 	record->boot = inst->boot;
@@ -375,8 +382,21 @@ static void store_apply_restart(struct instance *inst, const Pwemu__V1__Record *
 	inst->restart_wanted = record->restart_wanted;
 }
 
+static void store_apply_shares(struct instance *inst, const Pwemu__V1__Record *record)
+{
+	for (size_t i = 0; i < record->n_shares; i++) {
+		const Pwemu__V1__Share *row = record->shares[i];
+		enum right right;
+		if (!right_parse(row->right, &right))
+			continue;
+		struct share share = { row->group, row->id, row->name, right, row->since_ns, row->members, row->n_members };
+		(void)shares_put(&inst->shares, &share);
+	}
+}
+
 void store_apply(struct instance *inst, const Pwemu__V1__Record *record)
 {
+	store_apply_shares(inst, record);
 	(void)inst_state_parse(record->state, &inst->state);
 	snprintf(inst->reason, sizeof(inst->reason), "%s", record->reason);
 	inst->boot = record->boot;

@@ -56,10 +56,11 @@ static _Noreturn void child_quit(const char *what)
 
 static void child_become(const struct helper_spec *spec)
 {
-	if (spec->uid == (uid_t)-1 || (geteuid() != 0 && geteuid() == spec->uid && getegid() == spec->gid))
+	const struct user *user = spec->user;
+	if (user == NULL || (geteuid() != 0 && geteuid() == user->uid && getegid() == user->gid))
 		return;
-	if (setgroups(spec->group_count, spec->groups) != 0 || setresgid(spec->gid, spec->gid, spec->gid) != 0 ||
-	    setresuid(spec->uid, spec->uid, spec->uid) != 0)
+	if (setgroups(user->group_count, user->groups) != 0 || setresgid(user->gid, user->gid, user->gid) != 0 ||
+	    setresuid(user->uid, user->uid, user->uid) != 0)
 		child_quit("change of identity");
 }
 

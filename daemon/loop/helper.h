@@ -10,21 +10,19 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "base/user.h"
 #include "wire/err.h"
 
 struct event_base;
 struct helper;
 
 struct helper_spec {
-	const char *name; /* for messages: "image check" */
-	uid_t uid;        /* (uid_t)-1: keep the daemon's identity */
-	gid_t gid;
-	const gid_t *groups;
-	size_t group_count;
-	uint32_t deadline_ms; /* > 0 */
-	size_t max_reply;     /* a longer reply: RESOURCE_EXHAUSTED */
-	bool is_exact;        /* a reply has max_reply bytes: on_done comes with the last of them and does not wait for its death */
-	const int *keep_fds;  /* the child closes every other fd from 3 on */
+	const char *name;        /* for messages: "image check" */
+	const struct user *user; /* what it becomes; NULL: it keeps the daemon's identity */
+	uint32_t deadline_ms;    /* > 0 */
+	size_t max_reply;        /* a longer reply: RESOURCE_EXHAUSTED */
+	bool is_exact;           /* a reply has max_reply bytes: on_done comes with the last of them and does not wait for its death */
+	const int *keep_fds;     /* the child closes every other fd from 3 on */
 	size_t keep_count;
 	/*
 	 * Runs in the child, after the change of identity, every signal at its default. Writes its reply to reply_fd (a stream socket,

@@ -276,7 +276,6 @@ int netport_connect(struct event_base *base, pid_t pid, uint16_t port, void (*on
 	*netport = (struct netport){ .port = port, .fd = -1, .on_done = on_done, .ctx = ctx };
 	const struct helper_spec spec = {
 		.name = "connection to the emulator",
-		.uid = (uid_t)-1,
 		.deadline_ms = NETPORT_DEADLINE_MS,
 		.max_reply = sizeof(struct netport_reply),
 		.work = netport_work,

@@ -23,6 +23,7 @@
 #include <sys/resource.h>
 #include <sys/types.h>
 
+#include "base/user.h"
 #include "wire/err.h"
 
 struct event_base;
@@ -46,10 +47,7 @@ struct proc_spec {
 	const char *const *envp; /* NULL-terminated; the caller has added PWEMU_INSTANCE */
 	const char *cwd;         /* absolute; entered after the uid change */
 	mode_t umask;
-	uid_t uid; /* (uid_t)-1: keep the daemon's identity */
-	gid_t gid;
-	const gid_t *groups;
-	size_t group_count;
+	const struct user *user;   /* what it becomes; NULL: it keeps the daemon's identity */
 	const struct proc_fd *fds; /* what the program gets; everything else is closed */
 	size_t fd_count;
 	const struct proc_held *held; /* what the shim keeps until released */

@@ -147,7 +147,6 @@ int proc_kill_marked(struct event_base *base, const struct proc_run *run, bool f
 	struct kill_job job = { .run = *run, .fresh = fresh, .daemon = getpid() };
 	struct helper_spec spec = {
 		.name = "kill what is left",
-		.uid = (uid_t)-1,
 		.deadline_ms = KILL_DEADLINE_MS,
 		.work = kill_work,
 		.arg = &job,

@@ -181,7 +181,7 @@ static int check_spec(const struct proc_spec *spec, struct err *err)
 		return err_set(err, ERR_INVALID_ARGUMENT, "\"%s\" is not absolute", spec->program[0] != '/' ? spec->program : spec->cwd);
 	if (spec->argv[0] == NULL)
 		return err_set(err, ERR_INVALID_ARGUMENT, "no argument 0");
-	if (spec->group_count > SHIM_GROUPS_MAX)
+	if (spec->user != NULL && spec->user->group_count > SHIM_GROUPS_MAX)
 		return err_set(err, ERR_INVALID_ARGUMENT, "too many groups");
 	const char *mark = find_mark(spec->envp);
 	if (mark != NULL && !is_plain(mark, SHIM_MARK_MAX))
@@ -227,17 +227,17 @@ static void image_build(struct image *image, const struct proc_spec *spec)
 		.magic = SHIM_SPEC_MAGIC,
 		.version = SHIM_SPEC_VERSION,
 		.umask = spec->umask,
-		.uid = spec->uid == (uid_t)-1 ? SHIM_KEEP_ID : spec->uid,
-		.gid = spec->gid,
+		.uid = spec->user == NULL ? SHIM_KEEP_ID : spec->user->uid,
+		.gid = spec->user == NULL ? 0 : spec->user->gid,
 		.nofile = spec->nofile,
 		.network = (uint32_t)spec->network,
-		.group_count = (uint32_t)spec->group_count,
+		.group_count = spec->user == NULL ? 0 : (uint32_t)spec->user->group_count,
 		.fd_count = (uint32_t)spec->fd_count,
 		.held_count = (uint32_t)spec->held_count,
 	};
 	image_add(image, &head, sizeof(head));
-	for (size_t i = 0; i < spec->group_count; i++)
-		image_add(image, &(uint32_t){ spec->groups[i] }, sizeof(uint32_t));
+	for (size_t i = 0; i < head.group_count; i++)
+		image_add(image, &(uint32_t){ spec->user->groups[i] }, sizeof(uint32_t));
 	for (size_t i = 0; i < spec->fd_count; i++)
 		image_add(image, &(uint32_t){ (uint32_t)spec->fds[i].child_fd }, sizeof(uint32_t));
 	size_t kept = image->len;

@@ -6,11 +6,9 @@
 
 #include "config/target.h"
 #include "instance/registry.h"
+#include "rpc/users.h"
 #include "pwemu/v1/channels.pb-c.h"
 #include "wire/rpc.h"
-
-/* Right that a method needs on the instance it is about. In a one-user daemon its user and root have all. */
-enum right { RIGHT_NONE, RIGHT_VIEW, RIGHT_WRITE, RIGHT_CONTROL };
 
 struct services {
 	struct event_base *base;
@@ -21,8 +19,12 @@ struct services {
 	const char *socket, *state_dir, *targets_dir, *log;
 	const char *settings_path;  /* "": there can be none */
 	bool settings_are_required; /* a file that is not there is an error */
-	uid_t uid;
-	const char *owner; /* name of uid */
+	const struct user *own;     /* the daemon's user: in a one-user daemon everybody who is let in acts as him */
+	bool is_system;             /* many users */
+	struct users *users;
+	gid_t admin_group; /* (gid_t)-1: none */
+	struct auth *auth;
+	struct rpc_server *server; /* NULL before it serves */
 	bool is_auto;
 	bool is_ending;    /* nothing is started any more */
 	bool must_restart; /* … and then the installed program replaces this one */
@@ -33,6 +35,11 @@ struct services {
 
 extern const struct rpc_method svc_instances_methods[], svc_channels_methods[], svc_properties_methods[], svc_targets_methods[],
 	svc_daemon_methods[];
+
+/* Instances.Share, Unshare, Who */
+void svc_share_handle(struct rpc_call *call, const ProtobufCMessage *message);
+void svc_unshare_handle(struct rpc_call *call, const ProtobufCMessage *message);
+void svc_who_handle(struct rpc_call *call, const ProtobufCMessage *message);
 
 /* Before the first call. What it registers with the registry stays until that is freed. */
 void svc_instances_init(struct services *services);
@@ -45,11 +52,27 @@ void svc_duct_open(struct rpc_call *call, struct instance *inst, const Pwemu__V1
 
 /* Ends the call with the error. */
 void service_fail(struct rpc_call *call, const struct err *err);
+/* As instance_describe, for this caller. */
+void service_describe(const struct rpc_call *call, struct instance *inst, Pwemu__V1__Instance *out);
 /* Sends the description of an instance; with finish it is the call's only reply. */
 void service_send_instance(struct rpc_call *call, struct instance *inst, bool finish);
-/* The instance a request names, or NULL after the call was ended with the error. */
+/* Who calls. */
+struct service_caller {
+	struct caller caller;
+	struct user user; /* what `caller` points to; its memory is the connection's */
+	char name[24];
+};
+void service_caller(const struct rpc_call *call, struct service_caller *out);
+/* The instance a request names, or NULL after the call was ended with the error: it is not there, or the method needs a right on it that
+ * the caller does not have. */
 struct instance *service_find(struct rpc_call *call, const Pwemu__V1__InstanceRef *ref);
 struct services *service_of(struct rpc_call *call);
+/* The call needs more than its method does. False: it was ended with the error. */
+bool service_need(struct rpc_call *call, struct instance *inst, enum right right);
+/* Rights on it have changed: calls that go on without theirs are ended. */
+void service_review(struct services *services, struct instance *inst);
+/* For what is the administrator's: false after the call was ended with the error. */
+bool service_is_admin(struct rpc_call *call);
 /* Who calls, for people: "client of alice (process 12)". */
 #define SERVICE_ACTOR_MAX 96
 void service_actor(const struct rpc_call *call, char out[SERVICE_ACTOR_MAX]);

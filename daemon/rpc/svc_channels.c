@@ -208,6 +208,7 @@ static void handle_read(struct rpc_call *call, const ProtobufCMessage *message)
 		service_fail(call, &err);
 		return;
 	}
+	snprintf(rpc_call_label(call)->part, sizeof(rpc_call_label(call)->part), "%s", name);
 	struct tap *tap = tap_new(call, inst);
 	rpc_call_adopt(call, &read_ops, tap);
 	if (read_open(tap, hub, request, &err) < 0)
@@ -330,7 +331,6 @@ static void attach_send_opened(struct tap *tap, struct instance *inst, struct hu
 static void attach_open_writer(struct tap *tap, struct hub *hub, const Pwemu__V1__AttachOpen *open, char *reason, size_t size)
 {
 	struct err err = ERR_INIT;
-	/* Who may connect to a one-user daemon is that user or root: the same as the writer, or more. */
 	int rc = open->beside ? writer_open_beside(hub, tap->who, &attach_writer_ops, tap, &tap->writer, &err)
 			      : writer_open(hub, tap->who, open->steal, &attach_writer_ops, tap, &tap->writer, &err);
 	if (rc < 0) {
@@ -352,12 +352,20 @@ static int attach_open(struct tap *tap, struct instance *inst, const Pwemu__V1__
 		return -1;
 	service_actor(tap->call, tap->who);
 	tap->channel = xstrdup(channel);
+	snprintf(rpc_call_label(tap->call)->part, sizeof(rpc_call_label(tap->call)->part), "%s", channel);
 	instance_tell(inst, PWEMU__V1__EVENT_KIND__EVENT_KIND_ATTACH, channel, tap->who, NULL);
 	if (open->write || open->beside)
 		attach_open_writer(tap, hub, open, reason, sizeof(reason));
 	tap->may_write = (open->write || open->beside) && instance_channel_takes_input(inst, channel);
 	attach_send_opened(tap, inst, hub, channel, reason);
 	return 0;
+}
+
+static enum right attach_right(const struct instance *inst, const Pwemu__V1__AttachOpen *open)
+{
+	if (instance_channel_needs_control(inst, open->channel))
+		return RIGHT_CONTROL;
+	return open->write || open->beside ? RIGHT_WRITE : RIGHT_VIEW;
 }
 
 static void handle_attach(struct rpc_call *call, const ProtobufCMessage *message)
@@ -372,6 +380,9 @@ static void handle_attach(struct rpc_call *call, const ProtobufCMessage *message
 	struct instance *inst = service_find(call, request->open->instance);
 	if (inst == NULL)
 		return;
+	if (!service_need(call, inst, attach_right(inst, request->open)))
+		return;
+	snprintf(rpc_call_label(call)->part, sizeof(rpc_call_label(call)->part), "%s", request->open->channel);
 	if (instance_channel_is_socket(inst, request->open->channel)) {
 		svc_duct_open(call, inst, request->open);
 		return;

@@ -25,6 +25,7 @@ static void handle_info(struct rpc_call *call, const ProtobufCMessage *message)
 	reply.instances = (uint32_t)registry_count(services->registry);
 	reply.started_ns = services->started_ns;
 	reply.auto_started = services->is_auto;
+	reply.is_system = services->is_system;
 	reply.last_event = journal_last(services->journal);
 	rpc_call_reply(call, &reply.base);
 }
@@ -34,8 +35,10 @@ static void handle_reload(struct rpc_call *call, const ProtobufCMessage *message
 	(void)message;
 	struct services *services = service_of(call);
 	struct err err = ERR_INIT, settings_err = ERR_INIT;
-	char who[32];
-	snprintf(who, sizeof(who), "uid %u", (unsigned)rpc_call_peer(call)->uid);
+	char who[SERVICE_ACTOR_MAX];
+	if (!service_is_admin(call))
+		return;
+	service_actor(call, who);
 	int settings = service_reload_settings(services, who, &settings_err);
 	if (service_reload_targets(services, who, &err) < 0) {
 		service_fail(call, &err);
@@ -122,14 +125,17 @@ static void handle_shutdown(struct rpc_call *call, const ProtobufCMessage *messa
 	const Pwemu__V1__ShutdownRequest *request = (const Pwemu__V1__ShutdownRequest *)message;
 	bool with_instances = request->with_instances;
 	struct services *services = service_of(call);
+	char who[SERVICE_ACTOR_MAX];
+	if (!service_is_admin(call))
+		return;
 	if (shutdown_state.services != NULL) {
 		struct err err = ERR_INIT;
 		err_set(&err, ERR_UNAVAILABLE, "the daemon is ending already");
 		service_fail(call, &err);
 		return;
 	}
-	log_info(NULL, "%s%s, asked by uid %u", request->restart ? "restart" : "shutdown", with_instances ? " with all instances" : "",
-		 (unsigned)rpc_call_peer(call)->uid);
+	service_actor(call, who);
+	log_info(NULL, "%s%s, asked by %s", request->restart ? "restart" : "shutdown", with_instances ? " with all instances" : "", who);
 	services->is_ending = true;
 	services->must_restart = request->restart;
 	shutdown_state.services = services;

@@ -186,8 +186,10 @@ static void handle_start(struct rpc_call *call, const ProtobufCMessage *message)
 	struct err err = ERR_INIT;
 	struct start_parts parts = { 0 };
 	struct instance *inst = NULL;
+	struct service_caller who;
+	service_caller(call, &who);
 	if (start_resolve(services, request, &parts, &err) == 0)
-		inst = registry_claim(services->registry, request, &err);
+		inst = registry_claim(services->registry, request, who.caller.user, &err);
 	if (inst == NULL) {
 		start_parts_fini(&parts);
 		service_fail(call, &err);
@@ -408,8 +410,10 @@ static void handle_load(struct rpc_call *call, const ProtobufCMessage *message)
 	struct instance *inst = service_find(call, request->instance);
 	if (inst == NULL)
 		return;
+	struct service_caller who;
+	service_caller(call, &who);
 	struct ask *ask = ask_new(call, inst);
-	if (instance_load(inst, request, action_on_done, ask, &err) < 0)
+	if (instance_load(inst, request, who.caller.user, action_on_done, ask, &err) < 0)
 		action_on_done(ask, &err);
 }
 
@@ -422,18 +426,37 @@ static void handle_get(struct rpc_call *call, const ProtobufCMessage *message)
 		service_send_instance(call, inst, true);
 }
 
+static bool list_is_users(const struct user *user, const char *text)
+{
+	char number[16];
+	snprintf(number, sizeof(number), "%u", (unsigned)user->uid);
+	return strcmp(user->name, text) == 0 || strcmp(number, text) == 0;
+}
+
+/* An administrator's list is his own and what is shared with him, too, unless he asks for more. */
+static bool list_is_wanted(const struct instance *inst, const Pwemu__V1__ListRequest *request, const struct caller *caller)
+{
+	const struct caller plain = { caller->user, false };
+	bool wants_more = request->all_users || request->user[0] != '\0';
+	if ((!request->all && instance_is_over(inst)) || instance_right(inst, wants_more ? caller : &plain) == RIGHT_NONE)
+		return false;
+	return request->user[0] == '\0' || list_is_users(instance_user(inst), request->user);
+}
+
 static void handle_list(struct rpc_call *call, const ProtobufCMessage *message)
 {
-	bool all = ((const Pwemu__V1__ListRequest *)message)->all;
+	const Pwemu__V1__ListRequest *request = (const Pwemu__V1__ListRequest *)message;
+	struct service_caller who;
 	size_t count;
+	service_caller(call, &who);
 	struct instance **rows = registry_list(service_of(call)->registry, &count);
 	Pwemu__V1__ListReply reply = PWEMU__V1__LIST_REPLY__INIT;
 	Pwemu__V1__Instance *messages = xcalloc(count, sizeof(*messages));
 	reply.instances = xcalloc(count, sizeof(*reply.instances));
 	for (size_t i = 0; i < count; i++) {
-		if (!all && instance_is_over(rows[i]))
+		if (!list_is_wanted(rows[i], request, &who.caller))
 			continue;
-		instance_describe(rows[i], &messages[reply.n_instances]);
+		service_describe(call, rows[i], &messages[reply.n_instances]);
 		reply.instances[reply.n_instances] = &messages[reply.n_instances];
 		reply.n_instances++;
 	}
@@ -459,6 +482,9 @@ const struct rpc_method svc_instances_methods[] = {
 	SERVICE_METHOD("Instances", "Get", RPC_UNARY, get_request, instance, REF_MAX, RIGHT_VIEW, handle_get),
 	SERVICE_METHOD("Instances", "List", RPC_UNARY, list_request, list_reply, REF_MAX, RIGHT_NONE, handle_list),
 	SERVICE_METHOD("Instances", "Remove", RPC_UNARY, remove_request, remove_reply, REF_MAX, RIGHT_CONTROL, handle_remove),
+	SERVICE_METHOD("Instances", "Share", RPC_UNARY, share_request, instance, REF_MAX, RIGHT_CONTROL, svc_share_handle),
+	SERVICE_METHOD("Instances", "Unshare", RPC_UNARY, unshare_request, instance, REF_MAX, RIGHT_CONTROL, svc_unshare_handle),
+	SERVICE_METHOD("Instances", "Who", RPC_UNARY, who_request, who_reply, REF_MAX, RIGHT_VIEW, svc_who_handle),
 	SERVICE_METHOD("Instances", "Watch", RPC_SERVER_STREAM, watch_request, event, REF_MAX, RIGHT_VIEW, svc_watch_handle),
 	{ 0 },
 };

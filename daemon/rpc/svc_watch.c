@@ -40,7 +40,7 @@ static void watch_send(struct watch *watch, Pwemu__V1__Event *event)
 	Pwemu__V1__Instance message;
 	event->snapshot = watch->final;
 	if (inst != NULL) {
-		instance_describe(inst, &message);
+		service_describe(watch->call, inst, &message);
 		event->snapshot = &message;
 	}
 	rpc_call_send(watch->call, &event->base);
@@ -59,9 +59,25 @@ static void watch_send_snapshot(struct watch *watch)
 	watch_send(watch, &event);
 }
 
+/* Of many users each sees what is about his own instances and those shared with him; what is removed is its owner's still. Of the daemon
+ * itself everybody sees that it begins and ends, its troubles are the administrators'. */
+static bool watch_may_see(const struct watch *watch, const Pwemu__V1__Event *event)
+{
+	struct service_caller who;
+	service_caller(watch->call, &who);
+	if (who.caller.is_admin)
+		return true;
+	if (event->instance_id[0] == '\0')
+		return event->kind == PWEMU__V1__EVENT_KIND__EVENT_KIND_DAEMON;
+	const struct instance *inst = registry_by_id(watch->services->registry, event->instance_id);
+	return event->uid == who.caller.user->uid || (inst != NULL && instance_right(inst, &who.caller) != RIGHT_NONE);
+}
+
 static void watch_take(struct watch *watch, Pwemu__V1__Event *event)
 {
 	watch->gone += event->gone;
+	if (watch->id[0] == '\0' && !watch_may_see(watch, event))
+		return;
 	if (event->seq > watch->until || (watch->id[0] != '\0' && strcmp(event->instance_id, watch->id) != 0))
 		return;
 	event->gone = watch->gone;
@@ -142,7 +158,7 @@ static void watch_set_final(struct watch *watch, struct instance *inst)
 	Pwemu__V1__Instance message;
 	if (watch->until == WATCH_ON)
 		watch->until = journal_last(watch->services->journal);
-	instance_describe(inst, &message);
+	service_describe(watch->call, inst, &message);
 	watch->final = PB_COPY(Pwemu__V1__Instance, &message);
 	instance_describe_fini(&message);
 }

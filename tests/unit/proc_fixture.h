@@ -209,7 +209,6 @@ static inline struct shell *shell_init(struct shell *shell, struct fixture *f, c
 		.envp = shell->envp,
 		.cwd = "/",
 		.umask = 022,
-		.uid = (uid_t)-1,
 	};
 	return shell;
 }

@@ -30,7 +30,7 @@ static void stage_bridge(struct stage *s, uid_t owner)
 {
 	const struct bridge_config config = {
 		.base = s->bench.f->base,
-		.owner = owner,
+		.list = { .owner = owner },
 		.path = s->path,
 		.on_party = bench_on_party,
 		.on_trouble = bench_on_trouble,
@@ -315,7 +315,7 @@ static void test_filter(void **state)
 	struct slow slow = { 0 };
 	struct inbox client, second, emulator;
 	struct bridge_config config = {
-		.base = b->f->base, .owner = getuid(), .path = s->path, .filter = &slow_filter, .filter_ctx = &slow
+		.base = b->f->base, .list = { .owner = getuid() }, .path = s->path, .filter = &slow_filter, .filter_ctx = &slow
 	};
 	struct endpoint_fds fds = ENDPOINT_FDS_NONE;
 	struct err err = ERR_INIT;
@@ -366,7 +366,7 @@ static void test_pty(void **state)
 	struct endpoint_fds fds = ENDPOINT_FDS_NONE;
 	char path[ENDPOINT_PATH_MAX];
 	struct inbox user, emulator;
-	struct bridge_config config = { .base = b->f->base, .owner = getuid(), .path = s->path, .on_party = bench_on_party, .ctx = b };
+	struct bridge_config config = { .base = b->f->base, .list = { .owner = getuid() }, .path = s->path, .on_party = bench_on_party, .ctx = b };
 	bridge_free(s->bridge);
 	s->bridge = bridge_new(&config);
 	assert_int_equal(endpoint_make_pty(-1, "monitor", getuid(), &fds, path, &err), 0);

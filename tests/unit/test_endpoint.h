@@ -66,7 +66,7 @@ static inline struct bench *bench_new(enum endpoint_kind kind)
 					      .kind = kind,
 					      .fds = &b->fds,
 					      .path = b->path,
-					      .owner = getuid(),
+					      .list = { .owner = getuid() },
 					      .on_party = bench_on_party,
 					      .on_trouble = bench_on_trouble,
 					      .ctx = b };

@@ -384,7 +384,7 @@ static void visit_as(struct bench *b, uid_t uid, bool stay)
 static void be_owned_by(struct bench *b, uid_t uid)
 {
 	endpoint_free(b->endpoint);
-	b->config.owner = uid;
+	b->config.list.owner = uid;
 	bench_open(b, false);
 	bench_boot(b, 1);
 	guest_print_logged(b->f, "secret");

@@ -76,7 +76,7 @@ static void replies(void **state)
 {
 	struct outcome outcome;
 	char word[] = "hello";
-	run(*state, (struct helper_spec){ .uid = (uid_t)-1, .work = work_echo, .arg = word }, &outcome);
+	run(*state, (struct helper_spec){ .work = work_echo, .arg = word }, &outcome);
 	assert_int_equal(outcome.done, 0);
 	run_until(*state, &outcome.done, 1);
 	assert_false(outcome.failed);
@@ -114,14 +114,13 @@ static void exact_reply(void **state)
 {
 	struct outcome outcome;
 	char word[] = "hello";
-	run(*state, (struct helper_spec){ .uid = (uid_t)-1, .work = work_word_and_hang, .arg = word, .max_reply = 5, .is_exact = true },
-	    &outcome);
+	run(*state, (struct helper_spec){ .work = work_word_and_hang, .arg = word, .max_reply = 5, .is_exact = true }, &outcome);
 	run_until(*state, &outcome.done, 1);
 	assert_false(outcome.failed);
 	assert_int_equal(outcome.len, 5);
 	drain(*state);
 	assert_int_equal(outcome.done, 1);
-	run(*state, (struct helper_spec){ .uid = (uid_t)-1, .work = work_echo, .arg = word, .max_reply = 6, .is_exact = true }, &outcome);
+	run(*state, (struct helper_spec){ .work = work_echo, .arg = word, .max_reply = 6, .is_exact = true }, &outcome);
 	run_until(*state, &outcome.done, 1);
 	assert_int_equal(outcome.len, 5); /* it is on_done that sees to that */
 	drain(*state);
@@ -131,11 +130,11 @@ static void bounded_reply(void **state)
 {
 	struct outcome outcome;
 	size_t len = 3000000;
-	run(*state, (struct helper_spec){ .uid = (uid_t)-1, .work = work_big, .arg = &len, .max_reply = len }, &outcome);
+	run(*state, (struct helper_spec){ .work = work_big, .arg = &len, .max_reply = len }, &outcome);
 	run_until(*state, &outcome.done, 1);
 	assert_false(outcome.failed);
 	assert_int_equal(outcome.len, len);
-	run(*state, (struct helper_spec){ .uid = (uid_t)-1, .work = work_big, .arg = &len, .max_reply = len - 1 }, &outcome);
+	run(*state, (struct helper_spec){ .work = work_big, .arg = &len, .max_reply = len - 1 }, &outcome);
 	run_until(*state, &outcome.done, 1);
 	assert_true(outcome.failed);
 	assert_int_equal(outcome.err.code, ERR_RESOURCE_EXHAUSTED);
@@ -146,7 +145,7 @@ static void bounded_reply(void **state)
 static void deadline(void **state)
 {
 	struct outcome outcome;
-	run(*state, (struct helper_spec){ .uid = (uid_t)-1, .work = work_hang, .deadline_ms = 50 }, &outcome);
+	run(*state, (struct helper_spec){ .work = work_hang, .deadline_ms = 50 }, &outcome);
 	run_until(*state, &outcome.done, 1);
 	assert_int_equal(outcome.err.code, ERR_DEADLINE_EXCEEDED);
 	drain(*state);
@@ -156,7 +155,7 @@ static void deadline(void **state)
 static void cancelled(void **state)
 {
 	struct outcome outcome;
-	struct helper *helper = run(*state, (struct helper_spec){ .uid = (uid_t)-1, .work = work_hang }, &outcome);
+	struct helper *helper = run(*state, (struct helper_spec){ .work = work_hang }, &outcome);
 	helper_cancel(helper);
 	drain(*state);
 	assert_int_equal(outcome.done, 0);
@@ -176,13 +175,13 @@ static void death(void **state)
 {
 	struct outcome outcome;
 	int how = 3;
-	run(*state, (struct helper_spec){ .uid = (uid_t)-1, .work = work_die, .arg = &how }, &outcome);
+	run(*state, (struct helper_spec){ .work = work_die, .arg = &how }, &outcome);
 	run_until(*state, &outcome.done, 1);
 	assert_int_equal(outcome.err.code, ERR_INTERNAL);
 	assert_string_equal(outcome.err.msg, "test exited with 3");
 	assert_int_equal(outcome.len, 0); /* no half reply */
 	how = -SIGKILL;
-	run(*state, (struct helper_spec){ .uid = (uid_t)-1, .work = work_die, .arg = &how }, &outcome);
+	run(*state, (struct helper_spec){ .work = work_die, .arg = &how }, &outcome);
 	run_until(*state, &outcome.done, 1);
 	assert_int_equal(outcome.err.code, ERR_INTERNAL);
 	assert_string_equal(outcome.err.msg, "test died of signal 9");
@@ -215,7 +214,8 @@ static void surroundings(void **state)
 	int kept = fcntl(0, F_DUPFD_CLOEXEC, 100), other = fcntl(0, F_DUPFD_CLOEXEC, 50);
 	uid_t uid = geteuid() == 0 ? 1234 : geteuid();
 	gid_t gid = geteuid() == 0 ? 1235 : getegid();
-	struct helper_spec spec = { .uid = uid, .gid = gid, .work = work_look, .keep_fds = &kept, .keep_count = 1 };
+	struct user user = { .uid = uid, .gid = gid };
+	struct helper_spec spec = { .user = &user, .work = work_look, .keep_fds = &kept, .keep_count = 1 };
 	run(*state, spec, &outcome);
 	run_until(*state, &outcome.done, 1);
 	snprintf(wanted, sizeof(wanted), "fd 100 pipe 0 blocked 0 uid %d gid %d", (int)uid, (int)gid);
@@ -239,7 +239,7 @@ static void passes_a_descriptor(void **state)
 {
 	struct outcome outcome;
 	char byte = 1;
-	run(*state, (struct helper_spec){ .uid = (uid_t)-1, .work = work_pass }, &outcome);
+	run(*state, (struct helper_spec){ .work = work_pass }, &outcome);
 	run_until(*state, &outcome.done, 1);
 	assert_false(outcome.failed);
 	assert_string_equal(outcome.reply, "beforeafter");
@@ -267,7 +267,7 @@ static void grandchild(void **state)
 {
 	struct outcome outcome;
 	int unused;
-	run(*state, (struct helper_spec){ .uid = (uid_t)-1, .work = work_fork, .arg = &unused }, &outcome);
+	run(*state, (struct helper_spec){ .work = work_fork, .arg = &unused }, &outcome);
 	run_until(*state, &outcome.done, 1);
 	assert_false(outcome.failed);
 	pid_t pid = (pid_t)strtol(outcome.reply + 5, NULL, 10);
@@ -281,7 +281,7 @@ static void cancel_in_its_callback(void **state)
 {
 	struct outcome outcome;
 	char word[] = "x";
-	struct helper *helper = run(*state, (struct helper_spec){ .uid = (uid_t)-1, .work = work_echo, .arg = word }, &outcome);
+	struct helper *helper = run(*state, (struct helper_spec){ .work = work_echo, .arg = word }, &outcome);
 	outcome.cancel_in_call = helper;
 	run_until(*state, &outcome.done, 1);
 	drain(*state);
@@ -295,7 +295,7 @@ static void many(void **state)
 	char words[40][16];
 	for (int i = 0; i < 40; i++) {
 		snprintf(words[i], sizeof(words[i]), "w%d", i);
-		run(f, (struct helper_spec){ .uid = (uid_t)-1, .work = work_echo, .arg = words[i] }, &outcomes[i]);
+		run(f, (struct helper_spec){ .work = work_echo, .arg = words[i] }, &outcomes[i]);
 	}
 	drain(f);
 	for (int i = 0; i < 40; i++) {

@@ -25,8 +25,11 @@
 
 #define TEXT "what the guest has printed before the power went\n"
 
+static const struct user me = { .uid = 1000, .gid = 1000, .name = (char[]){ "me" }, .is_named = true };
+
 struct box {
 	char dir[64];
+	char run[80];
 	struct event_base *base;
 	struct registry *registry;
 	char ids[2][INSTANCE_ID_LEN + 1]; /* the one that is cut, and its neighbour */
@@ -34,7 +37,8 @@ struct box {
 
 static struct registry *make_registry(struct box *b)
 {
-	struct registry_config config = { .base = b->base, .shim = "/none", .state_dir = b->dir, .uid = 1000, .owner = "me" };
+	snprintf(b->run, sizeof(b->run), "%s/run", b->dir);
+	struct registry_config config = { .base = b->base, .shim = "/none", .state_dir = b->dir, .run_dir = b->run, .own_name = "me" };
 	return registry_new(&config);
 }
 
@@ -81,7 +85,7 @@ static void make_ended(struct box *b, const char *name, char id[INSTANCE_ID_LEN 
 	Pwemu__V1__StartRequest request = PWEMU__V1__START_REQUEST__INIT;
 	struct err err = ERR_INIT;
 	request.name = (char *)(uintptr_t)name;
-	struct instance *inst = registry_claim(b->registry, &request, &err);
+	struct instance *inst = registry_claim(b->registry, &request, &me, &err);
 	assert_non_null(inst);
 	memcpy(id, instance_id(inst), INSTANCE_ID_LEN + 1);
 	inst->target = PB_COPY(Pwemu__V1__Target, &target);

@@ -131,7 +131,7 @@ static void run_probe(struct fixture *f, struct proc_spec *spec, struct probed *
 static void program_gets_what_was_given(void **state)
 {
 	struct probed probed;
-	struct proc_spec spec = { .umask = 027, .uid = (uid_t)-1, .nofile = 777 };
+	struct proc_spec spec = { .umask = 027, .nofile = 777 };
 	signal(SIGUSR1, SIG_IGN); /* must not reach the program */
 	run_probe(*state, &spec, &probed);
 	signal(SIGUSR1, SIG_DFL);
@@ -165,7 +165,7 @@ static void descriptors_may_overlap(void **state)
 	/* numbers that the shim itself uses, in another order, and far apart */
 	struct proc_fd fds[] = { { null, 9 }, { null, 8 }, { null, 7 }, { null, 3 }, { null, 255 }, { null, 5 } };
 	struct proc_held held[] = { { "a", null }, { "b", null } };
-	struct proc_spec spec = { .umask = 022, .uid = (uid_t)-1, .fds = fds, .fd_count = 6, .held = held, .held_count = 2 };
+	struct proc_spec spec = { .umask = 022, .fds = fds, .fd_count = 6, .held = held, .held_count = 2 };
 	run_probe(*state, &spec, &probed);
 	assert_line(&probed, "fds 0 1 2 3 5 7 8 9 255");
 	close(null);
@@ -178,7 +178,8 @@ static void another_identity(void **state)
 	struct probed probed = { .text = "\n" };
 	struct seen seen = { 0 };
 	struct shell shell;
-	const gid_t groups[] = { 2000, 2001 };
+	gid_t groups[] = { 2000, 2001 };
+	const struct user user = { .uid = 1234, .gid = 1235, .groups = groups, .group_count = 2 };
 	int out[2];
 	if (geteuid() != 0)
 		return; /* an ordinary user can become nobody else */
@@ -186,10 +187,7 @@ static void another_identity(void **state)
 	struct proc_fd fds[] = { { out[1], 1 } };
 	shell_init(&shell, f, "main", "cat /proc/$$/status")->spec.fds = fds;
 	shell.spec.fd_count = 1;
-	shell.spec.uid = 1234;
-	shell.spec.gid = 1235;
-	shell.spec.groups = groups;
-	shell.spec.group_count = 2;
+	shell.spec.user = &user;
 	struct proc *proc = spawn(f, &shell.spec, &seen);
 	run_until(f, &seen.ended, 1);
 	assert_int_equal(seen.end.code, 0);
@@ -285,7 +283,7 @@ static void not_executed(void **state)
 	assert_not_executed(f, &shell, ENOTDIR, "chdir");
 	if (geteuid() == 0) { /* the directory is entered as the program's user */
 		shell.spec.cwd = f->dir;
-		shell.spec.uid = shell.spec.gid = 1234;
+		shell.spec.user = &(const struct user){ .uid = 1234, .gid = 1234 };
 		assert_not_executed(f, &shell, EACCES, "chdir");
 	}
 }

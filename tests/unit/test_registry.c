@@ -22,8 +22,11 @@
 #include "loop/loop.h"
 #include "wire/mem.h"
 
+static const struct user me = { .uid = 1000, .gid = 1000, .name = (char[]){ "me" }, .is_named = true };
+static const struct caller mine = { &me, true };
+
 struct box {
-	char dir[64];
+	char dir[64], run[80];
 	struct event_base *base;
 	struct registry_config config;
 	struct registry *registry;
@@ -36,7 +39,8 @@ static int box_setup(void **state)
 	snprintf(b->dir, sizeof(b->dir), "/tmp/pwemu-registry-XXXXXX");
 	assert_non_null(mkdtemp(b->dir));
 	b->base = loop_new();
-	b->config = (struct registry_config){ .base = b->base, .shim = "/none", .state_dir = b->dir, .uid = 1000, .owner = "me" };
+	snprintf(b->run, sizeof(b->run), "%s/run", b->dir);
+	b->config = (struct registry_config){ .base = b->base, .shim = "/none", .state_dir = b->dir, .run_dir = b->run, .own_name = "me" };
 	b->registry = registry_new(&b->config);
 	*state = b;
 	return 0;
@@ -64,7 +68,7 @@ static struct instance *claim(struct box *b, const char *name, const char *proje
 	request.working_dir = (char *)(uintptr_t)dir;
 	request.fresh = fresh;
 	b->err = (struct err)ERR_INIT;
-	return registry_claim(b->registry, &request, &b->err);
+	return registry_claim(b->registry, &request, &me, &b->err);
 }
 
 static struct instance *make(struct box *b, const char *name, const char *project, const char *dir)
@@ -91,7 +95,7 @@ static struct instance *find_ref(struct box *b, const char *id, const char *dir,
 	ref.name = (char *)(uintptr_t)name;
 	ref.project = (char *)(uintptr_t)project;
 	b->err = (struct err)ERR_INIT;
-	return registry_find(b->registry, &ref, &b->err);
+	return registry_find(b->registry, &ref, &mine, RIGHT_CONTROL, &b->err);
 }
 
 static struct instance *find(struct box *b, const char *name, const char *project)
@@ -114,7 +118,7 @@ static void test_empty(void **state)
 	struct box *b = *state;
 	assert_null(find(b, "", ""));
 	assert_error(b, ERR_NOT_FOUND, "no-instance", "pwemu start TARGET");
-	assert_null(registry_find(b->registry, NULL, &b->err));
+	assert_null(registry_find(b->registry, NULL, &mine, RIGHT_CONTROL, &b->err));
 	assert_null(find(b, "x", ""));
 	assert_error(b, ERR_NOT_FOUND, "no-instance", "no instance \"x\"; `pwemu ls -a`");
 	assert_int_equal(registry_count(b->registry), 0);
@@ -131,7 +135,7 @@ static void test_default(void **state)
 	assert_string_equal(instance_name(inst), "default");
 	make_running(b, "other", "", "/o");
 	assert_ptr_equal(find(b, "", ""), inst);
-	assert_ptr_equal(registry_find(b->registry, NULL, &b->err), inst);
+	assert_ptr_equal(registry_find(b->registry, NULL, &mine, RIGHT_CONTROL, &b->err), inst);
 	assert_null(find(b, "", "/p")); /* of another project */
 }
 

@@ -30,6 +30,8 @@
 #define DAY_MS      (UINT64_C(24) * 3600 * 1000)
 #define MIB         (UINT64_C(1) << 20)
 
+static const struct user me = { .uid = 1000, .gid = 1000, .name = (char[]){ "me" }, .is_named = true };
+
 struct box {
 	char dir[64];
 	struct event_base *base;
@@ -64,8 +66,8 @@ static struct registry *make_registry(struct box *b, const struct settings *sett
 	struct registry_config config = { .base = b->base,
 					  .shim = "/none",
 					  .state_dir = b->dir,
-					  .uid = 1000,
-					  .owner = "me",
+					  .run_dir = b->dir,
+					  .own_name = "me",
 					  .settings = settings,
 					  .journal = b->journal };
 	return registry_new(&config);
@@ -121,7 +123,7 @@ static struct instance *make(struct box *b, bool fresh, uint64_t ago_ms, size_t 
 	request.name = name;
 	request.working_dir = dir;
 	request.fresh = fresh;
-	struct instance *inst = registry_claim(b->registry, &request, &err);
+	struct instance *inst = registry_claim(b->registry, &request, &me, &err);
 	assert_non_null(inst);
 	inst->request = PB_COPY(Pwemu__V1__StartRequest, &request);
 	free(dir);
@@ -318,10 +320,10 @@ static void test_each_user_alone(void **state)
 	b->settings.keep_bytes = 2 * MIB;
 	id_of(make(b, false, 2000, 3 * MIB / 2), mine);
 	struct instance *inst = make(b, false, 1000, 3 * MIB / 2);
-	inst->uid = 1001;
+	inst->user.uid = 1001;
 	id_of(inst, other);
 	inst = make(b, false, 3000, 3 * MIB / 2);
-	inst->uid = 1001;
+	inst->user.uid = 1001;
 	id_of(inst, other_old);
 	look(b);
 	assert_true(is_known(b, mine) && is_known(b, other));

@@ -34,10 +34,12 @@ static void ignore_change(void *ctx, struct instance *inst)
 	(void)ctx, (void)inst;
 }
 
+static const struct user me = { .uid = 1000, .gid = 1000, .name = (char[]){ "me" }, .is_named = true };
+
 static struct instance *make_instance(struct box *b)
 {
 	struct instance_identity identity = {
-		.id = "abc123", .name = "board2", .project = "/p", .working_dir = "/p/.pw_emu/board2", .uid = 1000, .owner = "me"
+		.id = "abc123", .name = "board2", .project = "/p", .working_dir = "/p/.pw_emu/board2", .user = &me
 	};
 	return instance_new(&b->env, &identity);
 }

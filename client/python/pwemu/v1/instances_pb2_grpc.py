@@ -59,6 +59,21 @@ class InstancesStub(object):
                 request_serializer=pwemu_dot_v1_dot_instances__pb2.ListRequest.SerializeToString,
                 response_deserializer=pwemu_dot_v1_dot_instances__pb2.ListReply.FromString,
                 )
+        self.Share = channel.unary_unary(
+                '/pwemu.v1.Instances/Share',
+                request_serializer=pwemu_dot_v1_dot_instances__pb2.ShareRequest.SerializeToString,
+                response_deserializer=pwemu_dot_v1_dot_instances__pb2.Instance.FromString,
+                )
+        self.Unshare = channel.unary_unary(
+                '/pwemu.v1.Instances/Unshare',
+                request_serializer=pwemu_dot_v1_dot_instances__pb2.UnshareRequest.SerializeToString,
+                response_deserializer=pwemu_dot_v1_dot_instances__pb2.Instance.FromString,
+                )
+        self.Who = channel.unary_unary(
+                '/pwemu.v1.Instances/Who',
+                request_serializer=pwemu_dot_v1_dot_instances__pb2.WhoRequest.SerializeToString,
+                response_deserializer=pwemu_dot_v1_dot_instances__pb2.WhoReply.FromString,
+                )
         self.Remove = channel.unary_unary(
                 '/pwemu.v1.Instances/Remove',
                 request_serializer=pwemu_dot_v1_dot_instances__pb2.RemoveRequest.SerializeToString,
@@ -133,7 +148,28 @@ class InstancesServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def List(self, request, context):
-        """The caller's instances.
+        """The caller's instances and those that are shared with him.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Share(self, request, context):
+        """Gives a user or a group a right on an instance. NOT_FOUND (no-user) when there is none of that name.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Unshare(self, request, context):
+        """Takes it away, and closes the streams that needed it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Who(self, request, context):
+        """Who is attached.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -201,6 +237,21 @@ def add_InstancesServicer_to_server(servicer, server):
                     servicer.List,
                     request_deserializer=pwemu_dot_v1_dot_instances__pb2.ListRequest.FromString,
                     response_serializer=pwemu_dot_v1_dot_instances__pb2.ListReply.SerializeToString,
+            ),
+            'Share': grpc.unary_unary_rpc_method_handler(
+                    servicer.Share,
+                    request_deserializer=pwemu_dot_v1_dot_instances__pb2.ShareRequest.FromString,
+                    response_serializer=pwemu_dot_v1_dot_instances__pb2.Instance.SerializeToString,
+            ),
+            'Unshare': grpc.unary_unary_rpc_method_handler(
+                    servicer.Unshare,
+                    request_deserializer=pwemu_dot_v1_dot_instances__pb2.UnshareRequest.FromString,
+                    response_serializer=pwemu_dot_v1_dot_instances__pb2.Instance.SerializeToString,
+            ),
+            'Who': grpc.unary_unary_rpc_method_handler(
+                    servicer.Who,
+                    request_deserializer=pwemu_dot_v1_dot_instances__pb2.WhoRequest.FromString,
+                    response_serializer=pwemu_dot_v1_dot_instances__pb2.WhoReply.SerializeToString,
             ),
             'Remove': grpc.unary_unary_rpc_method_handler(
                     servicer.Remove,
@@ -372,6 +423,57 @@ class Instances(object):
         return grpc.experimental.unary_unary(request, target, '/pwemu.v1.Instances/List',
             pwemu_dot_v1_dot_instances__pb2.ListRequest.SerializeToString,
             pwemu_dot_v1_dot_instances__pb2.ListReply.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def Share(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/pwemu.v1.Instances/Share',
+            pwemu_dot_v1_dot_instances__pb2.ShareRequest.SerializeToString,
+            pwemu_dot_v1_dot_instances__pb2.Instance.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def Unshare(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/pwemu.v1.Instances/Unshare',
+            pwemu_dot_v1_dot_instances__pb2.UnshareRequest.SerializeToString,
+            pwemu_dot_v1_dot_instances__pb2.Instance.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def Who(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/pwemu.v1.Instances/Who',
+            pwemu_dot_v1_dot_instances__pb2.WhoRequest.SerializeToString,
+            pwemu_dot_v1_dot_instances__pb2.WhoReply.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
 

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Which instance a request means. Plain names are the caller's own; what is another user's is named "USER/NAME" or by its id, and is not
+ * there for whom it is not shared with: neither errors nor hints tell of it.
+ */
+#include "instance/registry_int.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/nearest.h"
+#include "wire/mem.h"
+
+struct instance *registry_by_id(struct registry *registry, const char *id)
+{
+	for (size_t i = 0; i < registry->count; i++)
+		if (strcmp(instance_id(registry->rows[i]), id) == 0)
+			return registry->rows[i];
+	return NULL;
+}
+
+struct instance *registry_by_dir(const struct registry *registry, uid_t uid, const char *dir)
+{
+	for (size_t i = 0; i < registry->count; i++)
+		if (instance_uid(registry->rows[i]) == uid && strcmp(instance_working_dir(registry->rows[i]), dir) == 0)
+			return registry->rows[i];
+	return NULL;
+}
+
+struct instance *registry_by_name(const struct registry *registry, uid_t uid, const char *name, const char *project, size_t *matches)
+{
+	struct instance *found = NULL;
+	*matches = 0;
+	for (size_t i = 0; i < registry->count; i++) {
+		struct instance *inst = registry->rows[i];
+		if (instance_uid(inst) != uid || strcmp(instance_name(inst), name) != 0 ||
+		    (project != NULL && strcmp(instance_project(inst), project) != 0))
+			continue;
+		if (found == NULL || (instance_is_over(found) && !instance_is_over(inst))) {
+			found = inst;
+			*matches = 1;
+		} else if (instance_is_over(found) == instance_is_over(inst)) {
+			++*matches;
+		}
+	}
+	return found;
+}
+
+/* ---------------------------------------------------------------- what is said when there is none */
+
+/* His own that run, "a, b, c", at most what fits; project NULL: of any. */
+static void find_names(const struct registry *registry, uid_t uid, const char *project, char *out, size_t size)
+{
+	out[0] = '\0';
+	for (size_t i = 0; i < registry->count; i++) {
+		const struct instance *inst = registry->rows[i];
+		size_t used = strlen(out);
+		bool is_meant = instance_uid(inst) == uid && (project == NULL || strcmp(instance_project(inst), project) == 0);
+		if (used < size - 1 && is_meant && !instance_is_over(inst))
+			snprintf(out + used, size - used, "%s%s", used > 0 ? ", " : "", instance_name(inst));
+	}
+}
+
+static struct instance *find_nothing(const struct registry *registry, const struct caller *caller, const char *name, struct err *err)
+{
+	const char **names = xcalloc(registry->count, sizeof(char *));
+	size_t count = 0;
+	char hint[256];
+	for (size_t i = 0; i < registry->count; i++)
+		if (instance_right(registry->rows[i], caller) != RIGHT_NONE)
+			names[count++] = instance_name(registry->rows[i]);
+	nearest_hint(name, names, count, hint, sizeof(hint));
+	free(names);
+	err_set(err, ERR_NOT_FOUND, "no instance \"%s\"%s; `pwemu ls -a` lists them", name, hint);
+	err_reason(err, "no-instance");
+	return NULL;
+}
+
+static struct instance *find_ambiguous(const struct registry *registry, uid_t uid, const char *name, struct err *err)
+{
+	char ids[256] = "";
+	for (size_t i = 0; i < registry->count; i++) {
+		size_t used = strlen(ids);
+		if (instance_uid(registry->rows[i]) == uid && strcmp(instance_name(registry->rows[i]), name) == 0)
+			snprintf(ids + used, sizeof(ids) - used, "%s%s", used > 0 ? ", " : "", instance_id(registry->rows[i]));
+	}
+	err_set(err, ERR_INVALID_ARGUMENT, "several instances are named \"%s\"; use an id instead: %s", name, ids);
+	err_reason(err, "ambiguous-instance");
+	return NULL;
+}
+
+/* ---------------------------------------------------------------- the ways to name one */
+
+static struct instance *find_by_id(struct registry *registry, const struct caller *caller, const char *id)
+{
+	struct instance *inst = registry_by_id(registry, id);
+	return inst != NULL && instance_right(inst, caller) != RIGHT_NONE ? inst : NULL;
+}
+
+static bool find_is_user(const struct user *user, const char *text, size_t len)
+{
+	char number[16];
+	snprintf(number, sizeof(number), "%u", (unsigned)user->uid);
+	return (strlen(user->name) == len && memcmp(user->name, text, len) == 0) ||
+	       (strlen(number) == len && memcmp(number, text, len) == 0);
+}
+
+/* "USER/NAME". */
+static struct instance *find_foreign(struct registry *registry, const struct caller *caller, const char *text, struct err *err)
+{
+	size_t len = strcspn(text, "/"), matches = 0;
+	struct instance *found = NULL;
+	for (size_t i = 0; i < registry->count && matches == 0; i++) {
+		struct instance *inst = registry->rows[i];
+		if (!find_is_user(&inst->user, text, len) || instance_right(inst, caller) == RIGHT_NONE)
+			continue;
+		found = registry_by_name(registry, inst->user.uid, text + len + 1, NULL, &matches);
+	}
+	if (matches > 1)
+		return find_ambiguous(registry, instance_uid(found), text + len + 1, err);
+	if (found == NULL || instance_right(found, caller) == RIGHT_NONE)
+		return find_nothing(registry, caller, text, err);
+	return found;
+}
+
+static struct instance *find_named(struct registry *registry, const struct caller *caller, const char *name, const char *project,
+				   struct err *err)
+{
+	size_t matches;
+	uid_t uid = caller->user->uid;
+	struct instance *inst = registry_by_name(registry, uid, name, project, &matches);
+	if (inst == NULL)
+		inst = find_by_id(registry, caller, name);
+	if (inst != NULL && matches <= 1)
+		return inst;
+	if (inst == NULL)
+		inst = registry_by_name(registry, uid, name, NULL, &matches);
+	if (inst == NULL)
+		return find_nothing(registry, caller, name, err);
+	return matches == 1 ? inst : find_ambiguous(registry, uid, name, err);
+}
+
+/* Nothing was named: "default", else the only one that runs. */
+static struct instance *find_implied(struct registry *registry, const struct caller *caller, const char *project, struct err *err)
+{
+	uid_t uid = caller->user->uid;
+	size_t matches, running = 0;
+	struct instance *inst = registry_by_name(registry, uid, "default", project, &matches), *only = NULL;
+	if (inst != NULL)
+		return matches == 1 ? inst : find_ambiguous(registry, uid, "default", err);
+	for (size_t i = 0; i < registry->count; i++) {
+		struct instance *row = registry->rows[i];
+		if (instance_uid(row) == uid && !instance_is_over(row) && strcmp(instance_project(row), project) == 0) {
+			only = row;
+			running++;
+		}
+	}
+	if (running == 1)
+		return only;
+	char names[512];
+	find_names(registry, uid, running == 0 ? NULL : project, names, sizeof(names));
+	if (running == 0)
+		err_set(err, ERR_NOT_FOUND, "no instance runs here%s%s; name one with -i, or start one with: pwemu start TARGET -f FILE",
+			names[0] != '\0' ? ", elsewhere: " : "", names);
+	else
+		err_set(err, ERR_INVALID_ARGUMENT, "several instances run, name one with -i: %s", names);
+	err_reason(err, running == 0 ? "no-instance" : "ambiguous-instance");
+	return NULL;
+}
+
+static struct instance *find_in_dir(struct registry *registry, const struct caller *caller, const char *dir, struct err *err)
+{
+	struct instance *inst = registry_by_dir(registry, caller->user->uid, dir);
+	if (inst == NULL) {
+		err_set(err, ERR_NOT_FOUND, "no instance has the working directory \"%s\"; `pwemu ls -a -o json` shows them", dir);
+		err_reason(err, "no-instance");
+	}
+	return inst;
+}
+
+static struct instance *find_any(struct registry *registry, const Pwemu__V1__InstanceRef *ref, const struct caller *caller, struct err *err)
+{
+	if (ref == NULL)
+		return find_implied(registry, caller, "", err);
+	if (ref->id[0] != '\0') {
+		struct instance *inst = find_by_id(registry, caller, ref->id);
+		return inst != NULL ? inst : find_nothing(registry, caller, ref->id, err);
+	}
+	if (ref->working_dir[0] != '\0')
+		return find_in_dir(registry, caller, ref->working_dir, err);
+	if (strchr(ref->name, '/') != NULL)
+		return find_foreign(registry, caller, ref->name, err);
+	if (ref->name[0] != '\0')
+		return find_named(registry, caller, ref->name, ref->project, err);
+	return find_implied(registry, caller, ref->project, err);
+}
+
+struct instance *registry_find(struct registry *registry, const Pwemu__V1__InstanceRef *ref, const struct caller *caller, enum right right,
+			       struct err *err)
+{
+	registry_settle(registry);
+	struct instance *inst = find_any(registry, ref, caller, err);
+	return inst != NULL && access_check(inst, caller, right, err) == 0 ? inst : NULL;
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Between the parts of the registry: all instances (registry.c), finding one (registry_find.c). */
+#pragma once
+
+#include "instance/priv.h"
+#include "instance/registry.h"
+
+struct registry {
+	struct registry_config config;
+	struct instance_env env;
+	struct instance **rows;
+	size_t count;
+	unsigned last_fresh;
+	struct timer *sweep; /* deferred: an observer may look at the instance still */
+	struct registry_observer *observers;
+	struct retention *retention; /* NULL: no settings */
+};
+
+/* For requests from outside, which may come before the timer does: who was refused does not see the instance any more. */
+void registry_settle(struct registry *registry);
+struct instance *registry_by_dir(const struct registry *registry, uid_t uid, const char *dir);
+/* A user's instances of this name; project NULL: of any. One that runs beats one that is over. */
+struct instance *registry_by_name(const struct registry *registry, uid_t uid, const char *name, const char *project, size_t *matches);

@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "rpc/users.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "loop/helper.h"
+#include "wire/mem.h"
+
+#define USERS_DEADLINE_MS 10000
+#define USERS_GROUPS_MAX  1024
+#define USERS_NAMES_MAX   4096 /* then the oldest are forgotten */
+
+struct users_name {
+	TAILQ_ENTRY(users_name) link;
+	uid_t uid;
+	char *name; /* NULL: it is being asked for, or there is none */
+};
+
+TAILQ_HEAD(users_names, users_name);
+
+struct users {
+	struct event_base *base;
+	struct users_names names;
+	size_t count;
+};
+
+/* Travels through a pipe as it is. */
+struct users_answer {
+	bool is_there, is_group;
+	uid_t uid;
+	gid_t gid;
+	char name[64];
+	uint32_t group_count;
+	gid_t groups[USERS_GROUPS_MAX];
+};
+
+struct users_search {
+	char text[64];
+	bool want_group;
+	void (*on_done)(void *ctx, const struct users_found *found, const struct err *err);
+	void *ctx;
+};
+
+/* ---------------------------------------------------------------- in the helper */
+
+static const struct passwd *search_user(const char *text)
+{
+	const struct passwd *entry = getpwnam(text);
+	char *end;
+	unsigned long number = strtoul(text, &end, 10);
+	return entry == NULL && end != text && *end == '\0' ? getpwuid((uid_t)number) : entry;
+}
+
+static const struct group *search_group(const char *text)
+{
+	const struct group *entry = getgrnam(text);
+	char *end;
+	unsigned long number = strtoul(text, &end, 10);
+	return entry == NULL && end != text && *end == '\0' ? getgrgid((gid_t)number) : entry;
+}
+
+static void answer_user(struct users_answer *answer, const struct passwd *entry)
+{
+	int count = USERS_GROUPS_MAX;
+	answer->is_there = true;
+	answer->uid = entry->pw_uid;
+	answer->gid = entry->pw_gid;
+	snprintf(answer->name, sizeof(answer->name), "%s", entry->pw_name);
+	if (getgrouplist(entry->pw_name, entry->pw_gid, answer->groups, &count) >= 0)
+		answer->group_count = (uint32_t)count;
+}
+
+static void answer_group(struct users_answer *answer, const struct group *entry)
+{
+	answer->is_there = answer->is_group = true;
+	answer->gid = entry->gr_gid;
+	snprintf(answer->name, sizeof(answer->name), "%s", entry->gr_name);
+	for (char **name = entry->gr_mem; *name != NULL && answer->group_count < USERS_GROUPS_MAX; name++) {
+		const struct passwd *member = getpwnam(*name);
+		if (member != NULL)
+			answer->groups[answer->group_count++] = member->pw_uid;
+	}
+}
+
+static void users_work(void *arg, int reply_fd)
+{
+	const struct users_search *search = arg;
+	static struct users_answer answer;
+	const struct passwd *user = search->want_group ? NULL : search_user(search->text);
+	const struct group *group = user == NULL ? search_group(search->text) : NULL;
+	if (user != NULL)
+		answer_user(&answer, user);
+	else if (group != NULL)
+		answer_group(&answer, group);
+	if (write(reply_fd, &answer, sizeof(answer)) != sizeof(answer))
+		_exit(1);
+}
+
+/* ---------------------------------------------------------------- searching */
+
+static void search_on_done(void *ctx, const void *reply, size_t len, const struct err *err)
+{
+	struct users_search *search = ctx;
+	static struct users_answer answer;
+	struct err trouble = ERR_INIT;
+	if (err == NULL && len == sizeof(answer))
+		memcpy(&answer, reply, len);
+	else
+		answer.is_there = false;
+	if (err != NULL) {
+		trouble = *err;
+		err_prefix(&trouble, "looking up \"%s\"", search->text);
+	} else if (!answer.is_there) {
+		err_set(&trouble, ERR_NOT_FOUND, "no %s \"%s\" on this host; see: getent %s",
+			search->want_group ? "group" : "user or group", search->text, search->want_group ? "group" : "passwd");
+		err_reason(&trouble, "no-user");
+	}
+	if (err_is_set(&trouble)) {
+		search->on_done(search->ctx, NULL, &trouble);
+	} else {
+		struct users_found found = { .is_group = answer.is_group };
+		user_init(&found.user, answer.uid, answer.gid, answer.groups, answer.group_count, answer.name);
+		search->on_done(search->ctx, &found, NULL);
+		user_fini(&found.user);
+	}
+	free(search);
+}
+
+void users_find(struct users *users, const char *text, bool want_group,
+		void (*on_done)(void *ctx, const struct users_found *found, const struct err *err), void *ctx)
+{
+	struct users_search *search = xcalloc(1, sizeof(*search));
+	struct err err = ERR_INIT;
+	search->want_group = want_group;
+	search->on_done = on_done;
+	search->ctx = ctx;
+	snprintf(search->text, sizeof(search->text), "%s", text);
+	struct helper_spec helper = {
+		.name = "search for a user",
+		.deadline_ms = USERS_DEADLINE_MS,
+		.max_reply = sizeof(struct users_answer),
+		.is_exact = true,
+		.work = users_work,
+		.arg = search,
+		.on_done = search_on_done,
+		.ctx = search,
+	};
+	if (helper_run(users->base, &helper, NULL, &err) == 0)
+		return;
+	on_done(ctx, NULL, &err);
+	free(search);
+}
+
+/* ---------------------------------------------------------------- names */
+
+struct users *users_new(struct event_base *base)
+{
+	struct users *users = xcalloc(1, sizeof(*users));
+	users->base = base;
+	TAILQ_INIT(&users->names);
+	users_learn(users, 0, "root");
+	return users;
+}
+
+static void users_drop(struct users *users, struct users_name *row)
+{
+	TAILQ_REMOVE(&users->names, row, link);
+	users->count--;
+	free(row->name);
+	free(row);
+}
+
+void users_free(struct users *users)
+{
+	struct users_name *row;
+	if (users == NULL)
+		return;
+	while ((row = TAILQ_FIRST(&users->names)) != NULL)
+		users_drop(users, row);
+	free(users);
+}
+
+static struct users_name *users_row(const struct users *users, uid_t uid)
+{
+	struct users_name *row;
+	TAILQ_FOREACH (row, &users->names, link)
+		if (row->uid == uid)
+			return row;
+	return NULL;
+}
+
+static struct users_name *users_add(struct users *users, uid_t uid)
+{
+	struct users_name *row = xcalloc(1, sizeof(*row));
+	row->uid = uid;
+	TAILQ_INSERT_HEAD(&users->names, row, link);
+	if (++users->count > USERS_NAMES_MAX)
+		users_drop(users, TAILQ_LAST(&users->names, users_names));
+	return row;
+}
+
+void users_learn(struct users *users, uid_t uid, const char *name)
+{
+	struct users_name *row = users_row(users, uid);
+	if (row == NULL)
+		row = users_add(users, uid);
+	free(row->name);
+	row->name = xstrdup(name);
+}
+
+static void users_on_named(void *ctx, const struct users_found *found, const struct err *err)
+{
+	if (err == NULL && !found->is_group)
+		users_learn(ctx, found->user.uid, found->user.name);
+}
+
+const char *users_name(struct users *users, uid_t uid)
+{
+	const struct users_name *row = users_row(users, uid);
+	if (row != NULL)
+		return row->name;
+	char text[16];
+	snprintf(text, sizeof(text), "%u", (unsigned)uid);
+	users_add(users, uid);
+	users_find(users, text, false, users_on_named, users);
+	return NULL;
+}
