@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <string.h>
 #include <unistd.h>
 
 #include "client/call.h"
@@ -17,7 +16,7 @@ static void add_row(struct out_table *table, const Pwemu__V1__Instance *inst, bo
 {
 	char again[48];
 	show_restart(inst, again, sizeof(again));
-	out_cell(table, OUT_PLAIN, "%s", inst->name);
+	out_cell(table, OUT_PLAIN, "%s%s%s", inst->foreign ? inst->owner : "", inst->foreign ? "/" : "", inst->name);
 	out_cell(table, OUT_DIM, "%s", inst->id);
 	out_cell(table, OUT_PLAIN, "%s", inst->target);
 	out_cell(table, show_state_colour(inst), "%s", show_state(inst));
@@ -29,19 +28,6 @@ static void add_row(struct out_table *table, const Pwemu__V1__Instance *inst, bo
 	out_cell(table, OUT_PLAIN, "%s", with_owner ? inst->owner : "");
 	out_cell(table, OUT_PLAIN, "%s", inst->project);
 	out_cell(table, OUT_PLAIN, "%s%s%s", show_reason(inst), again[0] != '\0' ? "; again " : "", again);
-}
-
-/* Drops what does not belong to the user. */
-static void keep_user(Pwemu__V1__ListReply *reply, const char *user)
-{
-	size_t kept = 0;
-	for (size_t i = 0; i < reply->n_instances; i++) {
-		if (strcmp(reply->instances[i]->owner, user) == 0)
-			reply->instances[kept++] = reply->instances[i];
-		else
-			pwemu__v1__instance__free_unpacked(reply->instances[i], NULL);
-	}
-	reply->n_instances = kept;
 }
 
 static void print_list(const struct cli *cli, const Pwemu__V1__ListReply *reply)
@@ -65,13 +51,14 @@ int cmd_ls(struct cli *cli)
 	ProtobufCMessage *reply = NULL;
 	struct err err = ERR_INIT;
 	request.all = opt_has(&cli->opts, "all");
+	request.all_users = opt_has(&cli->opts, "all-users");
+	if (opt_has(&cli->opts, "user"))
+		request.user = (char *)(uintptr_t)opt_text(&cli->opts, "user");
 	if (cli_connect(cli, CONN_NO_CHECK) < 0)
 		return EXIT_REFUSED;
 	if (call_repeatable(&cli->conn, CALL_INSTANCES_LIST, &request.base, &reply, &err) < 0)
 		return cli_refused(&err);
 	conn_ask_version(&cli->conn);
-	if (opt_has(&cli->opts, "user"))
-		keep_user((Pwemu__V1__ListReply *)reply, opt_text(&cli->opts, "user"));
 	print_list(cli, (const Pwemu__V1__ListReply *)reply);
 	protobuf_c_message_free_unpacked(reply, NULL);
 	return EXIT_DONE;

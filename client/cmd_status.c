@@ -121,13 +121,25 @@ static void print_state(const Pwemu__V1__Instance *inst)
 		out_field("reason:", OUT_PLAIN, "%s", show_reason(inst));
 }
 
+static void print_owner(const Pwemu__V1__Instance *inst)
+{
+	char since[32];
+	if (inst->foreign)
+		out_field("owner:", OUT_PLAIN, "%s; you may %s it", inst->owner, inst->right);
+	else
+		out_field("owner:", OUT_PLAIN, "%s", inst->owner);
+	for (size_t i = 0; i < inst->n_shares; i++)
+		out_field(i == 0 ? "shared with:" : "", OUT_PLAIN, "%s%s: %s since %s", inst->shares[i]->group ? "group " : "",
+			  inst->shares[i]->name, inst->shares[i]->right, out_time(inst->shares[i]->since_ns, since, sizeof(since)));
+}
+
 static void print_status(const Pwemu__V1__Instance *inst)
 {
 	out_field("name:", OUT_BOLD, "%s", inst->name);
 	out_field("id:", OUT_PLAIN, "%s", inst->id);
 	print_state(inst);
 	out_field("target:", OUT_PLAIN, "%s (%s)", inst->target, inst->emulator);
-	out_field("owner:", OUT_PLAIN, "%s", inst->owner);
+	print_owner(inst);
 	if (inst->pid > 0) {
 		out_field("network:", OUT_PLAIN, "%s", inst->private_network ? "its own, with nothing but lo" : "the host's");
 		out_field("pid:", OUT_PLAIN, "%d", inst->pid);

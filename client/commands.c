@@ -120,6 +120,18 @@ static const struct opt_spec ls_options[] = {
 	OPT_END,
 };
 
+static const struct opt_spec share_options[] = {
+	OPT_ROW("with", '\0', OPT_TEXT, "USER|GROUP", "with whom; a user where both have that name"),
+	OPT_ROW("group", '\0', OPT_FLAG, NULL, "--with names a group"),
+	OPT_END,
+};
+
+static const struct opt_spec unshare_options[] = {
+	OPT_ROW("with", '\0', OPT_TEXT, "USER|GROUP", "whose right ends; default: everybody's"),
+	OPT_ROW("group", '\0', OPT_FLAG, NULL, "--with names a group"),
+	OPT_END,
+};
+
 static const struct opt_spec wait_options[] = {
 	OPT_MANY("state", '\0', OPT_TEXT, "STATE", "until it is in this state (a word of ls), or one of these"),
 	OPT_ROW("exit", '\0', OPT_FLAG, NULL, "until it has ended for good; what is done when nothing else is asked for"),
@@ -273,6 +285,12 @@ static const char events_details[] =
 	"--from with the number after the last one seen misses nothing. With -i only those of one instance; then -f ends with 0 when\n"
 	"it has ended for good. In JSON the names of the fields are those of message Event in proto/pwemu/v1/instances.proto.";
 
+static const char share_details[] = "On a daemon of all users of a host an instance is its owner's alone until he shares it. `view`: state "
+				    "and output; `write`: input to\n"
+				    "its serial channels besides; `control`: everything, also gdb, monitor and qmp, with which one can run "
+				    "commands as the owner. Who it\n"
+				    "is shared with names it OWNER/NAME. What was shared with the same user or group before is replaced.";
+
 const struct command commands[] = {
 	{ "run", "boot firmware, show its console, end with its exit code", "TARGET [FILE[@ADDR]...] [-- ARG...]", 1, ARGS_ANY, false, true,
 	  run_options, cmd_run, run_details },
@@ -301,6 +319,12 @@ const struct command commands[] = {
 	{ "wait", "wait for a state, an end or an output", "", 0, 0, false, false, wait_options, cmd_wait, wait_details },
 	{ "ls", "list instances", "", 0, 0, false, false, ls_options, cmd_ls, NULL },
 	{ "status", "show one instance", "", 0, 0, true, false, output_options, cmd_status, "Exit code 3: not running." },
+	{ "share", "let others look at an instance, write to it or control it", "view|write|control", 1, 1, false, false, share_options,
+	  cmd_share, share_details },
+	{ "unshare", "take that back", "", 0, 0, false, false, unshare_options, cmd_unshare,
+	  "Of one user or group, or without --with of all. Streams that needed the right are closed." },
+	{ "who", "who is attached to an instance", "", 0, 0, false, false, output_options, cmd_who,
+	  "Who reads or writes a channel, since when, and who of them has the writer role (`term --steal` takes it)." },
 	{ "events", "what happened, in order", "", 0, 0, false, false, events_options, cmd_events, events_details },
 	{ "targets", "list what can be emulated, or show one target", "[NAME]", 0, 1, false, false, output_options, cmd_targets, NULL },
 	{ "config check", "check every target of a configuration", "[FILE]", 0, 1, false, false, NULL, cmd_config_check, check_details },

@@ -137,7 +137,7 @@ int paths_make_public_dir(const char *dir, struct err *err)
 {
 	if (paths_make_private_dir(dir, err) < 0)
 		return -1;
-	return chmod(dir, 0755) < 0 ? err_sys(err, errno, "let all users pass through directory \"%s\"", dir) : 0;
+	return chmod(dir, 0711) < 0 ? err_sys(err, errno, "let all users pass through directory \"%s\"", dir) : 0;
 }
 
 int paths_make_runtime_dir(const struct paths *paths, struct err *err)

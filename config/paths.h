@@ -30,7 +30,7 @@ int paths_init(struct paths *paths, struct err *err) __attribute__((warn_unused_
 /* Makes a directory and its parents, 0700, and refuses one that is not ours or that others can write. */
 int paths_make_private_dir(const char *dir, struct err *err) __attribute__((warn_unused_result));
 
-/* The same for one that all users of the host may pass through, 0755. */
+/* The same for one that all users of the host may pass through, 0711. */
 int paths_make_public_dir(const char *dir, struct err *err) __attribute__((warn_unused_result));
 
 /* Makes the runtime directory so. */

@@ -370,12 +370,14 @@ static int daemon_choose_state_dir(struct daemon *d, struct err *err)
 /* Users pass through these to what is theirs in them; what is not is closed to them. */
 static int daemon_open_dirs(struct daemon *d, struct err *err)
 {
-	char instances[PATHS_MAX + 16];
-	snprintf(instances, sizeof(instances), "%s/instances", d->paths.state_dir);
-	return paths_make_public_dir(d->paths.state_dir, err) < 0 || paths_make_public_dir(instances, err) < 0 ||
-			       paths_make_public_dir(d->paths.run_dir, err) < 0
-		       ? -1
-		       : 0;
+	static const char *const rooms[] = { "", "/instances", "/data" };
+	for (size_t i = 0; i < sizeof(rooms) / sizeof(rooms[0]); i++) {
+		char dir[PATHS_MAX + 16];
+		snprintf(dir, sizeof(dir), "%s%s", d->paths.state_dir, rooms[i]);
+		if (paths_make_public_dir(dir, err) < 0)
+			return -1;
+	}
+	return paths_make_public_dir(d->paths.run_dir, err);
 }
 
 static int daemon_choose_run_dir(struct daemon *d, struct err *err)

@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "instance/access.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "base/acl.h"
 #include "instance/priv.h"
 #include "wire/mem.h"
 
@@ -162,4 +166,18 @@ int access_check(const struct instance *inst, const struct caller *caller, enum 
 		instance_name(inst), inst->user.name, right_name(has), right_name(right), inst->user.name, instance_name(inst),
 		caller->user->name, right_name(right));
 	return err_reason(err, "permission");
+}
+
+void access_let_read(const struct instance *inst, int dir, const char *file)
+{
+	bool is_dir = strcmp(file, ".") == 0;
+	struct err err = ERR_INIT;
+	if (!inst->env->is_system || inst->user.uid == 0)
+		return;
+	int fd = openat(dir, file, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	int rc = fd < 0 ? err_sys(&err, errno, "open it") : acl_allow(fd, inst->user.uid, is_dir ? ACL_EXECUTE : ACL_READ, &err);
+	if (rc < 0)
+		log_debug(&inst->scope, "\"%s\" cannot be read by its owner: %s", file, err.msg);
+	if (fd >= 0)
+		close(fd);
 }

@@ -69,6 +69,8 @@ int channels_open_dir(struct instance *inst, struct err *err)
 	char *path = instance_data_path(inst);
 	int rc = dirs_make(path, err) < 0 ? -1 : dirs_open(path, &inst->log_dir, err);
 	free(path);
+	if (rc == 0)
+		access_let_read(inst, inst->log_dir, ".");
 	return rc;
 }
 
@@ -109,6 +111,9 @@ int channels_open(struct instance *inst, struct instance_channel *channel, struc
 	if (hub_open(&config, &channel->hub, err) < 0)
 		return err_prefix(err, "channel \"%s\"", channel->name);
 	hub_set_final(channel->hub, inst_state_row(inst->state)->is_over);
+	char *log = xasprintf("%s.log", channel->name);
+	access_let_read(inst, inst->log_dir, log);
+	free(log);
 	return 0;
 }
 

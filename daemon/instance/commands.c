@@ -295,6 +295,8 @@ static int command_begin(struct command *command, struct err *err)
 	if (rc == 0 && log < 0)
 		rc = err_sys(err, errno, "open \"%s\"", log_path);
 	if (rc == 0)
+		access_let_read(command->inst, AT_FDCWD, log_path);
+	if (rc == 0)
 		rc = command_launch(command, run_dir, log, err);
 	if (run_dir >= 0)
 		close(run_dir);

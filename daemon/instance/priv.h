@@ -223,6 +223,11 @@ void endpoints_close(struct instance_channel *channel);
 void endpoints_close_all(struct instance *inst); /* at once, also those that are ending */
 void endpoints_end_all(struct instance *inst);   /* who is there gets what is left */
 
+/* ---- access.c */
+/* What is the daemon's and in a directory of its own can be read by the instance's owner; "." is the directory. Where that cannot be it is
+ * logged: he has it through the daemon. */
+void access_let_read(const struct instance *inst, int dir, const char *file);
+
 /* ---- parties.c */
 void parties_note(struct instance_channel *channel, bool attached, const char *who);
 void parties_clear(struct instance_channel *channel);

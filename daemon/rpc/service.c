@@ -34,6 +34,7 @@ void service_describe(const struct rpc_call *call, struct instance *inst, Pwemu_
 	struct service_caller who;
 	service_caller(call, &who);
 	instance_describe(inst, out);
+	out->foreign = instance_uid(inst) != who.caller.user->uid;
 	out->right = (char *)(uintptr_t)right_name(instance_right(inst, &who.caller));
 }
 

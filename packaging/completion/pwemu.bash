@@ -37,6 +37,9 @@ _pwemu() {
 	'wait') words=' --state --exit --channel --expect --fail --from --timeout' ;;
 	'ls') words=' --all --all-users --user --output' ;;
 	'status') words=' --output' ;;
+	'share') words=' --with --group' ;;
+	'unshare') words=' --with --group' ;;
+	'who') words=' --output' ;;
 	'events') words=' --follow --from --output' ;;
 	'targets') words=' --output' ;;
 	'config check') words='' ;;
@@ -47,7 +50,7 @@ _pwemu() {
 	'daemon reload') words='' ;;
 	'daemon logs') words=' --lines' ;;
 	'help') words=' --man --bash' ;;
-	'') words=' run start restart stop reset pause resume rm load prop-ls prop-get prop-set term pipe gdb gdb-cmds logs send wait ls status events targets config config daemon daemon daemon daemon daemon help' ;;
+	'') words=' run start restart stop reset pause resume rm load prop-ls prop-get prop-set term pipe gdb gdb-cmds logs send wait ls status share unshare who events targets config config daemon daemon daemon daemon daemon help' ;;
 	daemon) words='info stop restart reload logs' ;;
 	esac
 	if [[ $cur == -* ]]; then words+=' --instance --working-dir --config --host --quiet --verbose --help --version'
