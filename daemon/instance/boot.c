@@ -217,6 +217,10 @@ void boot_environment(const struct instance *inst, const char *mark, struct strv
 		for (size_t i = 0; i < given->n_variables; i++)
 			if (strncmp(given->variables[i], "PWEMU_INSTANCE=", 15) != 0)
 				strv_add(env, given->variables[i]);
+	} else if (instance_as(inst) != NULL) {
+		strv_add(env, "PATH=/usr/local/bin:/usr/bin:/bin");
+		strv_addf(env, "USER=%s", inst->user.name);
+		strv_addf(env, "LOGNAME=%s", inst->user.name);
 	} else {
 		for (char **var = environ; *var != NULL; var++)
 			strv_add(env, *var);

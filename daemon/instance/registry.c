@@ -263,6 +263,8 @@ struct instance *registry_claim(struct registry *registry, const Pwemu__V1__Star
 		err_set(err, ERR_RESOURCE_EXHAUSTED, "there are %zu instances; remove ended ones with: pwemu rm", registry->count);
 		return NULL;
 	}
+	if (limits_check(registry, user, err) < 0)
+		return NULL;
 	struct instance *inst =
 		request->fresh ? registry_claim_fresh(registry, request, user) : registry_claim_named(registry, request, user, err);
 	if (inst != NULL)

@@ -18,6 +18,8 @@ struct registry {
 
 /* For requests from outside, which may come before the timer does: who was refused does not see the instance any more. */
 void registry_settle(struct registry *registry);
+/* limits.c: whether he may start one more. RESOURCE_EXHAUSTED (limit-reached) says which limit it is, and what to do. */
+int limits_check(const struct registry *registry, const struct user *user, struct err *err) __attribute__((warn_unused_result));
 struct instance *registry_by_dir(const struct registry *registry, uid_t uid, const char *dir);
 /* A user's instances of this name; project NULL: of any. One that runs beats one that is over. */
 struct instance *registry_by_name(const struct registry *registry, uid_t uid, const char *name, const char *project, size_t *matches);

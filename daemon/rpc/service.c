@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "config/settings.h"
 #include "loop/timer.h"
+#include "rpc/auth.h"
 
 struct services *service_of(struct rpc_call *call)
 {
@@ -135,6 +136,7 @@ struct instance *service_find(struct rpc_call *call, const Pwemu__V1__InstanceRe
 	}
 	struct rpc_label *label = rpc_call_label(call);
 	snprintf(label->object, sizeof(label->object), "%s", instance_id(inst));
+	service_actor(call, label->who); /* as he is called elsewhere, too, from now on */
 	label->right = right;
 	label->since_ns = clock_wall_ns();
 	if (services->is_system && right > RIGHT_VIEW)
@@ -183,5 +185,6 @@ int service_reload_settings(struct services *services, const char *who, struct e
 		return err_prefix(err, "the settings stay as they were");
 	log_info(NULL, "settings read, asked by %s", who);
 	registry_settings_changed(services->registry);
+	auth_init(services);
 	return 0;
 }

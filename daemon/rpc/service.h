@@ -74,7 +74,7 @@ void service_review(struct services *services, struct instance *inst);
 /* For what is the administrator's: false after the call was ended with the error. */
 bool service_is_admin(struct rpc_call *call);
 /* Who calls, for people: "client of alice (process 12)". */
-#define SERVICE_ACTOR_MAX 96
+#define SERVICE_ACTOR_MAX sizeof(((struct rpc_label *)0)->who)
 void service_actor(const struct rpc_call *call, char out[SERVICE_ACTOR_MAX]);
 /* Reads the targets again; when that fails the old ones stay. `who`: for the log. */
 int service_reload_targets(struct services *services, const char *who, struct err *err) __attribute__((warn_unused_result));

@@ -350,7 +350,7 @@ static int attach_open(struct tap *tap, struct instance *inst, const Pwemu__V1__
 	if (instance_hub(inst, open->channel, &hub, &channel, err) < 0 || position_resolve(hub, open->from, &from, err) < 0 ||
 	    cursor_open(hub, from, UINT64_MAX, false, &tap_cursor_ops, tap, &tap->cursor, err) < 0)
 		return -1;
-	service_actor(tap->call, tap->who);
+	memcpy(tap->who, rpc_call_label(tap->call)->who, sizeof(tap->who));
 	tap->channel = xstrdup(channel);
 	snprintf(rpc_call_label(tap->call)->part, sizeof(rpc_call_label(tap->call)->part), "%s", channel);
 	instance_tell(inst, PWEMU__V1__EVENT_KIND__EVENT_KIND_ATTACH, channel, tap->who, NULL);

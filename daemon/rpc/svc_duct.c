@@ -139,14 +139,12 @@ static void duct_send_opened(struct duct *duct, struct instance *inst, const cha
 
 static int duct_join(struct duct *duct, struct instance *inst, const Pwemu__V1__AttachOpen *open, struct err *err)
 {
-	char who[SERVICE_ACTOR_MAX];
 	struct bridge *bridge = instance_bridge(inst, open->channel);
 	if (bridge == NULL) {
 		err_set(err, ERR_FAILED_PRECONDITION, "instance \"%s\" is not running", instance_name(inst));
 		return err_reason(err, "not-running");
 	}
-	service_actor(duct->call, who);
-	if (bridge_join(bridge, who, &duct_party_ops, duct, &duct->party, err) == 0)
+	if (bridge_join(bridge, rpc_call_label(duct->call)->who, &duct_party_ops, duct, &duct->party, err) == 0)
 		return 0;
 	duct->party = NULL;
 	return err_prefix(err, "channel \"%s\" of instance \"%s\"", open->channel, instance_name(inst));

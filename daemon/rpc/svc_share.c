@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Share, Unshare, Who: what an owner lets others do, and who is there. The name of the other is looked up by a helper. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -132,8 +133,8 @@ struct who {
 	struct instance *inst;
 	Pwemu__V1__Party **rows;
 	size_t count;
-	char (*texts)[2][SERVICE_ACTOR_MAX]; /* of calls: user, who */
-	size_t text_count;
+	char (*users)[64]; /* of calls: their names */
+	size_t user_count;
 };
 
 static const char *who_kind(const struct rpc_call *call)
@@ -157,7 +158,7 @@ static bool who_is_meant(const struct who *who, const struct rpc_call *call, con
 static void who_count(void *ctx, struct rpc_call *call, const struct rpc_label *label)
 {
 	struct who *who = ctx;
-	who->text_count += who_is_meant(who, call, label);
+	who->user_count += who_is_meant(who, call, label);
 }
 
 static void who_add(void *ctx, struct rpc_call *call, const struct rpc_label *label)
@@ -165,19 +166,18 @@ static void who_add(void *ctx, struct rpc_call *call, const struct rpc_label *la
 	struct who *who = ctx;
 	if (!who_is_meant(who, call, label))
 		return;
-	char(*text)[SERVICE_ACTOR_MAX] = who->texts[who->text_count++];
+	char *user = who->users[who->user_count++];
 	struct service_caller caller;
 	service_caller(call, &caller);
-	service_actor(call, text[1]);
-	strncpy(text[0], caller.caller.user->name, SERVICE_ACTOR_MAX - 1);
+	snprintf(user, sizeof(who->users[0]), "%s", caller.caller.user->name);
 	const char *writer = instance_writer(who->inst, label->part);
 	Pwemu__V1__Party *row = xmalloc(sizeof(*row));
 	pwemu__v1__party__init(row);
-	row->user = text[0];
-	row->who = text[1];
+	row->user = user;
+	row->who = (char *)(uintptr_t)label->who;
 	row->channel = (char *)(uintptr_t)label->part;
 	row->kind = (char *)(uintptr_t)who_kind(call);
-	row->writer = strcmp(row->kind, "attach") == 0 && writer != NULL && strcmp(writer, text[1]) == 0;
+	row->writer = strcmp(row->kind, "attach") == 0 && writer != NULL && strcmp(writer, label->who) == 0;
 	row->since_ns = label->since_ns;
 	who->rows = xrealloc(who->rows, who->count + 1, sizeof(*who->rows));
 	who->rows[who->count++] = row;
@@ -200,8 +200,8 @@ void svc_who_handle(struct rpc_call *call, const ProtobufCMessage *message)
 		return;
 	who.count = instance_parties(who.inst, &who.rows);
 	rpc_server_each(services->server, who_count, &who);
-	who.texts = xcalloc(who.text_count + 1, sizeof(*who.texts));
-	who.text_count = 0;
+	who.users = xcalloc(who.user_count + 1, sizeof(*who.users));
+	who.user_count = 0;
 	rpc_server_each(services->server, who_add, &who);
 	if (who.count > 0)
 		qsort(who.rows, who.count, sizeof(*who.rows), who_compare);
@@ -212,5 +212,5 @@ void svc_who_handle(struct rpc_call *call, const ProtobufCMessage *message)
 	reply.n_parties = who.count;
 	rpc_call_reply(call, &reply.base);
 	parties_free(who.rows, who.count);
-	free(who.texts);
+	free(who.users);
 }

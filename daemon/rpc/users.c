@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -16,6 +17,7 @@
 
 #define USERS_DEADLINE_MS 10000
 #define USERS_GROUPS_MAX  1024
+#define USERS_FILE_MAX    (256 << 10)
 #define USERS_NAMES_MAX   4096 /* then the oldest are forgotten */
 
 struct users_name {
@@ -222,12 +224,32 @@ static void users_on_named(void *ctx, const struct users_found *found, const str
 		users_learn(ctx, found->user.uid, found->user.name);
 }
 
+/* The host's own users are in a file, which is no name service; the first action of one is put down with his name. */
+static const char *users_look_up(struct users *users, uid_t uid)
+{
+	struct stat st;
+	FILE *file = fopen("/etc/passwd", "re");
+	const struct passwd *entry = NULL;
+	if (file != NULL && fstat(fileno(file), &st) == 0 && st.st_size <= USERS_FILE_MAX)
+		while ((entry = fgetpwent(file)) != NULL && entry->pw_uid != uid) {
+		}
+	if (entry != NULL)
+		users_learn(users, uid, entry->pw_name);
+	if (file != NULL)
+		fclose(file);
+	const struct users_name *row = users_row(users, uid);
+	return row != NULL ? row->name : NULL;
+}
+
 const char *users_name(struct users *users, uid_t uid)
 {
 	const struct users_name *row = users_row(users, uid);
 	if (row != NULL)
 		return row->name;
 	char text[16];
+	const char *name = users_look_up(users, uid);
+	if (name != NULL)
+		return name;
 	snprintf(text, sizeof(text), "%u", (unsigned)uid);
 	users_add(users, uid);
 	users_find(users, text, false, users_on_named, users);
