@@ -2,6 +2,8 @@
 """A daemon of all users of the host, and two users without any rights that the test makes. Needs root."""
 
 import contextlib
+import fcntl
+import grp
 import json
 import os
 import pwd
@@ -11,16 +13,20 @@ import unittest
 
 from pwemu_fixture import BUILD, CALL_DEADLINE, PATH, PWEMU, ROOT, Case
 
-USERS = ("pwta", "pwtb")
-GROUP = "pwtg"
-ADMINS = "pwtadm"
+# suites run side by side
+USERS = (f"pw{os.getpid()}a", f"pw{os.getpid()}b")
+GROUP = f"pw{os.getpid()}g"
+ADMINS = f"pw{os.getpid()}adm"
 PYTHON = "/usr/bin/python3"
 
 SANITIZERS = {name: os.environ[name] for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS") if name in os.environ}
 
 
 def run(*command):
-    subprocess.run(command, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    """One at a time on this host: useradd and its like do not wait for one another."""
+    with open("/tmp/pwemu-test-users.lock", "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        subprocess.run(command, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
 
 
 def make_users():
@@ -38,7 +44,9 @@ def remove_users():
             pwd.getpwnam(user)
             run("userdel", user)
     for group in (GROUP, ADMINS):
-        subprocess.run(["groupdel", group], check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        with contextlib.suppress(KeyError):
+            grp.getgrnam(group)
+            run("groupdel", group)
 
 
 @unittest.skipUnless(os.geteuid() == 0, "optional: users: only root can be many users")
