@@ -77,15 +77,18 @@ static struct instance *find_nothing(const struct registry *registry, const stru
 	return NULL;
 }
 
-static struct instance *find_ambiguous(const struct registry *registry, uid_t uid, const char *name, struct err *err)
+/* Those of the same user and name as `one`, as far as he may know of them. */
+static struct instance *find_ambiguous(const struct registry *registry, const struct caller *caller, const struct instance *one,
+				       struct err *err)
 {
 	char ids[256] = "";
 	for (size_t i = 0; i < registry->count; i++) {
+		const struct instance *inst = registry->rows[i];
 		size_t used = strlen(ids);
-		if (instance_uid(registry->rows[i]) == uid && strcmp(instance_name(registry->rows[i]), name) == 0)
-			snprintf(ids + used, sizeof(ids) - used, "%s%s", used > 0 ? ", " : "", instance_id(registry->rows[i]));
+		if (inst->user.uid == one->user.uid && strcmp(inst->name, one->name) == 0 && instance_right(inst, caller) != RIGHT_NONE)
+			snprintf(ids + used, sizeof(ids) - used, "%s%s", used > 0 ? ", " : "", inst->id);
 	}
-	err_set(err, ERR_INVALID_ARGUMENT, "several instances are named \"%s\"; use an id instead: %s", name, ids);
+	err_set(err, ERR_INVALID_ARGUMENT, "several instances are named \"%s\"; use an id instead: %s", one->name, ids);
 	err_reason(err, "ambiguous-instance");
 	return NULL;
 }
@@ -106,22 +109,23 @@ static bool find_is_user(const struct user *user, const char *text, size_t len)
 	       (strlen(number) == len && memcmp(number, text, len) == 0);
 }
 
-/* "USER/NAME". */
+/* "USER/NAME": of those that he may know of, one that runs beats those that are over. */
 static struct instance *find_foreign(struct registry *registry, const struct caller *caller, const char *text, struct err *err)
 {
 	size_t len = strcspn(text, "/"), matches = 0;
 	struct instance *found = NULL;
-	for (size_t i = 0; i < registry->count && matches == 0; i++) {
+	for (size_t i = 0; i < registry->count; i++) {
 		struct instance *inst = registry->rows[i];
-		if (!find_is_user(&inst->user, text, len) || instance_right(inst, caller) == RIGHT_NONE)
+		if (!find_is_user(&inst->user, text, len) || strcmp(inst->name, text + len + 1) != 0 ||
+		    instance_right(inst, caller) == RIGHT_NONE)
 			continue;
-		found = registry_by_name(registry, inst->user.uid, text + len + 1, NULL, &matches);
+		bool is_better = found == NULL || (instance_is_over(found) && !instance_is_over(inst));
+		matches = is_better ? 1 : matches + (instance_is_over(found) == instance_is_over(inst));
+		found = is_better ? inst : found;
 	}
-	if (matches > 1)
-		return find_ambiguous(registry, instance_uid(found), text + len + 1, err);
-	if (found == NULL || instance_right(found, caller) == RIGHT_NONE)
+	if (found == NULL)
 		return find_nothing(registry, caller, text, err);
-	return found;
+	return matches == 1 ? found : find_ambiguous(registry, caller, found, err);
 }
 
 static struct instance *find_named(struct registry *registry, const struct caller *caller, const char *name, const char *project,
@@ -138,7 +142,7 @@ static struct instance *find_named(struct registry *registry, const struct calle
 		inst = registry_by_name(registry, uid, name, NULL, &matches);
 	if (inst == NULL)
 		return find_nothing(registry, caller, name, err);
-	return matches == 1 ? inst : find_ambiguous(registry, uid, name, err);
+	return matches == 1 ? inst : find_ambiguous(registry, caller, inst, err);
 }
 
 /* Nothing was named: "default", else the only one that runs. */
@@ -148,7 +152,7 @@ static struct instance *find_implied(struct registry *registry, const struct cal
 	size_t matches, running = 0;
 	struct instance *inst = registry_by_name(registry, uid, "default", project, &matches), *only = NULL;
 	if (inst != NULL)
-		return matches == 1 ? inst : find_ambiguous(registry, uid, "default", err);
+		return matches == 1 ? inst : find_ambiguous(registry, caller, inst, err);
 	for (size_t i = 0; i < registry->count; i++) {
 		struct instance *row = registry->rows[i];
 		if (instance_uid(row) == uid && !instance_is_over(row) && strcmp(instance_project(row), project) == 0) {
