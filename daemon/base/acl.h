@@ -7,6 +7,7 @@
 #include "wire/err.h"
 
 #define ACL_READ    4u
+#define ACL_WRITE   2u
 #define ACL_EXECUTE 1u /* of a directory: pass through */
 
 /* Gives a user these permissions on an open file or directory, beside its mode. UNIMPLEMENTED: the file system has no such lists. */

@@ -4,11 +4,14 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/acl.h"
 #include "wire/mem.h"
 
 static int dirs_make_one(const char *path)
@@ -59,6 +62,31 @@ int dirs_open(const char *path, int *fd, struct err *err)
 	return 0;
 }
 
+int dirs_open_in(int dir, const char *name, int flags, int *fd, struct err *err)
+{
+	struct open_how how = { .flags = (uint64_t)(flags | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC),
+				.resolve = RESOLVE_BENEATH | RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS };
+	int opened = (int)syscall(SYS_openat2, dir, name, &how, sizeof(how));
+	if (opened < 0)
+		return err_sys(err, errno, "open \"%s\"", name);
+	*fd = opened;
+	return 0;
+}
+
+int dirs_make_shared(int dir, const char *name, uid_t uid, struct err *err)
+{
+	int fd = -1;
+	if (mkdirat(dir, name, 0700) < 0 && errno != EEXIST)
+		return err_sys(err, errno, "make directory \"%s\"", name);
+	if (dirs_open_in(dir, name, O_RDONLY | O_DIRECTORY, &fd, err) < 0)
+		return -1;
+	int rc = acl_allow(fd, uid, ACL_READ | ACL_WRITE | ACL_EXECUTE, err);
+	if (rc == 0 && fchmod(fd, 01770) < 0) /* the group's bits are the list's mask */
+		rc = err_sys(err, errno, "set up directory \"%s\"", name);
+	close(fd);
+	return rc;
+}
+
 #define DIRS_DEPTH_MAX 16
 
 static bool dirs_is_dot(const char *name)
@@ -88,7 +116,9 @@ static void dirs_remove_entry(int at, const char *name, int depth)
 {
 	if (unlinkat(at, name, 0) == 0 || errno != EISDIR || depth == 0)
 		return;
-	int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	struct err err = ERR_INIT;
+	int fd = -1;
+	(void)!dirs_open_in(at, name, O_RDONLY | O_DIRECTORY, &fd, &err);
 	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
 	if (dir != NULL) {
 		dirs_empty(dir, depth - 1);

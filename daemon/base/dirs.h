@@ -13,6 +13,11 @@ int dirs_make(const char *path, struct err *err) __attribute__((warn_unused_resu
 int dirs_give(const char *path, uid_t uid, gid_t gid, struct err *err) __attribute__((warn_unused_result));
 /* Opens it; CLOEXEC. */
 int dirs_open(const char *path, int *fd, struct err *err) __attribute__((warn_unused_result));
+/* Opens what is in a directory where somebody else may write: no link is followed and no other file system entered, whose owner could
+ * let us wait. CLOEXEC, non-blocking. */
+int dirs_open_in(int dir, const char *name, int flags, int *fd, struct err *err) __attribute__((warn_unused_result));
+/* Makes one in which a user, who is not the daemon's, may make files but on which he can mount nothing: it stays root's. */
+int dirs_make_shared(int dir, const char *name, uid_t uid, struct err *err) __attribute__((warn_unused_result));
 /* What the files in it take on disk; 0 when it cannot be read. */
 uint64_t dirs_disk_bytes(const char *path);
 /* Removes it with what is in it, following no link; sub-directories (an emulator's own) down to a depth that nothing of ours has. No error

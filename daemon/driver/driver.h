@@ -61,7 +61,7 @@ struct plan {
 	/* Commands for the emulator's monitor that make the board, in order; kept with the boot like argv, and done by the link. */
 	struct strv setup;
 	struct strv env;  /* "NAME=value", instead of what the user's environment says */
-	struct strv dirs; /* made in the run directory, 0700: plain names */
+	struct strv dirs; /* made in the run directory, for the emulator's user alone: plain names */
 	enum proc_network network;
 	/* The emulator's stdin and stdout are one end of a pair of sockets; the shim keeps the other as DRIVER_CONSOLE. */
 	bool has_console;
@@ -134,6 +134,7 @@ struct driver_boot {
 	const Pwemu__V1__StartRequest *request;
 	const struct strv *setup;
 	pid_t pid;       /* of the emulator */
+	uid_t uid;       /* of its user */
 	bool is_adopted; /* it may have been set up by an earlier daemon */
 	bool was_ready;  /* on_ready has come before, perhaps in an earlier daemon */
 };

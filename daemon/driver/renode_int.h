@@ -13,7 +13,8 @@ struct renode_user;
 
 #define RENODE_COMMAND_TIMEOUT_MS 20000        /* Mono compiles what it runs the first time */
 #define RENODE_SETUP_TIMEOUT_MS   55000        /* a platform is silent for seconds */
-#define RENODE_LOG                "renode.log" /* in the run directory, and the name under which the shim holds it */
+#define RENODE_DIR                "renode"     /* in the run directory: what Renode makes itself, log and terminals */
+#define RENODE_LOG                "renode.log" /* in there, and the name under which the shim holds it */
 #define RENODE_UARTS_MAX          PLAN_CHANNELS_MAX
 
 /* Words of on_shutdown: it was paused, all that the guest had printed was taken, then it was told to quit. */
@@ -34,7 +35,8 @@ struct driver_link {
 	void *ctx;
 	struct event_base *base;
 	char *run_path;
-	int run_dir;
+	int run_dir, own_dir; /* and RENODE_DIR in it, where the emulator's user writes */
+	uid_t uid;            /* his */
 	const Pwemu__V1__Target *target;
 	const Pwemu__V1__StartRequest *request;
 	const struct strv *setup;

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/dirs.h"
 #include "driver/gdb_session.h"
 #include "driver/renode_cpus.h"
 #include "driver/renode_int.h"
@@ -259,15 +260,19 @@ static int renode_connect(const struct driver_boot *boot, const struct driver_ev
 		.target = boot->target,
 		.request = boot->request,
 		.setup = boot->setup,
+		.own_dir = -1,
+		.uid = boot->uid,
 		.pid = boot->pid,
 		.was_ready = boot->was_ready,
 	};
+	if (dirs_open_in(boot->run_dir, RENODE_DIR, O_RDONLY | O_DIRECTORY, &link->own_dir, err) < 0)
+		*err = (struct err)ERR_INIT; /* of an earlier version: what is to be opened in there is held by the shim */
 	link->monitor = monitor_new(boot->base, console, !boot->is_adopted, &link_monitor_ops, link);
 	*out = link;
 	if (boot->is_adopted)
 		link_adopt(link);
 	else
-		(void)unlinkat(boot->run_dir, RENODE_LOG, 0); /* of the boot before: an older one would be kept beside it */
+		(void)unlinkat(link->own_dir, RENODE_LOG, 0); /* of the boot before: an older one would be kept beside it */
 	return 0;
 }
 
@@ -288,6 +293,8 @@ static void renode_disconnect(struct driver_link *link)
 	renode_uarts_close(link);
 	if (link->run_dir >= 0)
 		close(link->run_dir);
+	if (link->own_dir >= 0)
+		close(link->own_dir);
 	free(link->cpu);
 	free(link->run_path);
 	free(link);

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "driver/renode_cpus.h"
@@ -74,9 +75,13 @@ static int load_copy(int from, int to, uint64_t len)
 
 static int load_piece(struct renode_load *load, const struct driver_piece *piece, struct strv *words, struct err *err)
 {
-	char *path = xasprintf("%s/load-%zu.bin", load->link->run_path, load->pieces);
-	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+	char *path = xasprintf("%s/" RENODE_DIR "/load-%zu.bin", load->link->run_path, load->pieces);
+	const char *name = strrchr(path, '/') + 1;
+	(void)unlinkat(load->link->own_dir, name, 0);
+	int fd = openat(load->link->own_dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	int rc = fd >= 0 ? load_copy(load->what.fd, fd, piece->len) : -1;
+	if (rc == 0 && fchmod(fd, 0444) < 0) /* Renode reads it, perhaps as another user; nobody else comes there */
+		rc = -1;
 	if (rc < 0)
 		err_sys(err, errno, "write \"%s\"", path);
 	if (fd >= 0)

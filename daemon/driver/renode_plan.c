@@ -51,7 +51,7 @@ const char *renode_machine_name(const Pwemu__V1__Target *target)
 
 char *renode_terminal_path(const char *run_path, const char *channel)
 {
-	return xasprintf("%s/%s.pty", run_path, channel);
+	return xasprintf("%s/" RENODE_DIR "/%s.pty", run_path, channel);
 }
 
 /* ---------------------------------------------------------------- command line */
@@ -77,6 +77,7 @@ static void plan_surroundings(struct renode_build *b)
 		strv_add(&b->plan->dirs, rows[i].dir);
 		strv_addf(&b->plan->env, "%s=%s/%s", rows[i].variable, b->start->run_dir, rows[i].dir);
 	}
+	strv_add(&b->plan->dirs, RENODE_DIR);
 	strv_add(&b->plan->env, "RENODE_CI_MODE=YES"); /* no lock and cache of a history */
 	b->plan->has_console = true;
 }
@@ -197,7 +198,7 @@ static int plan_images(struct renode_build *b, struct err *err)
 
 static int plan_log(struct renode_build *b, struct err *err)
 {
-	char *path = xasprintf("%s/" RENODE_LOG, b->start->run_dir), *word = renode_path(path, err);
+	char *path = xasprintf("%s/" RENODE_DIR "/" RENODE_LOG, b->start->run_dir), *word = renode_path(path, err);
 	free(path);
 	if (word == NULL)
 		return -1;

@@ -8,15 +8,20 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/dirs.h"
 #include "driver/renode_int.h"
 #include "loop/ferry.h"
 #include "loop/pty.h"
 #include "loop/tail.h"
 #include "wire/mem.h"
 
-#define UART_HELD ".uart" /* suffix of the name under which the shim holds a slave */
+#define UART_TERMINALS "/dev/pts/"
+#define UART_PATH_MAX  64
+#define UART_HELD      ".uart" /* suffix of the name under which the shim holds a slave */
 
 static void uart_on_trouble(void *ctx, const struct err *err)
 {
@@ -32,6 +37,32 @@ static int uart_open_fifo(const struct driver_link *link, const char *channel, c
 	return *fd >= 0 ? 0 : err_sys(err, errno, "open FIFO \"%s\"", name);
 }
 
+/* Its link is in a directory where the emulator's user can put what he likes: it is read, not followed, and leads to a terminal … */
+static int uart_find_terminal(const struct driver_link *link, const char *channel, char path[UART_PATH_MAX], struct err *err)
+{
+	char name[PLAN_NAME_MAX + 8];
+	snprintf(name, sizeof(name), "%s.pty", channel);
+	ssize_t len = readlinkat(link->own_dir, name, path, UART_PATH_MAX - 1);
+	if (len < 0)
+		return err_sys(err, errno, "read link \"%s\" of Renode", name);
+	path[len] = '\0';
+	size_t prefix = strlen(UART_TERMINALS);
+	if (strncmp(path, UART_TERMINALS, prefix) == 0 && strspn(path + prefix, "0123456789") == (size_t)len - prefix)
+		return 0;
+	return err_set(err, ERR_FAILED_PRECONDITION, "link \"%s\" of Renode leads to \"%s\", which is no terminal", name, path);
+}
+
+/* … of his own. */
+static int uart_check_owner(const struct driver_link *link, int fd, struct err *err)
+{
+	struct stat st;
+	if (fstat(fd, &st) < 0)
+		return err_sys(err, errno, "look at Renode's terminal");
+	if (st.st_uid == link->uid)
+		return 0;
+	return err_set(err, ERR_PERMISSION_DENIED, "Renode's terminal belongs to uid %u", (unsigned)st.st_uid);
+}
+
 static int uart_open_slave(struct driver_link *link, const char *channel, bool is_adopted, int *fd, struct err *err)
 {
 	char name[PLAN_NAME_MAX + 8];
@@ -39,10 +70,10 @@ static int uart_open_slave(struct driver_link *link, const char *channel, bool i
 	if (is_adopted && link->events->held(link->ctx, name, fd, err) == 0)
 		return 0;
 	*err = (struct err)ERR_INIT;
-	char *path = renode_terminal_path(link->run_path, channel);
-	int rc = pty_open_raw(path, fd, err);
-	free(path);
-	return rc == 0 ? link->events->hold(link->ctx, name, *fd, err) : -1;
+	char path[UART_PATH_MAX];
+	if (uart_find_terminal(link, channel, path, err) < 0 || pty_open_raw(path, fd, err) < 0 || uart_check_owner(link, *fd, err) < 0)
+		return -1;
+	return link->events->hold(link->ctx, name, *fd, err);
 }
 
 static int uart_open(struct driver_link *link, const char *channel, bool is_adopted, struct err *err)
@@ -65,13 +96,17 @@ static int uart_open(struct driver_link *link, const char *channel, bool is_adop
 
 /* ---------------------------------------------------------------- log */
 
-static int log_open_file(struct driver_link *link, const char *path, bool is_adopted, int *fd, struct err *err)
+static int log_open_file(struct driver_link *link, bool is_adopted, int *fd, struct err *err)
 {
+	struct stat st;
 	if (is_adopted && link->events->held(link->ctx, RENODE_LOG, fd, err) == 0)
 		return 0;
 	*err = (struct err)ERR_INIT;
-	*fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-	return *fd >= 0 ? link->events->hold(link->ctx, RENODE_LOG, *fd, err) : err_sys(err, errno, "open \"%s\"", path);
+	if (dirs_open_in(link->own_dir, RENODE_LOG, O_RDWR, fd, err) < 0)
+		return -1;
+	if (fstat(*fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_uid != link->uid)
+		return err_set(err, ERR_PERMISSION_DENIED, "\"" RENODE_LOG "\" is no file of uid %u", (unsigned)link->uid);
+	return link->events->hold(link->ctx, RENODE_LOG, *fd, err);
 }
 
 /* The board runs without; what Renode says is lost then. */
@@ -79,9 +114,8 @@ static void log_follow(struct driver_link *link, bool is_adopted)
 {
 	struct err err = ERR_INIT;
 	int file = -1, fifo = -1;
-	char *path = xasprintf("%s/" RENODE_LOG, link->run_path);
-	if (log_open_file(link, path, is_adopted, &file, &err) < 0 || uart_open_fifo(link, "emulator", ".out", &fifo, &err) < 0 ||
-	    tail_new(link->base, file, path, fifo, &link->log, &err) < 0) {
+	if (log_open_file(link, is_adopted, &file, &err) < 0 || uart_open_fifo(link, "emulator", ".out", &fifo, &err) < 0 ||
+	    tail_new(link->base, file, fifo, &link->log, &err) < 0) {
 		err_prefix(&err, "Renode's log");
 		link->events->on_trouble(link->ctx, "emulator", &err);
 		if (file >= 0)
@@ -89,7 +123,6 @@ static void log_follow(struct driver_link *link, bool is_adopted)
 		if (fifo >= 0)
 			close(fifo);
 	}
-	free(path);
 }
 
 int renode_uarts_open(struct driver_link *link, bool is_adopted, struct err *err)

@@ -178,10 +178,16 @@ static int boot_make_console(struct boot *b, struct err *err)
 static int boot_make_dirs(struct boot *b, struct err *err)
 {
 	const struct user *as = instance_as(b->inst);
-	for (size_t i = 0; i < b->plan.dirs.count; i++)
-		if ((mkdirat(b->run_dir, b->plan.dirs.items[i], 0700) < 0 && errno != EEXIST) ||
-		    (as != NULL && fchownat(b->run_dir, b->plan.dirs.items[i], as->uid, as->gid, AT_SYMLINK_NOFOLLOW) < 0))
-			return err_sys(err, errno, "make \"%s/%s\"", b->run_path, b->plan.dirs.items[i]);
+	for (size_t i = 0; i < b->plan.dirs.count; i++) {
+		const char *name = b->plan.dirs.items[i];
+		int rc = 0;
+		if (as != NULL)
+			rc = dirs_make_shared(b->run_dir, name, as->uid, err);
+		else if (mkdirat(b->run_dir, name, 0700) < 0 && errno != EEXIST)
+			rc = err_sys(err, errno, "make directory \"%s\"", name);
+		if (rc < 0)
+			return err_prefix(err, "run directory \"%s\"", b->run_path);
+	}
 	return 0;
 }
 

@@ -2,6 +2,8 @@
 /* A boot's link to its emulator, and what it tells. */
 #include <stdio.h>
 
+#include <unistd.h>
+
 #include "instance/commands.h"
 #include "instance/priv.h"
 #include "loop/netport.h"
@@ -112,6 +114,7 @@ int boot_connect(struct instance *inst, int run_dir, const char *run_path, bool 
 		.target = inst->target,
 		.request = inst->request,
 		.setup = &inst->setup,
+		.uid = inst->env->is_system ? inst->user.uid : geteuid(),
 		.pid = proc_pid(inst->proc),
 		.is_adopted = is_adopted,
 		.was_ready = inst->was_ready,

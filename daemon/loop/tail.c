@@ -5,6 +5,7 @@
 #include <event2/event.h>
 #include <event2/event_struct.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/inotify.h>
 #include <sys/ioctl.h>
@@ -69,14 +70,16 @@ static void tail_on_event(evutil_socket_t fd, short what, void *ctx)
 	tail_move(ctx);
 }
 
-int tail_new(struct event_base *base, int file, const char *path, int fifo, struct tail **out, struct err *err)
+int tail_new(struct event_base *base, int file, int fifo, struct tail **out, struct err *err)
 {
+	char path[32]; /* whatever has its name by now, this is it */
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", file);
 	int notify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
 	if (notify < 0 || inotify_add_watch(notify, path, IN_MODIFY) < 0) {
 		int sys = errno;
 		if (notify >= 0)
 			close(notify);
-		return err_sys(err, sys, "watch \"%s\"", path);
+		return err_sys(err, sys, "watch a file that grows");
 	}
 	struct tail *tail = xcalloc(1, sizeof(*tail));
 	tail->file = file;

@@ -13,8 +13,7 @@
 struct event_base;
 struct tail;
 
-/* Takes the fds: `file` open for both ways, `fifo` non-blocking and open for both ways. path: of the file, to be told when it grows. */
-int tail_new(struct event_base *base, int file, const char *path, int fifo, struct tail **out, struct err *err)
-	__attribute__((warn_unused_result));
+/* Takes the fds: `file` open for both ways, `fifo` non-blocking and open for both ways. */
+int tail_new(struct event_base *base, int file, int fifo, struct tail **out, struct err *err) __attribute__((warn_unused_result));
 void tail_free(struct tail *tail);  /* takes NULL */
 void tail_drain(struct tail *tail); /* moves what is there now, as far as the FIFO takes it */

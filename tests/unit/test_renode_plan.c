@@ -13,7 +13,7 @@
 #include "driver/renode_int.h"
 
 #define CHANNELS_MAX 40
-#define LOG          "logFile @/run/d/renode.log true\n"
+#define LOG          "logFile @/run/d/renode/renode.log true\n"
 #define BOARD        LOG "mach create \"board\"\nmachine LoadPlatformDescription @platforms/b.repl\n"
 
 struct box {
@@ -128,7 +128,7 @@ static void test_command_line(void **state)
 	assert_string_equal(lines(&b->plan.argv), "/opt/renode\n--disable-xwt\n--console\n--plain\n--hide-log\n--config\n/c\n--x y\n");
 	assert_string_equal(lines(&b->plan.env),
 			    "TMPDIR=/run/d/tmp\nHOME=/run/d/home\nXDG_CONFIG_HOME=/run/d/config\nRENODE_CI_MODE=YES\n");
-	assert_string_equal(lines(&b->plan.dirs), "tmp\nhome\nconfig\n");
+	assert_string_equal(lines(&b->plan.dirs), "tmp\nhome\nconfig\nrenode\n");
 	assert_true(b->plan.has_console);
 }
 
@@ -138,9 +138,9 @@ static void test_board(void **state)
 	add_channel(b, "serial0", "sysbus.usart2");
 	add_channel(b, "log", "sysbus.spi1.uart-0");
 	plan_it(b);
-	assert_string_equal(lines(&b->plan.setup), BOARD "emulation CreateUartPtyTerminal \"pwemu0\" \"/run/d/serial0.pty\" true\n"
+	assert_string_equal(lines(&b->plan.setup), BOARD "emulation CreateUartPtyTerminal \"pwemu0\" \"/run/d/renode/serial0.pty\" true\n"
 							 "connector Connect sysbus.usart2 pwemu0\n"
-							 "emulation CreateUartPtyTerminal \"pwemu1\" \"/run/d/log.pty\" true\n"
+							 "emulation CreateUartPtyTerminal \"pwemu1\" \"/run/d/renode/log.pty\" true\n"
 							 "connector Connect sysbus.spi1.uart-0 pwemu1\n");
 	assert_int_equal(b->plan.channel_count, 3);
 	assert_string_equal(b->plan.channels[0].name, "serial0");
@@ -243,7 +243,7 @@ static void test_paths(void **state)
 	b->renode.machine = (char *)"/my boards/b.repl";
 	b->start.run_dir = "/run/my dir";
 	plan_it(b);
-	assert_string_equal(lines(&b->plan.setup), "logFile @/run/my\\ dir/renode.log true\nmach create \"board\"\n"
+	assert_string_equal(lines(&b->plan.setup), "logFile @/run/my\\ dir/renode/renode.log true\nmach create \"board\"\n"
 						   "machine LoadPlatformDescription @/my\\ boards/b.repl\n");
 	b->start.run_dir = "/run/\"d";
 	plan_fails(b, "takes no path");
