@@ -246,6 +246,8 @@ static void write_command_lines(FILE *to, const struct log_dir_run *run)
 	write_text(to, PWEMU_VERSION);
 	fputs(", \"pwemud\": ", to);
 	write_text(to, run->daemon_version);
+	fputs(", \"emulator\": ", to);
+	write_text(to, run->inst != NULL && run->inst->emulator_version[0] != '\0' ? run->inst->emulator_version : NULL);
 	fputs("},\n", to);
 }
 

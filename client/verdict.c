@@ -133,6 +133,8 @@ void outcome_judge(struct outcome *out, const Pwemu__V1__Instance *inst, const s
 		set(out, VERDICT_INTERRUPTED, EXIT_SIGNAL + SIGPIPE, "stdout was closed");
 	else if (events->signal > 0)
 		set(out, VERDICT_INTERRUPTED, EXIT_SIGNAL + events->signal, "signal %d (%s)", events->signal, strsignal(events->signal));
+	else if (events->parent > 0)
+		set(out, VERDICT_INTERRUPTED, EXIT_SIGNAL + SIGHUP, "process %d, which has started it, has ended", (int)events->parent);
 	else if (events->failed != NULL)
 		set(out, VERDICT_FAILED, EXIT_REFUSED, "saw '%s'", events->failed);
 	else if (events->met != NULL)
@@ -143,6 +145,8 @@ void outcome_judge(struct outcome *out, const Pwemu__V1__Instance *inst, const s
 		set(out, VERDICT_INTERRUPTED, EXIT_DONE, "ended with %s", events->quit);
 	else if (inst != NULL && inst->end != NULL)
 		judge_own_end(out, inst, events->missing);
+	else if (inst != NULL && inst->state == PWEMU__V1__STATE__STATE_ENDED) /* while it waited in the queue */
+		set(out, VERDICT_INTERRUPTED, EXIT_SIGNAL + SIGTERM, "%s", inst->reason);
 	else
 		set(out, VERDICT_PWEMU_ERROR, EXIT_TROUBLE, "%s",
 		    inst != NULL && inst->reason[0] != '\0' ? inst->reason : "it did not start");

@@ -109,6 +109,7 @@ struct driver_link;
  * defers. */
 struct driver_events {
 	void (*on_ready)(void *ctx, bool paused); /* the emulator answers; once per link */
+	void (*on_version)(void *ctx, const char *version); /* the emulator's own, before it is ready; not every one tells */
 	void (*on_paused)(void *ctx, const char *reason);
 	void (*on_resumed)(void *ctx);
 	void (*on_reset)(void *ctx, bool by_guest);
