@@ -31,6 +31,7 @@ static void set(struct outcome *out, enum verdict verdict, int code, const char 
 {
 	va_list ap;
 	va_start(ap, fmt);
+	out->reason[0] = '\0';
 	out->verdict = verdict;
 	out->exit_code = code;
 	vsnprintf(out->message, sizeof(out->message), fmt, ap);
@@ -117,6 +118,7 @@ static void judge_trouble(struct outcome *out, const struct err *trouble)
 		{ "emulator-refused", EXIT_TROUBLE },
 	};
 	set(out, VERDICT_PWEMU_ERROR, EXIT_TROUBLE, "%s", trouble->msg);
+	snprintf(out->reason, sizeof(out->reason), "%s", trouble->reason);
 	for (size_t i = 0; i < sizeof(emulator) / sizeof(emulator[0]); i++) {
 		if (strcmp(trouble->reason, emulator[i].reason) == 0) {
 			out->verdict = VERDICT_EMULATOR_ERROR;
@@ -168,6 +170,7 @@ void outcome_write(FILE *to, const struct outcome *outcome, const Pwemu__V1__Ins
 	fputs("{\n", to);
 	write_pair(to, "verdict", verdict_name(outcome->verdict));
 	write_pair(to, "message", outcome->message);
+	write_pair(to, "reason", outcome->reason);
 	write_pair(to, "instance", inst != NULL ? inst->name : "");
 	write_pair(to, "id", inst != NULL ? inst->id : "");
 	write_pair(to, "target", inst != NULL ? inst->target : "");

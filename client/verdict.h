@@ -26,6 +26,7 @@ struct outcome {
 	enum verdict verdict;
 	int exit_code;
 	char message[ERR_MSG_MAX];
+	char reason[ERR_REASON_MAX]; /* of a start that was refused: "queue-timeout"; "" otherwise */
 };
 
 /* What happened on our side; more than one may be set, the first in this order decides. */

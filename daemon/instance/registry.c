@@ -472,8 +472,21 @@ static bool registry_adopt_all(struct registry *registry, const char *path)
 	return is_done;
 }
 
+static void registry_make_dirs(const struct registry *registry)
+{
+	static const char *const names[] = { "run", "data", "instances" };
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		struct err err = ERR_INIT;
+		char *path = xasprintf("%s/%s", registry->config.state_dir, names[i]);
+		if (dirs_make_spread(path, &err) < 0)
+			log_warn(NULL, "%s", err.msg); /* the start that needs it says so again */
+		free(path);
+	}
+}
+
 void registry_adopt(struct registry *registry)
 {
+	registry_make_dirs(registry);
 	char *path = xasprintf("%s/data", registry->config.state_dir);
 	for (int round = 1; !registry_adopt_all(registry, path) && round < REGISTRY_ADOPT_ROUNDS; round++)
 		continue;

@@ -236,6 +236,8 @@ void svc_watch_handle(struct rpc_call *call, const ProtobufCMessage *message)
 	}
 	if (request->instance != NULL && (inst = service_find(call, request->instance)) == NULL)
 		return;
+	if (request->stop_on_disconnect && !service_need(call, inst, RIGHT_CONTROL))
+		return;
 	if (request->stop_on_disconnect && !instance_is_over(inst))
 		watch_bind_lease(call, inst);
 	struct watch *watch = watch_new(call, request, inst);
