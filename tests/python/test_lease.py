@@ -48,7 +48,7 @@ class LeaseCase(Case):
     def assert_stopped(self, text, name="default"):
         last = self.wait_until_over(name)
         self.assertEqual(last.end.cause, instances_pb2.END_CAUSE_STOPPED)
-        self.assertIn(text, last.reason)
+        self.assertIn("lost: " + text, self.lease_words(name)[-1])
         self.assert_nothing_runs()
 
 
