@@ -212,9 +212,12 @@ static const char run_details[] =
 	"deaths=5 (quick deaths until it has failed), within=10m (only those are counted), stable=10s (no quick death any more).\n"
 
 static const char lease_details[] =
-	"An instance with a lease is stopped, with all its processes, when that on which the lease depends is gone: `client`, the pwemu that\n"
-	"has started it (killed on the daemon's machine: at once; its connection cut, or the daemon restarted: unless it is back within the\n"
-	"setting lease-grace, 10s); `pid:N`, a process of the same user on the daemon's machine; `ttl:TIME`, a time from the start on, which\n"
+	"An instance with a lease is stopped, with all its processes, when that on which the lease depends is gone: `client`, the pwemu "
+	"that\n"
+	"has started it (killed on the daemon's machine: at once; its connection cut, or the daemon restarted: unless it is back within "
+	"the\n"
+	"setting lease-grace, 10s); `pid:N`, a process of the same user on the daemon's machine; `ttl:TIME`, a time from the start on, "
+	"which\n"
 	"`lease renew` begins anew. A `run` has the lease client unless told otherwise, a `start` none, or that of $PWEMU_LEASE.";
 
 static const char start_details[] = "Returns when the emulator is ready. Name the instance with -i; it is `default` otherwise.\n"

@@ -29,7 +29,8 @@ struct machine_files {
 	const struct endpoints *endpoints; /* NULL: none */
 };
 
-/* is_run: an instance of its own, unless -i, -C or PW_EMU_WDIR names one, and no lease from PWEMU_LEASE. A target that is based on a preset connects cli. */
+/* is_run: an instance of its own, unless -i, -C or PW_EMU_WDIR names one, and no lease from PWEMU_LEASE. A target that is based on a preset
+ * connects cli. */
 int machine_init(struct machine *machine, struct cli *cli, const char *target, const struct machine_files *files, bool is_run,
 		 struct err *err) __attribute__((warn_unused_result));
 void machine_fini(struct machine *machine); /* also after a failed machine_init */

@@ -82,7 +82,8 @@ int start_finish(struct cli *cli, Pwemu__V1__Instance *inst)
 static void note_lease(const Pwemu__V1__StartRequest *request)
 {
 	if (request->lease != NULL && request->lease->kind == PWEMU__V1__LEASE_KIND__LEASE_KIND_CLIENT)
-		say_note("note: the lease is that of this command, which ends now, and the instance with it; -F stays, or use pid:N or ttl:TIME");
+		say_note("note: the lease is that of this command, which ends now, and the instance with it; -F stays, or use pid:N or "
+			 "ttl:TIME");
 }
 
 static int start(struct cli *cli, struct machine *machine)

@@ -67,7 +67,9 @@ int turn_await(struct cli *cli, Pwemu__V1__Instance **inst, struct err *err)
 	struct turn turn = { .cli = cli, .inst = inst };
 	char id[64];
 	snprintf(id, sizeof(id), "%s", (*inst)->id);
-	struct watch watch = { .conn = &cli->conn, .instance_id = id, .snapshots = true, .on_event = on_event, .on_end = on_end, .ctx = &turn };
+	struct watch watch = {
+		.conn = &cli->conn, .instance_id = id, .snapshots = true, .on_event = on_event, .on_end = on_end, .ctx = &turn
+	};
 	watch_begin(&watch);
 	while (!turn.is_done) {
 		event_base_loop(cli->conn.base, EVLOOP_NO_EXIT_ON_EMPTY);

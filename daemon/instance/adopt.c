@@ -42,8 +42,8 @@ static void adopt_after_reboot(struct instance *inst)
 		instance_tell(inst, PWEMU__V1__EVENT_KIND__EVENT_KIND_END, NULL, NULL, end.message);
 	}
 	inst->state = INST_DRAINING;
-	bool again = inst->restart.mode == PWEMU__V1__RESTART_MODE__RESTART_MODE_ALWAYS && !inst->stop_requested &&
-		     !lease_ends_with_host(inst);
+	bool again =
+		inst->restart.mode == PWEMU__V1__RESTART_MODE__RESTART_MODE_ALWAYS && !inst->stop_requested && !lease_ends_with_host(inst);
 	inst->restart_at_ns = again ? clock_wall_ns() : 0;
 	instance_event(inst, again ? INST_EV_RETRY : INST_EV_DRAINED, again ? "the host was rebooted; it is started again" : end.message);
 	lease_adopt(inst, true);

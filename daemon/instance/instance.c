@@ -389,9 +389,9 @@ static void enter_over(struct instance *inst)
 }
 
 static void (*const enter_actions[INST_STATE_COUNT])(struct instance *inst) = {
-	[INST_QUEUED] = instance_wait_turn, [INST_PREPARING] = enter_preparing, [INST_ASSISTING] = enter_assisting, [INST_CLOSING] = enter_closing,
-	[INST_FAILING] = enter_closing,     [INST_BOOTING] = enter_booting,     [INST_DRAINING] = boot_drain,
-	[INST_STOPPING] = enter_stopping,   [INST_BACKOFF] = enter_backoff,
+	[INST_QUEUED] = instance_wait_turn, [INST_PREPARING] = enter_preparing, [INST_ASSISTING] = enter_assisting,
+	[INST_CLOSING] = enter_closing,     [INST_FAILING] = enter_closing,     [INST_BOOTING] = enter_booting,
+	[INST_DRAINING] = boot_drain,       [INST_STOPPING] = enter_stopping,   [INST_BACKOFF] = enter_backoff,
 };
 
 /* A back-off that ends at once: the boot that follows writes the record, and who dies in between finds the boot that has ended. */
@@ -539,7 +539,8 @@ static void instance_on_timeout(void *ctx)
 	}
 	const struct inst_state_row *row = inst_state_row(inst->state);
 	if (inst->state == INST_QUEUED)
-		snprintf(reason, sizeof(reason), "waited in the queue for longer than %g s", (double)inst->request->queue_timeout_ms / 1000);
+		snprintf(reason, sizeof(reason), "waited in the queue for longer than %g s",
+			 (double)inst->request->queue_timeout_ms / 1000);
 	else if (inst->state == INST_BACKOFF)
 		snprintf(reason, sizeof(reason), "restart %u", inst->restarts + 1);
 	else

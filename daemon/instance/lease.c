@@ -21,13 +21,13 @@
 #include "wire/mem.h"
 #include "wire/utf8.h"
 
-#define KIND(name)        PWEMU__V1__LEASE_KIND__LEASE_KIND_##name
-#define LEASE_NONE        KIND(UNSPECIFIED)
-#define LEASE_NS_PER_MS   1000000u
-#define LEASE_DEFAULT_MS  10000    /* of the grace, where there are no settings */
-#define LEASE_LONGEST_MS  86400000 /* of a timer; then the clock is looked at again, which people set */
-#define LEASE_INVALID     "invalid-lease"
-#define LEASE_REASON_MAX  (LEASE_OWNER_MAX + 128)
+#define KIND(name)       PWEMU__V1__LEASE_KIND__LEASE_KIND_##name
+#define LEASE_NONE       KIND(UNSPECIFIED)
+#define LEASE_NS_PER_MS  1000000u
+#define LEASE_DEFAULT_MS 10000    /* of the grace, where there are no settings */
+#define LEASE_LONGEST_MS 86400000 /* of a timer; then the clock is looked at again, which people set */
+#define LEASE_INVALID    "invalid-lease"
+#define LEASE_REASON_MAX (LEASE_OWNER_MAX + 128)
 
 struct lease {
 	struct instance *inst;
@@ -68,10 +68,11 @@ static int lease_check_namespace(const struct lease_peer *peer, pid_t pid, struc
 	ssize_t b = !peer->is_remote && peer->pid > 0 ? readlink(path, theirs, sizeof(theirs)) : -1;
 	if (a > 0 && a == b && memcmp(ours, theirs, (size_t)a) == 0)
 		return 0;
-	return lease_refuse(err, ERR_FAILED_PRECONDITION,
-			    "lease pid:%d: the client is not in the daemon's pid namespace (a container, another machine), where that number is "
-			    "another process; use client or ttl:TIME",
-			    (int)pid);
+	return lease_refuse(
+		err, ERR_FAILED_PRECONDITION,
+		"lease pid:%d: the client is not in the daemon's pid namespace (a container, another machine), where that number is "
+		"another process; use client or ttl:TIME",
+		(int)pid);
 }
 
 static void lease_name_process(pid_t pid, char out[LEASE_OWNER_MAX])
@@ -99,8 +100,8 @@ static int lease_check_pid(pid_t pid, const struct lease_peer *peer, struct leas
 	if (stat(path, &st) < 0 || pidwatch_start_of(pid, &out->pid_start) < 0)
 		return lease_refuse(err, ERR_FAILED_PRECONDITION, "lease pid:%d: there is no such process, or it has ended", (int)pid);
 	if (peer->uid != 0 && st.st_uid != peer->uid)
-		return lease_refuse(err, ERR_FAILED_PRECONDITION, "lease pid:%d: that process is of uid %u, not of uid %u who asks", (int)pid,
-				    (unsigned)st.st_uid, (unsigned)peer->uid);
+		return lease_refuse(err, ERR_FAILED_PRECONDITION, "lease pid:%d: that process is of uid %u, not of uid %u who asks",
+				    (int)pid, (unsigned)st.st_uid, (unsigned)peer->uid);
 	out->pid = pid;
 	lease_name_process(pid, out->owner);
 	return 0;
@@ -206,7 +207,8 @@ static void lease_on_timer(void *ctx)
 	if (lease->terms.kind == KIND(TTL))
 		snprintf(reason, sizeof(reason), "its lease of %s is over", lease->terms.owner);
 	else
-		snprintf(reason, sizeof(reason), "%s", lease->is_adopted ? "its client was lost with the daemon" : "its client does not come back");
+		snprintf(reason, sizeof(reason), "%s",
+			 lease->is_adopted ? "its client was lost with the daemon" : "its client does not come back");
 	lease_lost(lease, reason);
 }
 
@@ -287,9 +289,10 @@ int lease_renew(struct instance *inst, uint64_t ttl_ms, const char *actor, struc
 	if (lease_check_any(lease, err) < 0)
 		return -1;
 	if (lease->terms.kind != KIND(TTL))
-		return lease_refuse(err, ERR_FAILED_PRECONDITION,
-				    "the lease of instance \"%s\" is that of %s, which lasts as long as that does; only one of a time (ttl) is renewed",
-				    inst->name, lease->terms.owner);
+		return lease_refuse(
+			err, ERR_FAILED_PRECONDITION,
+			"the lease of instance \"%s\" is that of %s, which lasts as long as that does; only one of a time (ttl) is renewed",
+			inst->name, lease->terms.owner);
 	if (ttl_ms > 0 && lease_check_ttl(ttl_ms, err) < 0)
 		return -1;
 	if (ttl_ms > 0)

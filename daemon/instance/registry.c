@@ -472,16 +472,19 @@ static bool registry_adopt_all(struct registry *registry, const char *path)
 	return is_done;
 }
 
+static void registry_make_dir(char *path)
+{
+	struct err err = ERR_INIT;
+	if (dirs_make_spread(path, &err) < 0)
+		log_warn(NULL, "%s", err.msg); /* the start that needs it says so again */
+	free(path);
+}
+
 static void registry_make_dirs(const struct registry *registry)
 {
-	static const char *const names[] = { "run", "data", "instances" };
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		struct err err = ERR_INIT;
-		char *path = xasprintf("%s/%s", registry->config.state_dir, names[i]);
-		if (dirs_make_spread(path, &err) < 0)
-			log_warn(NULL, "%s", err.msg); /* the start that needs it says so again */
-		free(path);
-	}
+	registry_make_dir(xstrdup(registry->config.run_dir));
+	registry_make_dir(xasprintf("%s/data", registry->config.state_dir));
+	registry_make_dir(xasprintf("%s/instances", registry->config.state_dir));
 }
 
 void registry_adopt(struct registry *registry)

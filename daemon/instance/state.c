@@ -125,11 +125,11 @@ static const struct cell cells[INST_STATE_COUNT][INST_EVENT_COUNT] = {
 /* clang-format on */
 
 static const char *const event_names[] = {
-	[INST_EV_QUEUE] = "queue",
-	[INST_EV_START] = "start",       [INST_EV_ASSIST] = "assist",       [INST_EV_PREPARED] = "prepared", [INST_EV_REFUSED] = "refused",
-	[INST_EV_RUNS] = "runs",         [INST_EV_RESTS] = "rests",         [INST_EV_STOP] = "stop",         [INST_EV_USELESS] = "useless",
-	[INST_EV_FORSAKEN] = "forsaken", [INST_EV_EXITED] = "exited",       [INST_EV_DRAINED] = "drained",   [INST_EV_SPOILED] = "spoiled",
-	[INST_EV_RETRY] = "retry",       [INST_EV_EXHAUSTED] = "exhausted", [INST_EV_CLEARED] = "cleared",   [INST_EV_TIMEOUT] = "timeout",
+	[INST_EV_QUEUE] = "queue",     [INST_EV_START] = "start",       [INST_EV_ASSIST] = "assist",       [INST_EV_PREPARED] = "prepared",
+	[INST_EV_REFUSED] = "refused", [INST_EV_RUNS] = "runs",         [INST_EV_RESTS] = "rests",         [INST_EV_STOP] = "stop",
+	[INST_EV_USELESS] = "useless", [INST_EV_FORSAKEN] = "forsaken", [INST_EV_EXITED] = "exited",       [INST_EV_DRAINED] = "drained",
+	[INST_EV_SPOILED] = "spoiled", [INST_EV_RETRY] = "retry",       [INST_EV_EXHAUSTED] = "exhausted", [INST_EV_CLEARED] = "cleared",
+	[INST_EV_TIMEOUT] = "timeout",
 };
 _Static_assert(sizeof(event_names) / sizeof(event_names[0]) == INST_EVENT_COUNT, "a name for every event");
 

@@ -194,9 +194,9 @@ void service_lease_peer(const struct rpc_call *call, char actor[SERVICE_ACTOR_MA
 {
 	const struct rpc_peer *peer = rpc_call_peer(call);
 	service_actor(call, actor);
-	*out = (struct lease_peer){
-		.connection = peer->connection,
-		.uid = peer->is_alien && peer->uid == 0 ? (uid_t)-1 : peer->uid,
-		.pid = peer->pid, .is_remote = peer->is_remote, .actor = actor
-	};
+	*out = (struct lease_peer){ .connection = peer->connection,
+				    .uid = peer->is_alien && peer->uid == 0 ? (uid_t)-1 : peer->uid,
+				    .pid = peer->pid,
+				    .is_remote = peer->is_remote,
+				    .actor = actor };
 }

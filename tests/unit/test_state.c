@@ -140,7 +140,8 @@ static void test_every_state_can_end(void **ctx)
 			fail_msg("%s never ends", rows[state].name);
 }
 
-/* What must go on by itself has a limit (that of back-off is the policy's, that of the queue the user's), or holds a process whose end is sure to be told. */
+/* What must go on by itself has a limit (that of back-off is the policy's, that of the queue the user's), or holds a process whose end is
+ * sure to be told. */
 static void test_waiting_is_limited(void **ctx)
 {
 	(void)ctx;
