@@ -30,6 +30,8 @@ static const struct {
 	[CALL_INSTANCES_RESUME] = ROW("Instances", "Resume", instance, 30000),
 	[CALL_INSTANCES_RESET] = ROW("Instances", "Reset", instance, 30000),
 	[CALL_INSTANCES_LOAD] = ROW("Instances", "Load", instance, 120000),
+	[CALL_INSTANCES_RENEW_LEASE] = ROW("Instances", "RenewLease", instance, 10000),
+	[CALL_INSTANCES_REMOVE_LEASE] = ROW("Instances", "RemoveLease", instance, 10000),
 	[CALL_INSTANCES_GET] = ROW("Instances", "Get", instance, 10000),
 	[CALL_INSTANCES_LIST] = ROW("Instances", "List", list_reply, 10000),
 	[CALL_INSTANCES_REMOVE] = ROW("Instances", "Remove", remove_reply, 20000),

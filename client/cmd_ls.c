@@ -27,7 +27,10 @@ static void add_row(struct out_table *table, const Pwemu__V1__Instance *inst, bo
 	out_cell(table, OUT_PLAIN, "%u", inst->boot);
 	out_cell(table, OUT_PLAIN, "%s", with_owner ? inst->owner : "");
 	out_cell(table, OUT_PLAIN, "%s", inst->project);
-	out_cell(table, OUT_PLAIN, "%s%s%s", show_reason(inst), again[0] != '\0' ? "; again " : "", again);
+	if (inst->queue_position > 0)
+		out_cell(table, OUT_PLAIN, "number %u in the queue", inst->queue_position);
+	else
+		out_cell(table, OUT_PLAIN, "%s%s%s", show_reason(inst), again[0] != '\0' ? "; again " : "", again);
 }
 
 static void print_list(const struct cli *cli, const Pwemu__V1__ListReply *reply)

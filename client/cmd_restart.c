@@ -63,9 +63,7 @@ static int restart_same(struct cli *cli)
 	ref_fini(&ref);
 	if (rc < 0)
 		return cli_refused(&err);
-	int code = start_report(cli, (const Pwemu__V1__Instance *)reply);
-	protobuf_c_message_free_unpacked(reply, NULL);
-	return code;
+	return start_finish(cli, (Pwemu__V1__Instance *)reply);
 }
 
 /* Options say how to start what TARGET names. */

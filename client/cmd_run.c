@@ -5,6 +5,7 @@
 #include "client/commands.h"
 #include "client/expect.h"
 #include "client/machine.h"
+#include "client/parent.h"
 #include "client/say.h"
 #include "client/session.h"
 #include "client/term.h"
@@ -20,7 +21,7 @@ static const char **image_paths(const Pwemu__V1__StartRequest *request, const st
 	return paths;
 }
 
-static int run(struct cli *cli, const struct machine_files *files)
+static int run(struct cli *cli, const struct machine_files *files, const struct parent *parent)
 {
 	struct machine machine;
 	struct err err = ERR_INIT;
@@ -39,6 +40,7 @@ static int run(struct cli *cli, const struct machine_files *files)
 		.channel = opt_text(&cli->opts, "channel"),
 		.interactive = term_is_interactive(),
 		.timeout_ms = opt_duration_ms(&cli->opts, "timeout", machine.defaults != NULL ? machine.defaults->timeout_ms : 0),
+		.parent = opt_has(&cli->opts, "detach-parent") ? NULL : parent,
 		.expect = expect,
 		.result_file = opt_text(&cli->opts, "result"),
 		.junit_file = opt_text(&cli->opts, "junit"),
@@ -64,6 +66,8 @@ static int run(struct cli *cli, const struct machine_files *files)
 int cmd_run(struct cli *cli)
 {
 	const struct opts *o = &cli->opts;
+	struct parent parent;
+	parent_open(&parent);
 	struct machine_files files = {
 		.files = o->args + 1,
 		.count = o->arg_count - 1,
@@ -76,5 +80,7 @@ int cmd_run(struct cli *cli)
 		files.firmware_args++;
 		files.firmware_arg_count--;
 	}
-	return run(cli, &files);
+	int code = run(cli, &files, &parent);
+	parent_close(&parent);
+	return code;
 }

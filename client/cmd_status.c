@@ -6,6 +6,7 @@
 #include "client/cli.h"
 #include "client/commands.h"
 #include "client/endpoints.h"
+#include "client/lease.h"
 #include "client/tojson.h"
 #include "client/out.h"
 #include "client/ref.h"
@@ -100,6 +101,17 @@ static void print_details(const Pwemu__V1__End *end)
 	free(copy);
 }
 
+static void print_lease(const Pwemu__V1__Instance *inst)
+{
+	char left[48];
+	lease_remaining(inst, left, sizeof(left));
+	if (inst->queue_position > 0)
+		out_field("queue:", OUT_YELLOW, "number %u", inst->queue_position);
+	if (inst->lease != NULL)
+		out_field("lease:", OUT_PLAIN, "%s, %s%s%s", tojson_word(&pwemu__v1__lease_kind__descriptor, (int)inst->lease->kind),
+			  lease_owner(inst), left[0] != '\0' ? ", left: " : "", left);
+}
+
 static void print_times(const Pwemu__V1__Instance *inst)
 {
 	char time[32];
@@ -138,7 +150,8 @@ static void print_status(const Pwemu__V1__Instance *inst)
 	out_field("name:", OUT_BOLD, "%s", inst->name);
 	out_field("id:", OUT_PLAIN, "%s", inst->id);
 	print_state(inst);
-	out_field("target:", OUT_PLAIN, "%s (%s)", inst->target, inst->emulator);
+	out_field("target:", OUT_PLAIN, "%s (%s%s%s)", inst->target, inst->emulator, inst->emulator_version[0] != '\0' ? " " : "",
+		  inst->emulator_version);
 	print_owner(inst);
 	if (inst->pid > 0) {
 		out_field("network:", OUT_PLAIN, "%s", inst->private_network ? "its own, with nothing but lo" : "the host's");
@@ -147,6 +160,7 @@ static void print_status(const Pwemu__V1__Instance *inst)
 	out_field("boot:", OUT_PLAIN, "%u", inst->boot);
 	print_times(inst);
 	print_restart(inst);
+	print_lease(inst);
 	if (inst->project[0] != '\0')
 		out_field("project:", OUT_PLAIN, "%s", inst->project);
 	out_field("directory:", OUT_PLAIN, "%s", inst->working_dir);

@@ -152,7 +152,7 @@ static void add_views(struct wait *w)
 /* One that was over when we came has run before; of one that was starting we must see it. */
 static void take_state(struct wait *w, Pwemu__V1__State state)
 {
-	if (state == PWEMU__V1__STATE__STATE_STARTING)
+	if (state == PWEMU__V1__STATE__STATE_STARTING || state == PWEMU__V1__STATE__STATE_QUEUED)
 		w->is_starting = true;
 	else if (state != PWEMU__V1__STATE__STATE_ENDED && state != PWEMU__V1__STATE__STATE_FAILED)
 		w->is_starting = false;
@@ -163,7 +163,7 @@ static void take_snapshot(struct wait *w, const Pwemu__V1__Instance *inst)
 {
 	pwemu__v1__instance__free_unpacked(w->inst, NULL);
 	w->inst = (Pwemu__V1__Instance *)call_copy(&inst->base);
-	if (w->has_begun || inst->state == PWEMU__V1__STATE__STATE_STARTING)
+	if (w->has_begun || inst->state == PWEMU__V1__STATE__STATE_STARTING || inst->state == PWEMU__V1__STATE__STATE_QUEUED)
 		return;
 	w->has_begun = true;
 	if (w->expect != NULL && (!w->is_starting || inst->restarts > 0))

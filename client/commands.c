@@ -30,6 +30,8 @@ const struct opt_spec global_options[] = {
 	OPT_ROW("debug", 'd', OPT_FLAG, NULL, "have the emulator report guest errors (channel emulator)"), \
 	OPT_ROW("semihosting", '\0', OPT_FLAG, NULL, "turn semihosting on"), \
 	OPT_ROW("restart", '\0', OPT_RESTART, "POLICY", "no, on-failure or always, and how: always,delay=1s,deaths=3"), \
+	OPT_ROW("lease", '\0', OPT_LEASE, "LEASE", "stop it when this is gone: client, pid:N (a process) or ttl:TIME"), \
+	OPT_ROW("queue-timeout", '\0', OPT_DURATION, "TIME", "give up when it has waited in the queue for so long; default: never"), \
 	OPT_MANY("set-env", '\0', OPT_PAIR, "NAME=VALUE", "environment variable of the emulator")
 
 static const struct opt_spec run_options[] = {
@@ -42,6 +44,7 @@ static const struct opt_spec run_options[] = {
 	OPT_ROW("junit", '\0', OPT_TEXT, "FILE", "write the test cases in the guest's output (GoogleTest, pw_unit_test, ztest) to FILE as JUnit XML"),
 	OPT_ROW("log-dir", '\0', OPT_TEXT, "DIR", "keep what the run leaves in DIR: NAME.log of every channel, result.json"),
 	OPT_ROW("rm", '\0', OPT_FLAG, NULL, "forget the instance and its logs afterwards"),
+	OPT_ROW("detach-parent", '\0', OPT_FLAG, NULL, "go on when the process that has started pwemu ends"),
 	OPT_END,
 };
 
@@ -191,6 +194,8 @@ static const char run_details[] =
 	"Exit code: the guest's own; 1 a --fail was seen or an --expect was not; 124 timeout, 125 trouble of pwemu or the host, 126/127 "
 	"the emulator is not\n"
 	"executable/not found, 128+n the emulator died of signal n (134: lockup) or pwemu got signal n.\n"
+	"It ends, and its instance with it, when the process that has started pwemu ends, unless --detach-parent is given.\n"
+	"Where as many instances run as the daemon's setting max-running allows, it waits in the queue; --timeout does not count that.\n"
 	"On a terminal Ctrl+] ends it with 0. The last line on stderr is the verdict: passed, failed, guest-fault,\n"
 	"timeout, emulator-crash, emulator-error, pwemu-error, interrupted.\n"
 	"\n"
@@ -205,6 +210,15 @@ static const char run_details[] =
 	"everything but a stop and a bad configuration, and after a reboot of the host), then, separated by commas, any of\n"              \
 	"delay=100ms (before the first retry), factor=2 (it grows by), max-delay=30s (at most to), jitter=20% (random part of it),\n"      \
 	"deaths=5 (quick deaths until it has failed), within=10m (only those are counted), stable=10s (no quick death any more).\n"
+
+static const char lease_details[] =
+	"An instance with a lease is stopped, with all its processes, when that on which the lease depends is gone: `client`, the pwemu "
+	"that\n"
+	"has started it (killed on the daemon's machine: at once; its connection cut, or the daemon restarted: unless it is back within "
+	"the\n"
+	"setting lease-grace, 10s); `pid:N`, a process of the same user on the daemon's machine; `ttl:TIME`, a time from the start on, "
+	"which\n"
+	"`lease renew` begins anew. A `run` has the lease client unless told otherwise, a `start` none, or that of $PWEMU_LEASE.";
 
 static const char start_details[] = "Returns when the emulator is ready. Name the instance with -i; it is `default` otherwise.\n"
 				    "With -F the exit codes are those of run.\n"
@@ -325,6 +339,10 @@ const struct command commands[] = {
 	  "Of one user or group, or without --with of all. Streams that needed the right are closed." },
 	{ "who", "who is attached to an instance", "", 0, 0, false, false, output_options, cmd_who,
 	  "Who reads or writes a channel, since when, and who of them has the writer role (`term --steal` takes it)." },
+	{ "lease ls", "list the leases of instances", "", 0, 0, false, false, output_options, cmd_lease_ls, lease_details },
+	{ "lease renew", "have a lease of a time last from now on", "[TIME]", 0, 1, false, false, NULL, cmd_lease_renew,
+	  "Without TIME it lasts as long as it was made for." },
+	{ "lease rm", "take the lease away; the instance lives on", "", 0, 0, false, false, NULL, cmd_lease_rm, NULL },
 	{ "events", "what happened, in order", "", 0, 0, false, false, events_options, cmd_events, events_details },
 	{ "targets", "list what can be emulated, or show one target", "[NAME]", 0, 1, false, false, output_options, cmd_targets, NULL },
 	{ "config check", "check every target of a configuration", "[FILE]", 0, 1, false, false, NULL, cmd_config_check, check_details },

@@ -225,6 +225,7 @@ static void write_outcome(FILE *to, const struct log_dir_run *run)
 	const Pwemu__V1__End *end = inst != NULL ? inst->end : NULL;
 	write_pair(to, "verdict", verdict_name(run->outcome->verdict));
 	write_pair(to, "message", run->outcome->message);
+	write_pair(to, "reason", run->outcome->reason[0] != '\0' ? run->outcome->reason : NULL);
 	fprintf(to, "  \"exit_code\": %d,\n", run->outcome->exit_code);
 	write_pair(to, "exit_reason", end != NULL ? tojson_word(&pwemu__v1__end_cause__descriptor, (int)end->cause) : NULL);
 	write_pair(to, "exit_details", end != NULL ? end->details : NULL);
@@ -246,6 +247,8 @@ static void write_command_lines(FILE *to, const struct log_dir_run *run)
 	write_text(to, PWEMU_VERSION);
 	fputs(", \"pwemud\": ", to);
 	write_text(to, run->daemon_version);
+	fputs(", \"emulator\": ", to);
+	write_text(to, run->inst != NULL && run->inst->emulator_version[0] != '\0' ? run->inst->emulator_version : NULL);
 	fputs("},\n", to);
 }
 

@@ -10,6 +10,7 @@
 #include "client/conf.h"
 #include "client/endpoints.h"
 #include "client/image.h"
+#include "client/lease.h"
 #include "client/ref.h"
 #include "config/policy.h"
 #include "wire/mem.h"
@@ -127,6 +128,26 @@ static int fill_restart(struct machine *machine, const struct cli *cli, struct e
 	return policy_restart_parse(text, &machine->restart, err);
 }
 
+/* A run's is its client's, which session_run() sees to; for `start` the environment has a default. */
+static int fill_lease(struct machine *machine, const struct cli *cli, bool is_run, struct err *err)
+{
+	const char *text = opt_text(&cli->opts, "lease"), *variable = is_run ? NULL : getenv("PWEMU_LEASE");
+	if (text == NULL && (variable == NULL || variable[0] == '\0'))
+		return 0;
+	machine->request.lease = &machine->lease;
+	if (lease_parse(text != NULL ? text : variable, &machine->lease, err) == 0)
+		return 0;
+	return text != NULL ? -1 : err_prefix(err, "PWEMU_LEASE");
+}
+
+static void fill_queue(struct machine *machine, const struct cli *cli)
+{
+	machine->request.answer_queued = 1;
+	machine->request.queue_timeout_ms = opt_duration_ms(&cli->opts, "queue-timeout", 0);
+	if (opt_has(&cli->opts, "queue-timeout") && machine->request.queue_timeout_ms == 0)
+		machine->request.queue_timeout_ms = 1; /* 0 is for ever */
+}
+
 static void fill_files(struct machine *machine, const struct machine_files *files)
 {
 	Pwemu__V1__StartRequest *request = &machine->request;
@@ -138,7 +159,7 @@ static void fill_files(struct machine *machine, const struct machine_files *file
 	request->n_endpoints = files->endpoints->count;
 }
 
-int machine_init(struct machine *machine, struct cli *cli, const char *target, const struct machine_files *files, bool fresh,
+int machine_init(struct machine *machine, struct cli *cli, const char *target, const struct machine_files *files, bool is_run,
 		 struct err *err)
 {
 	memset(machine, 0, sizeof(*machine));
@@ -151,9 +172,11 @@ int machine_init(struct machine *machine, struct cli *cli, const char *target, c
 	request->pause = opt_has(&cli->opts, "pause");
 	request->debug = opt_has(&cli->opts, "debug");
 	fill_files(machine, files);
-	fill_identity(machine, cli, fresh);
-	if (fill_args(machine, cli, err) < 0 || fill_target(machine, cli, target, err) < 0 || fill_restart(machine, cli, err) < 0)
+	fill_identity(machine, cli, is_run);
+	if (fill_args(machine, cli, err) < 0 || fill_target(machine, cli, target, err) < 0 || fill_restart(machine, cli, err) < 0 ||
+	    fill_lease(machine, cli, is_run, err) < 0)
 		return -1;
+	fill_queue(machine, cli);
 	request->semihosting = opt_has(&cli->opts, "semihosting") || (machine->defaults != NULL && machine->defaults->semihosting);
 	fill_environment(machine, cli);
 	return fill_images(machine, files, err);

@@ -13,6 +13,7 @@ struct machine {
 	Pwemu__V1__StartRequest request;
 	Pwemu__V1__Environment environment;
 	Pwemu__V1__RestartPolicy restart;
+	Pwemu__V1__LeaseRequest lease;
 	Pwemu__V1__Target *target;                 /* the project's; NULL: the daemon is to look the name up */
 	const Pwemu__V1__TargetDefaults *defaults; /* the target's, for what the command line does not say; NULL: none */
 	struct words variables, args;
@@ -28,8 +29,9 @@ struct machine_files {
 	const struct endpoints *endpoints; /* NULL: none */
 };
 
-/* fresh: an instance of its own, unless -i, -C or PW_EMU_WDIR names one. A target that is based on a preset connects cli. */
-int machine_init(struct machine *machine, struct cli *cli, const char *target, const struct machine_files *files, bool fresh,
+/* is_run: an instance of its own, unless -i, -C or PW_EMU_WDIR names one, and no lease from PWEMU_LEASE. A target that is based on a preset
+ * connects cli. */
+int machine_init(struct machine *machine, struct cli *cli, const char *target, const struct machine_files *files, bool is_run,
 		 struct err *err) __attribute__((warn_unused_result));
 void machine_fini(struct machine *machine); /* also after a failed machine_init */
 

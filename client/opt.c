@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/lease.h"
 #include "client/values.h"
 #include "config/nearest.h"
 #include "config/policy.h"
@@ -105,6 +106,7 @@ static bool is_choice(const char *choices, const char *text)
 static int check_value(const struct opt_spec *spec, const char *text, struct err *err)
 {
 	Pwemu__V1__RestartPolicy restart;
+	Pwemu__V1__LeaseRequest lease;
 	Pwemu__V1__Position position;
 	uint64_t u;
 	int64_t i;
@@ -131,6 +133,8 @@ static int check_value(const struct opt_spec *spec, const char *text, struct err
 		return value_endpoint(text, &len, &port, err);
 	case OPT_RESTART:
 		return policy_restart_parse(text, &restart, err);
+	case OPT_LEASE:
+		return lease_parse(text, &lease, err);
 	case OPT_PAIR:
 		return strchr(text, '=') > text ? 0 : err_set(err, ERR_INVALID_ARGUMENT, "'%s' is not %s", text, spec->arg);
 	default:

@@ -27,6 +27,7 @@ enum opt_type {
 	OPT_PORT,       /* of TCP, 1 to 65535 */
 	OPT_ENDPOINT,   /* CHANNEL[=PORT] */
 	OPT_RESTART,    /* restart policy */
+	OPT_LEASE,
 	OPT_TYPE_COUNT
 };
 

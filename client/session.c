@@ -22,10 +22,12 @@
 #include "client/expect.h"
 #include "client/feed.h"
 #include "client/mux.h"
+#include "client/parent.h"
 #include "client/report.h"
 #include "client/say.h"
 #include "client/signals.h"
 #include "client/sink.h"
+#include "client/turn.h"
 #include "wire/mem.h"
 
 #define MUX_WAIT_MS  20
@@ -37,7 +39,7 @@
 static bool views_are_done(const struct session *s)
 {
 	/* Who interrupts us does not wait for a reader of stdout that does not read. */
-	bool abandoned = (s->signal != 0 || s->timed_out || s->sink_broken) && !sink_is_empty(s->sink);
+	bool abandoned = (s->signal != 0 || s->parent_ended || s->timed_out || s->sink_broken) && !sink_is_empty(s->sink);
 	return abandoned || (s->open_views == 0 && sink_is_empty(s->sink));
 }
 
@@ -114,6 +116,28 @@ static void on_timeout(evutil_socket_t fd, short what, void *ctx)
 	s->timed_out = true;
 	if (!s->stopping)
 		ask_stop(s, 0);
+}
+
+static void on_parent(evutil_socket_t fd, short what, void *ctx)
+{
+	(void)fd;
+	(void)what;
+	struct session *s = ctx;
+	s->parent_ended = true;
+	ask_stop(s, 0);
+	check_done(s);
+}
+
+static void watch_parent(struct session *s)
+{
+	const struct parent *parent = s->config->parent;
+	if (parent == NULL || (parent->fd < 0 && !parent->is_dead))
+		return;
+	s->parent = event_new(s->cli->conn.base, parent->fd, EV_READ, on_parent, s);
+	if (parent->is_dead)
+		event_active(s->parent, EV_READ, 0);
+	else
+		event_add(s->parent, NULL);
 }
 
 /* ---------------------------------------------------------------- output */
@@ -356,12 +380,45 @@ static void arm_timeout(struct session *s)
 	evtimer_add(s->timer, &delay);
 }
 
+static int open_console(struct session *s, struct err *err)
+{
+	struct console_config config = { .interactive = s->config->interactive, .escape = SESSION_QUIT_KEY, .on_quit = on_quit, .ctx = s };
+	if (s->config->foreground)
+		return 0;
+	if (console_new(s->cli, &config, &s->console, err) < 0)
+		return -1;
+	sink_set_terminal(s->sink, config.interactive);
+	return 0;
+}
+
+/* What it prints is shown from now on. */
+static void begin_views(struct session *s)
+{
+	struct err err = ERR_INIT;
+	if (open_console(s, &err) < 0)
+		set_trouble(s, &err);
+	else
+		add_views(s);
+}
+
+/* It was queued, and is not any more. */
+static void take_turn(struct session *s)
+{
+	s->is_queued = false;
+	if (turn_was_refused(s->inst, &s->trouble))
+		return;
+	if (s->inst->end != NULL || s->inst->state != PWEMU__V1__STATE__STATE_ENDED) /* else it was stopped before it had a channel */
+		begin_views(s);
+}
+
 static void take_state(struct session *s, const ProtobufCMessage *state)
 {
 	if (s->inst != NULL)
 		pwemu__v1__instance__free_unpacked(s->inst, NULL);
 	s->inst = (Pwemu__V1__Instance *)call_copy(state);
 	arm_timeout(s);
+	if (s->is_queued && turn_has_come(s->inst))
+		take_turn(s);
 }
 
 static void on_event(struct rpc_stream *stream, void *ctx, const ProtobufCMessage *message)
@@ -398,17 +455,6 @@ static void open_watch(struct session *s)
 	rpc_stream_half_close(s->watch);
 }
 
-static int open_console(struct session *s, struct err *err)
-{
-	struct console_config config = { .interactive = s->config->interactive, .escape = SESSION_QUIT_KEY, .on_quit = on_quit, .ctx = s };
-	if (s->config->foreground)
-		return 0;
-	if (console_new(s->cli, &config, &s->console, err) < 0)
-		return -1;
-	sink_set_terminal(s->sink, config.interactive);
-	return 0;
-}
-
 static void on_started(struct rpc_stream *stream, void *ctx, const ProtobufCMessage *state)
 {
 	(void)stream;
@@ -426,13 +472,14 @@ static void on_start_end(struct rpc_stream *stream, void *ctx, const struct err 
 		set_trouble(s, status->code != ERR_OK ? status : &err);
 	} else if (s->finished) {
 		return;
-	} else if (open_console(s, &err) < 0) {
-		open_watch(s);
-		set_trouble(s, &err);
 	} else {
 		open_watch(s);
-		add_views(s);
-		if (s->stopping)
+		s->is_queued = s->inst->state == PWEMU__V1__STATE__STATE_QUEUED;
+		if (s->is_queued)
+			turn_note(s->inst);
+		else
+			begin_views(s);
+		if (s->stopping && s->stop == NULL)
 			ask_stop(s, 0);
 	}
 	check_done(s);
@@ -449,7 +496,10 @@ static void begin(struct session *s)
 	s->line_timer = evtimer_new(base, on_line_timer, s);
 	s->mux_timer = evtimer_new(base, on_mux_timer, s);
 	s->config->request->no_wait = 1;
-	s->config->request->stop_on_disconnect = 1;
+	s->config->request->attended = 1;
+	if (s->config->request->lease == NULL)
+		s->config->request->stop_on_disconnect = 1;
+	watch_parent(s);
 	s->start = rpc_client_call(s->cli->conn.client, call_method(CALL_INSTANCES_START), &s->config->request->base,
 				   call_timeout_ms(CALL_INSTANCES_START), &start_ops, s);
 	rpc_stream_half_close(s->start);
@@ -500,6 +550,8 @@ static void end(struct session *s)
 	signals_free(s->signals);
 	if (s->timer != NULL)
 		event_free(s->timer);
+	if (s->parent != NULL)
+		event_free(s->parent);
 }
 
 static void run(struct session *s)

@@ -15,13 +15,15 @@
 
 struct cli;
 struct expect;
+struct parent;
 
 struct session_config {
-	Pwemu__V1__StartRequest *request; /* no_wait and stop_on_disconnect are set here */
+	Pwemu__V1__StartRequest *request; /* no_wait, attended and, where there is none, the lease are set here */
 	const char *channel;              /* shown and written; NULL: the console; "all": every one, with names before the lines */
 	bool foreground;                  /* show the emulator's messages instead of the console; no input */
 	bool interactive;                 /* raw terminal */
 	uint64_t timeout_ms;              /* from the guest's start; 0: none */
+	const struct parent *parent;      /* ends us by its end; NULL: nobody does */
 	struct expect *expect;            /* NULL: no --expect, no --fail */
 	const char *result_file;          /* NULL: none */
 	const char *junit_file, *log_dir; /* NULL: none */

@@ -10,6 +10,7 @@
 #include "client/cli.h"
 #include "client/drain.h"
 #include "client/expect.h"
+#include "client/parent.h"
 #include "client/report.h"
 #include "client/say.h"
 #include "client/values.h"
@@ -29,6 +30,7 @@ static void judge(struct session *s, struct outcome *outcome)
 	struct outcome_events events = {
 		.trouble = s->trouble.code != ERR_OK ? &s->trouble : NULL,
 		.signal = s->signal,
+		.parent = s->parent_ended ? s->config->parent->pid : 0,
 		.timeout_ms = s->timed_out ? s->config->timeout_ms : 0,
 		.quit = s->quit ? value_key_name(SESSION_QUIT_KEY) : NULL,
 	};

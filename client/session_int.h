@@ -37,13 +37,15 @@ struct session {
 	struct signals *signals;
 	struct report *report;
 	struct event *timer;
+	struct event *parent;                    /* NULL: it is not watched */
 	struct rpc_stream *start, *watch, *stop; /* open calls */
 	struct err trouble;
 	int signal;
 	unsigned signal_count;
-	bool timed_out, quit, stopping, sink_broken;
-	bool lost;     /* the connection; another one goes on */
-	bool finished; /* what still ends now must touch nothing */
+	bool timed_out, quit, stopping, sink_broken, parent_ended;
+	bool is_queued; /* its channels are not there yet */
+	bool lost;      /* the connection; another one goes on */
+	bool finished;  /* what still ends now must touch nothing */
 };
 
 /* The instance's channel of this kind; NULL if it has none. */

@@ -14,6 +14,7 @@
 #include "client/say.h"
 #include "client/session.h"
 #include "client/show.h"
+#include "client/turn.h"
 #include "wire/mem.h"
 
 static bool went_well(const Pwemu__V1__Instance *inst)
@@ -36,7 +37,7 @@ static void report_addresses(const Pwemu__V1__Instance *inst)
 	}
 }
 
-int start_report(struct cli *cli, const Pwemu__V1__Instance *inst)
+static int report(struct cli *cli, const Pwemu__V1__Instance *inst)
 {
 	if (show_is_running(inst)) {
 		say_note("%s: %s %s, pid %d", inst->name, inst->target, show_state(inst), inst->pid);
@@ -53,27 +54,46 @@ int start_report(struct cli *cli, const Pwemu__V1__Instance *inst)
 }
 
 /* The emulator's own words are the best explanation. */
-static void show_refusal(struct cli *cli)
+static int refused(struct cli *cli, const struct err *why)
 {
 	Pwemu__V1__Instance *inst = NULL;
 	struct err err = ERR_INIT;
-	if (ref_get(cli, 0, &inst, &err) < 0)
-		return;
-	drain_channel(&cli->conn, inst->id, "emulator", STDERR_FILENO);
+	if (strcmp(why->reason, "emulator-refused") == 0 && ref_get(cli, 0, &inst, &err) == 0) {
+		drain_channel(&cli->conn, inst->id, "emulator", STDERR_FILENO);
+		pwemu__v1__instance__free_unpacked(inst, NULL);
+	}
+	return cli_refused(why);
+}
+
+int start_finish(struct cli *cli, Pwemu__V1__Instance *inst)
+{
+	struct err err = ERR_INIT;
+	int rc = 0;
+	if (inst->state == PWEMU__V1__STATE__STATE_QUEUED) {
+		turn_note(inst);
+		rc = turn_await(cli, &inst, &err);
+	}
+	int code = rc < 0 || turn_was_refused(inst, &err) ? refused(cli, &err) : report(cli, inst);
 	pwemu__v1__instance__free_unpacked(inst, NULL);
+	return code;
+}
+
+/* The lease of a client that leaves. */
+static void note_lease(const Pwemu__V1__StartRequest *request)
+{
+	if (request->lease != NULL && request->lease->kind == PWEMU__V1__LEASE_KIND__LEASE_KIND_CLIENT)
+		say_note("note: the lease is that of this command, which ends now, and the instance with it; -F stays, or use pid:N or "
+			 "ttl:TIME");
 }
 
 static int start(struct cli *cli, struct machine *machine)
 {
 	ProtobufCMessage *reply = NULL;
 	struct err err = ERR_INIT;
-	if (call_unary(&cli->conn, CALL_INSTANCES_START, &machine->request.base, 0, &reply, &err) < 0) {
-		if (strcmp(err.reason, "emulator-refused") == 0)
-			show_refusal(cli);
-		return cli_refused(&err);
-	}
-	int code = start_report(cli, (const Pwemu__V1__Instance *)reply);
-	protobuf_c_message_free_unpacked(reply, NULL);
+	if (call_unary(&cli->conn, CALL_INSTANCES_START, &machine->request.base, 0, &reply, &err) < 0)
+		return refused(cli, &err);
+	int code = start_finish(cli, (Pwemu__V1__Instance *)reply);
+	note_lease(&machine->request);
 	return code;
 }
 

@@ -12,5 +12,6 @@ typedef int (*start_before_fn)(struct cli *cli, const Pwemu__V1__StartRequest *r
 /* Starts what the command line says. `before` may be NULL. Returns the exit code. */
 int start_command(struct cli *cli, start_before_fn before);
 
-/* Says what has become of a start. Returns the exit code. */
-int start_report(struct cli *cli, const Pwemu__V1__Instance *inst);
+/* Waits for its turn where the daemon has put it into the queue, and says what has become of a start. Takes the answer. Returns the exit
+ * code. */
+int start_finish(struct cli *cli, Pwemu__V1__Instance *inst);

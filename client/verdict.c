@@ -31,6 +31,7 @@ static void set(struct outcome *out, enum verdict verdict, int code, const char 
 {
 	va_list ap;
 	va_start(ap, fmt);
+	out->reason[0] = '\0';
 	out->verdict = verdict;
 	out->exit_code = code;
 	vsnprintf(out->message, sizeof(out->message), fmt, ap);
@@ -117,6 +118,7 @@ static void judge_trouble(struct outcome *out, const struct err *trouble)
 		{ "emulator-refused", EXIT_TROUBLE },
 	};
 	set(out, VERDICT_PWEMU_ERROR, EXIT_TROUBLE, "%s", trouble->msg);
+	snprintf(out->reason, sizeof(out->reason), "%s", trouble->reason);
 	for (size_t i = 0; i < sizeof(emulator) / sizeof(emulator[0]); i++) {
 		if (strcmp(trouble->reason, emulator[i].reason) == 0) {
 			out->verdict = VERDICT_EMULATOR_ERROR;
@@ -133,6 +135,8 @@ void outcome_judge(struct outcome *out, const Pwemu__V1__Instance *inst, const s
 		set(out, VERDICT_INTERRUPTED, EXIT_SIGNAL + SIGPIPE, "stdout was closed");
 	else if (events->signal > 0)
 		set(out, VERDICT_INTERRUPTED, EXIT_SIGNAL + events->signal, "signal %d (%s)", events->signal, strsignal(events->signal));
+	else if (events->parent > 0)
+		set(out, VERDICT_INTERRUPTED, EXIT_SIGNAL + SIGHUP, "process %d, which has started it, has ended", (int)events->parent);
 	else if (events->failed != NULL)
 		set(out, VERDICT_FAILED, EXIT_REFUSED, "saw '%s'", events->failed);
 	else if (events->met != NULL)
@@ -143,6 +147,8 @@ void outcome_judge(struct outcome *out, const Pwemu__V1__Instance *inst, const s
 		set(out, VERDICT_INTERRUPTED, EXIT_DONE, "ended with %s", events->quit);
 	else if (inst != NULL && inst->end != NULL)
 		judge_own_end(out, inst, events->missing);
+	else if (inst != NULL && inst->state == PWEMU__V1__STATE__STATE_ENDED) /* while it waited in the queue */
+		set(out, VERDICT_INTERRUPTED, EXIT_SIGNAL + SIGTERM, "%s", inst->reason);
 	else
 		set(out, VERDICT_PWEMU_ERROR, EXIT_TROUBLE, "%s",
 		    inst != NULL && inst->reason[0] != '\0' ? inst->reason : "it did not start");
@@ -164,6 +170,7 @@ void outcome_write(FILE *to, const struct outcome *outcome, const Pwemu__V1__Ins
 	fputs("{\n", to);
 	write_pair(to, "verdict", verdict_name(outcome->verdict));
 	write_pair(to, "message", outcome->message);
+	write_pair(to, "reason", outcome->reason);
 	write_pair(to, "instance", inst != NULL ? inst->name : "");
 	write_pair(to, "id", inst != NULL ? inst->id : "");
 	write_pair(to, "target", inst != NULL ? inst->target : "");

@@ -38,6 +38,10 @@ static const struct field rows[] = {
 		.help = "connections that one user may have open"),
 	SETTING(user_requests, "user-requests", FIELD_COUNT, .max = COUNT_MAX, .initial = "2000",
 		.help = "calls that one user may make in a second, over ten seconds"),
+	SETTING(lease_grace_ms, "lease-grace", FIELD_DURATION, .max = TIME_MAX, .initial = "10s",
+		.help = "how long an instance leased to a client waits for it when its connection was cut or the daemon was restarted"),
+	SETTING(max_running, "max-running", FIELD_COUNT, .max = 100000, .initial = "0",
+		.help = "how many instances may run at once; starts beyond that wait in a queue, fair to all users; 0: no limit"),
 	SETTING(idle_ms, "idle", FIELD_DURATION, .max = TIME_MAX, .initial = "10m",
 		.help = "how long after its last instance ended a daemon ends that a client has started"),
 };

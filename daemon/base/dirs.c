@@ -5,8 +5,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <linux/fs.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -50,6 +52,19 @@ int dirs_give(const char *path, uid_t uid, gid_t gid, struct err *err)
 {
 	if (lchown(path, uid, gid) < 0)
 		return err_sys(err, errno, "give directory \"%s\" to uid %u", path, (unsigned)uid);
+	return 0;
+}
+
+int dirs_make_spread(const char *path, struct err *err)
+{
+	int flags, fd = -1;
+	if (dirs_make(path, err) < 0 || dirs_open(path, &fd, err) < 0)
+		return -1;
+	if (ioctl(fd, FS_IOC_GETFLAGS, &flags) == 0 && (flags & FS_TOPDIR_FL) == 0) {
+		flags |= FS_TOPDIR_FL;
+		(void)ioctl(fd, FS_IOC_SETFLAGS, &flags); /* it is a wish */
+	}
+	close(fd);
 	return 0;
 }
 

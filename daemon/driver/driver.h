@@ -108,7 +108,8 @@ struct driver_link;
 /* What a link tells, and asks of its instance. None of them may free the link from inside, save through driver_ops.disconnect, which
  * defers. */
 struct driver_events {
-	void (*on_ready)(void *ctx, bool paused); /* the emulator answers; once per link */
+	void (*on_ready)(void *ctx, bool paused);           /* the emulator answers; once per link */
+	void (*on_version)(void *ctx, const char *version); /* the emulator's own, before it is ready; not every one tells */
 	void (*on_paused)(void *ctx, const char *reason);
 	void (*on_resumed)(void *ctx);
 	void (*on_reset)(void *ctx, bool by_guest);

@@ -38,9 +38,10 @@ static void link_on_status(void *ctx, struct json_object *value, const struct er
 }
 
 /* What is asked of QEMU first stands in its socket before it looks there, so that nothing of ours can overtake it. */
-static void link_on_greeting(void *ctx)
+static void link_on_greeting(void *ctx, const char *version)
 {
-	(void)ctx;
+	struct driver_link *link = ctx;
+	link->events->on_version(link->ctx, version);
 }
 
 static void link_begin(struct driver_link *link)

@@ -124,14 +124,29 @@ static void qmp_on_reply(struct qmp *qmp, struct json_object *message)
 	qmp_send_next(qmp);
 }
 
+static void qmp_greet(struct qmp *qmp, struct json_object *greeting)
+{
+	struct json_object *version = json_object_object_get(greeting, "version"), *number = json_object_object_get(version, "qemu");
+	const char *package = qmp_string(version, "package");
+	char text[96];
+	int part[3];
+	static const char *const keys[] = { "major", "minor", "micro" };
+	for (size_t i = 0; i < 3; i++)
+		part[i] = json_object_get_int(json_object_object_get(number, keys[i]));
+	snprintf(text, sizeof(text), "%d.%d.%d%s%s%s", part[0], part[1], part[2], package[0] != '\0' ? " (" : "", package,
+		 package[0] != '\0' ? ")" : "");
+	qmp->ops.on_greeting(qmp->ctx, text);
+}
+
 static void qmp_on_message(struct qmp *qmp, struct json_object *message)
 {
+	struct json_object *greeting;
 	if (!json_object_is_type(message, json_type_object))
 		return;
 	if (json_object_object_get_ex(message, "event", NULL))
 		qmp->ops.on_event(qmp->ctx, qmp_string(message, "event"), json_object_object_get(message, "data"));
-	else if (json_object_object_get_ex(message, "QMP", NULL))
-		qmp->ops.on_greeting(qmp->ctx);
+	else if (json_object_object_get_ex(message, "QMP", &greeting))
+		qmp_greet(qmp, greeting);
 	else
 		qmp_on_reply(qmp, message);
 }

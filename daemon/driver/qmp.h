@@ -17,7 +17,7 @@ struct json_object;
 struct qmp;
 
 struct qmp_ops {
-	void (*on_greeting)(void *ctx);
+	void (*on_greeting)(void *ctx, const char *version);                     /* "7.2.22 (Debian 1:7.2+dfsg-7)" */
 	void (*on_event)(void *ctx, const char *name, struct json_object *data); /* data is borrowed, may be NULL */
 	void (*on_closed)(void *ctx, const struct err *err);                     /* once; queued commands have failed before */
 };

@@ -14,23 +14,7 @@
 #include "instance/files.h"
 #include "instance/priv.h"
 
-#define ADOPT_KEEPER_MS 10000 /* for a client to come back after the daemon was replaced */
 #define ADOPT_ANSWER_MS 10000 /* nobody has asked it while there was no daemon */
-
-/* ---------------------------------------------------------------- the client that keeps it */
-
-static void adopt_on_keeper_timeout(void *ctx)
-{
-	instance_stop(ctx, 0, "its client was lost with the daemon");
-}
-
-static void adopt_await_keeper(struct instance *inst)
-{
-	if (!inst->request->stop_on_disconnect || inst->stop_requested)
-		return;
-	inst->keeper_timer = timer_new(inst->env->base, adopt_on_keeper_timeout, inst);
-	timer_arm(inst->keeper_timer, ADOPT_KEEPER_MS);
-}
 
 /* ---------------------------------------------------------------- the host was rebooted */
 
@@ -58,10 +42,11 @@ static void adopt_after_reboot(struct instance *inst)
 		instance_tell(inst, PWEMU__V1__EVENT_KIND__EVENT_KIND_END, NULL, NULL, end.message);
 	}
 	inst->state = INST_DRAINING;
-	bool again = inst->restart.mode == PWEMU__V1__RESTART_MODE__RESTART_MODE_ALWAYS && !inst->stop_requested &&
-		     !inst->request->stop_on_disconnect; /* its client is gone with the host */
+	bool again =
+		inst->restart.mode == PWEMU__V1__RESTART_MODE__RESTART_MODE_ALWAYS && !inst->stop_requested && !lease_ends_with_host(inst);
 	inst->restart_at_ns = again ? clock_wall_ns() : 0;
 	instance_event(inst, again ? INST_EV_RETRY : INST_EV_DRAINED, again ? "the host was rebooted; it is started again" : end.message);
+	lease_adopt(inst, true);
 }
 
 /* ---------------------------------------------------------------- states */
@@ -130,7 +115,7 @@ static int adopt_backoff(struct instance *inst, struct err *err)
 	uint64_t now = clock_wall_ns(), left_ms = inst->restart_at_ns > now ? (inst->restart_at_ns - now + 999999) / 1000000 : 0;
 	uint64_t longest_ms = 2 * (uint64_t)inst->restart.max_delay_ms; /* more: somebody has set the clock back */
 	timer_arm(inst->timer, left_ms < longest_ms ? left_ms : longest_ms);
-	adopt_await_keeper(inst);
+	lease_adopt(inst, false);
 	return 0;
 }
 
@@ -143,7 +128,7 @@ static int adopt_unborn_boot(struct instance *inst, struct err *err)
 		return -1;
 	inst->restart_at_ns = clock_wall_ns();
 	instance_event(inst, INST_EV_RETRY, "the daemon ended while it was starting it again");
-	adopt_await_keeper(inst);
+	lease_adopt(inst, false);
 	return 0;
 }
 
@@ -154,7 +139,7 @@ static int adopt_boot(struct instance *inst, struct err *err)
 		adopt_rearm(inst);
 		if (inst->state == INST_STOPPING)
 			adopt_stop(inst);
-		adopt_await_keeper(inst);
+		lease_adopt(inst, false);
 		return 0;
 	}
 	if (err->code != ERR_NOT_FOUND && err->code != ERR_DATA_LOSS)
@@ -180,11 +165,23 @@ static int (*const adoptions[INST_STATE_COUNT])(struct instance *inst, struct er
 	[INST_BACKOFF] = adopt_backoff,
 };
 
+/* It has begun nothing, and waits on in its place. */
+static void adopt_queued(struct instance *inst, const char *host_boot)
+{
+	adopt_told(inst);
+	instance_wait_turn(inst);
+	lease_adopt(inst, adopt_host_rebooted(inst, host_boot));
+}
+
 static int adopt(struct instance *inst, const char *host_boot, struct err *err)
 {
 	inst->driver = driver_find(inst->target->emulator, err);
 	if (inst->driver == NULL || channels_open_dir(inst, err) < 0)
 		return -1;
+	if (inst->state == INST_QUEUED) {
+		adopt_queued(inst, host_boot);
+		return 0;
+	}
 	inst->proc_end.code = -1;
 	inst->proc_end.shim_died = true;
 	files_assume(inst);

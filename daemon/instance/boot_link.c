@@ -7,6 +7,7 @@
 #include "instance/commands.h"
 #include "instance/priv.h"
 #include "loop/netport.h"
+#include "wire/utf8.h"
 
 static void boot_on_ready(void *ctx, bool paused)
 {
@@ -92,7 +93,16 @@ static int boot_hold(void *ctx, const char *name, int fd, struct err *err)
 	return proc_hold_fd(inst->proc, name, fd, err);
 }
 
+/* What the other end says of itself is shown to people. */
+static void boot_on_version(void *ctx, const char *version)
+{
+	struct instance *inst = ctx;
+	snprintf(inst->emulator_version, sizeof(inst->emulator_version), "%s", version);
+	utf8_repair(inst->emulator_version);
+}
+
 static const struct driver_events boot_events = {
+	.on_version = boot_on_version,
 	.on_ready = boot_on_ready,
 	.on_paused = boot_on_paused,
 	.on_resumed = boot_on_resumed,

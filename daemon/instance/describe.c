@@ -150,6 +150,12 @@ void instance_describe(struct instance *inst, Pwemu__V1__Instance *out)
 	out->eol = (char *)instance_eol(inst);
 	out->argv = inst->argv.items;
 	out->n_argv = inst->argv.count;
+	out->lease = lease_describe(inst);
+	if (inst->env->on_position != NULL)
+		out->queue_position = inst->env->on_position(inst->env->ctx, inst);
+	out->emulator_version = inst->emulator_version;
+	if (instance_is_over(inst))
+		out->refusal = inst->start_error.reason;
 	describe_channels(inst, out);
 	if (inst->target == NULL)
 		return;
@@ -183,4 +189,5 @@ void instance_describe_fini(Pwemu__V1__Instance *out)
 	free(out->images);
 	free(out->restart);
 	shares_free_messages(out->shares, out->n_shares);
+	free(out->lease);
 }

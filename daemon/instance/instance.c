@@ -78,9 +78,9 @@ const Pwemu__V1__StartRequest *instance_request(const struct instance *inst)
 {
 	return inst->request;
 }
-uint64_t instance_keeper(const struct instance *inst)
+uint64_t instance_ticket(const struct instance *inst)
 {
-	return inst->keeper;
+	return inst->ticket;
 }
 
 Pwemu__V1__End *instance_end(const struct instance *inst)
@@ -169,13 +169,6 @@ static void instance_name_scope(struct instance *inst)
 	snprintf(inst->scope.name, sizeof(inst->scope.name), "%s (%s)", inst->name, inst->id);
 }
 
-void instance_keep(struct instance *inst, uint64_t connection)
-{
-	inst->keeper = connection;
-	if (inst->keeper_timer != NULL)
-		timer_disarm(inst->keeper_timer);
-}
-
 void instance_rename(struct instance *inst, const char *name, const char *project)
 {
 	char *old_name = inst->name, *old_project = inst->project;
@@ -203,6 +196,7 @@ struct instance *instance_new(const struct instance_env *env, const struct insta
 	inst->link_again = timer_new(env->base, boot_link_again, inst);
 	inst->quit_late = timer_new(env->base, boot_quit_late, inst);
 	inst->files = files_new(inst);
+	inst->lease = lease_new(inst);
 	strv_init(&inst->argv);
 	strv_init(&inst->argv_template);
 	strv_init(&inst->setup);
@@ -226,7 +220,7 @@ void instance_free(struct instance *inst)
 	files_free(inst->files);
 	channels_free(inst);
 	timer_free(inst->timer);
-	timer_free(inst->keeper_timer);
+	lease_free(inst->lease);
 	timer_free(inst->link_again);
 	timer_free(inst->quit_late);
 	if (inst->log_dir >= 0)
@@ -311,6 +305,15 @@ static void instance_refuse(struct instance *inst, const struct err *err)
 	instance_event(inst, event, reason);
 }
 
+void instance_wait_turn(struct instance *inst)
+{
+	uint64_t now = clock_wall_ns(), wait_ms = inst->request->queue_timeout_ms, gone_ms = 0;
+	if (now > inst->state_since_ns)
+		gone_ms = (now - inst->state_since_ns) / 1000000;
+	if (wait_ms > 0)
+		timer_arm(inst->timer, wait_ms > gone_ms ? wait_ms - gone_ms : 0);
+}
+
 static void enter_preparing(struct instance *inst)
 {
 	struct err err = ERR_INIT;
@@ -343,6 +346,7 @@ static void enter_booting(struct instance *inst)
 	inst->restarts += inst->is_restart;
 	inst->boot++;
 	load_forget(inst);
+	inst->emulator_version[0] = '\0';
 	inst->was_ready = inst->stop_requested = inst->no_restart = inst->restart_wanted = false;
 	inst->shutdown_reason[0] = inst->ending[0] = '\0';
 	inst->was_refused = false;
@@ -379,15 +383,15 @@ static void enter_backoff(struct instance *inst)
 static void enter_over(struct instance *inst)
 {
 	inst->restart_at_ns = 0;
-	instance_keep(inst, 0);
+	lease_drop(inst);
 	channels_set_final(inst);
 	instance_trim(inst);
 }
 
 static void (*const enter_actions[INST_STATE_COUNT])(struct instance *inst) = {
-	[INST_PREPARING] = enter_preparing, [INST_ASSISTING] = enter_assisting, [INST_CLOSING] = enter_closing,
-	[INST_FAILING] = enter_closing,     [INST_BOOTING] = enter_booting,     [INST_DRAINING] = boot_drain,
-	[INST_STOPPING] = enter_stopping,   [INST_BACKOFF] = enter_backoff,
+	[INST_QUEUED] = instance_wait_turn, [INST_PREPARING] = enter_preparing, [INST_ASSISTING] = enter_assisting,
+	[INST_CLOSING] = enter_closing,     [INST_FAILING] = enter_closing,     [INST_BOOTING] = enter_booting,
+	[INST_DRAINING] = boot_drain,       [INST_STOPPING] = enter_stopping,   [INST_BACKOFF] = enter_backoff,
 };
 
 /* A back-off that ends at once: the boot that follows writes the record, and who dies in between finds the boot that has ended. */
@@ -462,6 +466,13 @@ static void do_time_out(struct instance *inst)
 		 inst_state_row(inst->state)->timeout_ms / 1000);
 }
 
+static void do_fail_turn(struct instance *inst)
+{
+	err_set(&inst->start_error, ERR_DEADLINE_EXCEEDED, "instance \"%s\" has waited in the queue for %g s, and its turn did not come",
+		inst->name, (double)inst->request->queue_timeout_ms / 1000);
+	err_reason(&inst->start_error, "queue-timeout");
+}
+
 static void do_abort(struct instance *inst)
 {
 	err_set(&inst->start_error, ERR_ABORTED, "instance \"%s\" was stopped before it ran", inst->name);
@@ -485,6 +496,7 @@ static const struct {
 	[INST_DO_CLEAR] = { NULL, do_clear },
 	[INST_DO_TIME_OUT] = { do_time_out, do_kill },
 	[INST_DO_FAIL_TIME] = { do_note_timeout, NULL },
+	[INST_DO_FAIL_TURN] = { do_fail_turn, NULL },
 	[INST_DO_ABORT] = { do_abort, NULL },
 	[INST_DO_GIVE_UP] = { NULL, do_give_up },
 };
@@ -526,7 +538,10 @@ static void instance_on_timeout(void *ctx)
 		return;
 	}
 	const struct inst_state_row *row = inst_state_row(inst->state);
-	if (inst->state == INST_BACKOFF)
+	if (inst->state == INST_QUEUED)
+		snprintf(reason, sizeof(reason), "waited in the queue for longer than %g s",
+			 (double)inst->request->queue_timeout_ms / 1000);
+	else if (inst->state == INST_BACKOFF)
 		snprintf(reason, sizeof(reason), "restart %u", inst->restarts + 1);
 	else
 		snprintf(reason, sizeof(reason), "%s for longer than %u s", row->name, row->timeout_ms / 1000);
@@ -535,23 +550,24 @@ static void instance_on_timeout(void *ctx)
 
 /* ---------------------------------------------------------------- what users ask for */
 
-/* A client that keeps the instance alive wants to know of its end; everybody else wants it to go on. */
+/* Who waits for its end wants to know of it; everybody else wants it to go on. */
 static void instance_choose_restart(struct instance *inst)
 {
 	const Pwemu__V1__RestartPolicy *policy = inst->request->restart != NULL ? inst->request->restart : inst->target->restart;
-	bool is_tied = inst->request->stop_on_disconnect;
+	bool is_client_s = inst->request->lease != NULL && inst->request->lease->kind == PWEMU__V1__LEASE_KIND__LEASE_KIND_CLIENT;
+	bool is_tied = inst->request->stop_on_disconnect || inst->request->attended || is_client_s;
 	restart_policy_fill(policy, is_tied ? PWEMU__V1__RESTART_MODE__RESTART_MODE_NO : PWEMU__V1__RESTART_MODE__RESTART_MODE_ON_FAILURE,
 			    &inst->restart);
 }
 
 void instance_start(struct instance *inst, const struct driver_ops *driver, const Pwemu__V1__Target *target,
-		    const Pwemu__V1__StartRequest *request, uint64_t keeper)
+		    const Pwemu__V1__StartRequest *request, const struct lease_terms *lease, const char *actor)
 {
 	PB_FREE(inst->target);
 	PB_FREE(inst->request);
 	inst->target = PB_COPY(Pwemu__V1__Target, target);
 	inst->request = PB_COPY(Pwemu__V1__StartRequest, request);
-	inst->keeper = keeper;
+	inst->began_ns = inst->started_ns = inst->ended_ns = 0; /* they are the latest boot's */
 	inst->start_error = (struct err)ERR_INIT;
 	inst->driver = driver;
 	inst->restarts = 0;
@@ -559,6 +575,18 @@ void instance_start(struct instance *inst, const struct driver_ops *driver, cons
 	inst->has_end = false; /* what ended was another start's */
 	inst->grace_ms = INSTANCE_GRACE_MS;
 	instance_choose_restart(inst);
+	lease_take(inst, lease, actor);
+	struct err err = ERR_INIT;
+	bool may_begin = inst->env->on_admit == NULL || inst->env->on_admit(inst->env->ctx, inst, &inst->ticket);
+	if (may_begin || channels_open_dir(inst, &err) < 0) /* without a record it cannot wait, nor begin: it is refused at once */
+		instance_leave_queue(inst);
+	else
+		instance_event(inst, INST_EV_QUEUE, "waits for its turn: no more may run at once");
+}
+
+void instance_leave_queue(struct instance *inst)
+{
+	inst->ticket = 0;
 	instance_event(inst, INST_EV_START, "looking at images and emulator");
 }
 

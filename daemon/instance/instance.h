@@ -23,6 +23,7 @@ struct event_base;
 struct instance;
 struct share;
 struct journal;
+struct lease_terms;
 struct settings;
 struct Pwemu__V1__Record;
 
@@ -41,6 +42,10 @@ struct instance_env {
 	void (*on_change)(void *ctx, struct instance *inst);
 	/* The instance that listens on the port, with the channel's name; NULL: none does. May be NULL. */
 	const struct instance *(*on_port)(void *ctx, uint16_t port, const char **channel);
+	/* Whether it may begin now; else the ticket it is to wait with. NULL: always. */
+	bool (*on_admit)(void *ctx, const struct instance *inst, uint64_t *ticket);
+	/* Its place in the queue, from 1; 0: none. May be NULL. */
+	uint32_t (*on_position)(void *ctx, const struct instance *inst);
 	void *ctx;
 };
 
@@ -80,8 +85,10 @@ pid_t instance_pid(const struct instance *inst);
 const struct err *instance_start_error(const struct instance *inst);
 /* The request of its latest start; NULL before the first. */
 const Pwemu__V1__StartRequest *instance_request(const struct instance *inst);
-/* Connection that keeps it alive, 0 if none. */
-uint64_t instance_keeper(const struct instance *inst);
+/* With which it waits in the queue; of one that does not, the last it had. */
+uint64_t instance_ticket(const struct instance *inst);
+/* Its turn has come. */
+void instance_leave_queue(struct instance *inst);
 /* When it ended for good, in nanoseconds since the Unix epoch; 0 while it lives. */
 uint64_t instance_ended_ns(const struct instance *inst);
 /* It got its name by itself (StartRequest.fresh). */
@@ -89,8 +96,6 @@ bool instance_is_fresh(const struct instance *inst);
 /* What the logs of an ended instance take on disk; measured once. */
 uint64_t instance_disk_bytes(struct instance *inst);
 bool instance_has_disk_bytes(const struct instance *inst); /* it has been measured */
-/* From now on it lives as long as this connection. */
-void instance_keep(struct instance *inst, uint64_t connection);
 /* A start under another name in the same working directory. */
 void instance_rename(struct instance *inst, const char *name, const char *project);
 /* Its description for clients; pointers into the instance, valid until it changes. To be released with instance_describe_fini. */
@@ -98,9 +103,10 @@ void instance_describe(struct instance *inst, Pwemu__V1__Instance *out);
 void instance_describe_fini(Pwemu__V1__Instance *out);
 
 /* ---- what can be done with it */
-/* Begins a start; the instance must be over. Copies both messages. keeper: number of a connection, 0 for none. */
+/* Begins a start, or has it wait in the queue; the instance must be over. Copies both messages. lease: on whose behalf (lease_check), at
+ * the request of actor. */
 void instance_start(struct instance *inst, const struct driver_ops *driver, const Pwemu__V1__Target *target,
-		    const Pwemu__V1__StartRequest *request, uint64_t keeper);
+		    const Pwemu__V1__StartRequest *request, const struct lease_terms *lease, const char *actor);
 /* Begins to end the whole process tree. */
 void instance_stop(struct instance *inst, uint32_t grace_ms, const char *reason);
 /* FAILED_PRECONDITION at once when it does not run; else done comes later. */

@@ -10,6 +10,7 @@
 #include "instance/hang.h"
 #include "instance/instance.h"
 #include "instance/journal.h"
+#include "instance/lease.h"
 #include "instance/prepare.h"
 #include "instance/restart.h"
 #include "loop/timer.h"
@@ -63,8 +64,8 @@ struct instance {
 	char reason[320];
 	struct timer *timer;
 	struct err start_error;
-	uint64_t keeper;
-	struct timer *keeper_timer; /* NULL: not adopted, or its keeper has come back */
+	struct lease *lease; /* never NULL */
+	uint64_t ticket;     /* of the queue; INST_QUEUED */
 
 	Pwemu__V1__Target *target;
 	Pwemu__V1__StartRequest *request;
@@ -81,9 +82,10 @@ struct instance {
 	uint32_t boot;
 	uint64_t began_ns, started_ns, ended_ns; /* of the latest boot: process, guest; of the instance */
 	bool was_ready, stop_requested;
-	bool has_private_network; /* the emulator of the latest boot */
-	char ending[192];         /* why the daemon ends the boot; "" when it is not the daemon … */
-	bool was_refused;         /* … and whether the emulator did not take its configuration */
+	char emulator_version[64]; /* of the latest boot, in its own words; "": it has not said */
+	bool has_private_network;  /* the emulator of the latest boot */
+	char ending[192];          /* why the daemon ends the boot; "" when it is not the daemon … */
+	bool was_refused;          /* … and whether the emulator did not take its configuration */
 	char shutdown_reason[64];
 	struct proc_end proc_end;
 	struct ends ends;
@@ -130,6 +132,8 @@ struct instance {
 /* Feeds an event to the table; true when it led to another state. */
 bool instance_event(struct instance *inst, enum inst_event event, const char *reason);
 void instance_changed(struct instance *inst);
+/* It is queued: arms what ends that. */
+void instance_wait_turn(struct instance *inst);
 /* FAILED_PRECONDITION (not-running) unless its emulator can be asked. */
 int instance_check_up(const struct instance *inst, struct err *err) __attribute__((warn_unused_result));
 /* Ends the link and what goes with it, lost or not. */

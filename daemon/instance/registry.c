@@ -17,6 +17,7 @@
 #include "instance/journal.h"
 #include "instance/leftover.h"
 #include "instance/registry_int.h"
+#include "instance/queue.h"
 #include "instance/retention.h"
 #include "wire/mem.h"
 
@@ -36,6 +37,8 @@ static void registry_on_change(void *ctx, struct instance *inst)
 		observer->on_change(observer->ctx, inst);
 	if (registry_is_unborn(inst))
 		timer_arm(registry->sweep, 0);
+	if (instance_is_over(inst) || instance_state(inst) == INST_QUEUED)
+		queue_look(registry->queue);
 }
 
 static void registry_sweep(void *ctx)
@@ -56,6 +59,16 @@ static const struct instance *registry_on_port(void *ctx, uint16_t port, const c
 	return NULL;
 }
 
+static bool registry_on_admit(void *ctx, const struct instance *inst, uint64_t *ticket)
+{
+	return queue_admits(((struct registry *)ctx)->queue, inst, ticket);
+}
+
+static uint32_t registry_on_position(void *ctx, const struct instance *inst)
+{
+	return queue_position(((struct registry *)ctx)->queue, inst);
+}
+
 struct registry *registry_new(const struct registry_config *config)
 {
 	struct registry *registry = xcalloc(1, sizeof(*registry));
@@ -72,9 +85,13 @@ struct registry *registry_new(const struct registry_config *config)
 		.host_boot = proc_host_boot(),
 		.on_change = registry_on_change,
 		.on_port = registry_on_port,
+		.on_admit = registry_on_admit,
+		.on_position = registry_on_position,
 		.ctx = registry,
 	};
 	registry->sweep = timer_new(config->base, registry_sweep, registry);
+	struct queue_config queue = { config->base, registry, config->settings };
+	registry->queue = queue_new(&queue);
 	struct retention_config retention = { config->base, registry, config->settings };
 	if (config->settings != NULL)
 		registry->retention = retention_new(&retention);
@@ -89,6 +106,7 @@ void registry_free(struct registry *registry)
 	retention_free(registry->retention);
 	while (registry->count > 0) /* what a pending request of one finds must not be one that is gone */
 		instance_free(registry->rows[--registry->count]);
+	queue_free(registry->queue);
 	timer_free(registry->sweep);
 	free(registry->rows);
 	free(registry);
@@ -315,13 +333,13 @@ void registry_settings_changed(struct registry *registry)
 	for (size_t i = 0; i < registry->count; i++)
 		channels_set_bounds(registry->rows[i]);
 	retention_look(registry->retention);
+	queue_look(registry->queue);
 }
 
 void registry_connection_lost(struct registry *registry, uint64_t connection)
 {
 	for (size_t i = 0; i < registry->count; i++)
-		if (instance_keeper(registry->rows[i]) == connection)
-			instance_stop(registry->rows[i], 0, "its client is gone");
+		lease_connection_lost(registry->rows[i], connection);
 }
 
 /* ---------------------------------------------------------------- start-up */
@@ -454,12 +472,30 @@ static bool registry_adopt_all(struct registry *registry, const char *path)
 	return is_done;
 }
 
+static void registry_make_dir(char *path)
+{
+	struct err err = ERR_INIT;
+	if (dirs_make_spread(path, &err) < 0)
+		log_warn(NULL, "%s", err.msg); /* the start that needs it says so again */
+	free(path);
+}
+
+static void registry_make_dirs(const struct registry *registry)
+{
+	registry_make_dir(xstrdup(registry->config.run_dir));
+	registry_make_dir(xasprintf("%s/data", registry->config.state_dir));
+	registry_make_dir(xasprintf("%s/instances", registry->config.state_dir));
+}
+
 void registry_adopt(struct registry *registry)
 {
+	registry_make_dirs(registry);
 	char *path = xasprintf("%s/data", registry->config.state_dir);
 	for (int round = 1; !registry_adopt_all(registry, path) && round < REGISTRY_ADOPT_ROUNDS; round++)
 		continue;
 	free(path);
 	registry_clear_run_dirs(registry);
 	retention_look(registry->retention);
+	queue_look(registry->queue);
+	timer_arm(registry->sweep, 0); /* one that was stopped while it waited */
 }

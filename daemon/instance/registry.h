@@ -62,5 +62,5 @@ size_t registry_running(const struct registry *registry);
 /* The settings have changed. */
 void registry_settings_changed(struct registry *registry);
 
-/* Stops what lives only as long as this connection. */
+/* The leases that depend on this connection wait for their client, or have lost it. */
 void registry_connection_lost(struct registry *registry, uint64_t connection);

@@ -5,6 +5,8 @@
 #include "instance/priv.h"
 #include "instance/registry.h"
 
+struct queue;
+
 struct registry {
 	struct registry_config config;
 	struct instance_env env;
@@ -14,6 +16,7 @@ struct registry {
 	struct timer *sweep; /* deferred: an observer may look at the instance still */
 	struct registry_observer *observers;
 	struct retention *retention; /* NULL: no settings */
+	struct queue *queue;
 };
 
 /* For requests from outside, which may come before the timer does: who was refused does not see the instance any more. */

@@ -11,6 +11,7 @@
 #define SHOWN(name) PWEMU__V1__STATE__STATE_##name
 
 static const struct inst_state_row rows[] = {
+	[INST_QUEUED] = { "queued", SHOWN(QUEUED), 0, 0, false, true },
 	[INST_PREPARING] = { "preparing", SHOWN(STARTING), LAYOUT, 30000, false, false },
 	[INST_ASSISTING] = { "assisting", SHOWN(STARTING), LAYOUT | INST_HOLDS_COMMANDS, 30000, false, false },
 	[INST_BOOTING] = { "booting", SHOWN(STARTING), PROCESS, 60000, false, false },
@@ -45,6 +46,11 @@ struct cell {
 
 /* clang-format off */
 static const struct cell cells[INST_STATE_COUNT][INST_EVENT_COUNT] = {
+	[INST_QUEUED] = {
+		[INST_EV_START] = GO(PREPARING),
+		[INST_EV_STOP] = DO(ABORT, ENDED),
+		[INST_EV_TIMEOUT] = DO(FAIL_TURN, FAILED),
+	},
 	[INST_PREPARING] = {
 		[INST_EV_ASSIST] = GO(ASSISTING),
 		[INST_EV_PREPARED] = GO(BOOTING),
@@ -113,16 +119,17 @@ static const struct cell cells[INST_STATE_COUNT][INST_EVENT_COUNT] = {
 		[INST_EV_CLEARED] = GO(FAILED),
 		[INST_EV_TIMEOUT] = DO(CLEAR, FAILING),
 	},
-	[INST_ENDED] = { [INST_EV_START] = GO(PREPARING) },
-	[INST_FAILED] = { [INST_EV_START] = GO(PREPARING) },
+	[INST_ENDED] = { [INST_EV_QUEUE] = GO(QUEUED), [INST_EV_START] = GO(PREPARING) },
+	[INST_FAILED] = { [INST_EV_QUEUE] = GO(QUEUED), [INST_EV_START] = GO(PREPARING) },
 };
 /* clang-format on */
 
 static const char *const event_names[] = {
-	[INST_EV_START] = "start",       [INST_EV_ASSIST] = "assist",       [INST_EV_PREPARED] = "prepared", [INST_EV_REFUSED] = "refused",
-	[INST_EV_RUNS] = "runs",         [INST_EV_RESTS] = "rests",         [INST_EV_STOP] = "stop",         [INST_EV_USELESS] = "useless",
-	[INST_EV_FORSAKEN] = "forsaken", [INST_EV_EXITED] = "exited",       [INST_EV_DRAINED] = "drained",   [INST_EV_SPOILED] = "spoiled",
-	[INST_EV_RETRY] = "retry",       [INST_EV_EXHAUSTED] = "exhausted", [INST_EV_CLEARED] = "cleared",   [INST_EV_TIMEOUT] = "timeout",
+	[INST_EV_QUEUE] = "queue",     [INST_EV_START] = "start",       [INST_EV_ASSIST] = "assist",       [INST_EV_PREPARED] = "prepared",
+	[INST_EV_REFUSED] = "refused", [INST_EV_RUNS] = "runs",         [INST_EV_RESTS] = "rests",         [INST_EV_STOP] = "stop",
+	[INST_EV_USELESS] = "useless", [INST_EV_FORSAKEN] = "forsaken", [INST_EV_EXITED] = "exited",       [INST_EV_DRAINED] = "drained",
+	[INST_EV_SPOILED] = "spoiled", [INST_EV_RETRY] = "retry",       [INST_EV_EXHAUSTED] = "exhausted", [INST_EV_CLEARED] = "cleared",
+	[INST_EV_TIMEOUT] = "timeout",
 };
 _Static_assert(sizeof(event_names) / sizeof(event_names[0]) == INST_EVENT_COUNT, "a name for every event");
 

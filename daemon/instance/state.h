@@ -11,6 +11,7 @@
 #include "pwemu/v1/instances.pb-c.h"
 
 enum inst_state {
+	INST_QUEUED,    /* waits for its turn; holds nothing */
 	INST_PREPARING, /* a helper looks at images, program and working directory */
 	INST_ASSISTING, /* pre-start commands are being started */
 	INST_BOOTING,   /* the emulator was started (or is being adopted) and has not answered yet */
@@ -27,7 +28,8 @@ enum inst_state {
 };
 
 enum inst_event {
-	INST_EV_START,     /* somebody asks for a start */
+	INST_EV_QUEUE,     /* somebody asks for a start, and others come first */
+	INST_EV_START,     /* somebody asks for a start, or its turn has come */
 	INST_EV_ASSIST,    /* the helper found everything right, and there are commands to be started */
 	INST_EV_PREPARED,  /* the emulator can be started */
 	INST_EV_REFUSED,   /* it did not, or the emulator could not be started */
@@ -54,6 +56,7 @@ enum inst_action {
 	INST_DO_CLEAR,     /* SIGKILL to the trees of the commands */
 	INST_DO_TIME_OUT,  /* the emulator does not answer: note why it is ended, SIGKILL */
 	INST_DO_FAIL_TIME, /* the preparation takes too long: note why */
+	INST_DO_FAIL_TURN, /* its turn did not come in time: note why */
 	INST_DO_ABORT,     /* the start was given up before it ran: note why */
 	INST_DO_GIVE_UP,   /* what cannot be drained is lost; how the boot ended is told all the same */
 	INST_ACTION_COUNT

@@ -134,6 +134,7 @@ static void store_release(Pwemu__V1__Record *record)
 	commands_record_fini(record);
 	shares_free_messages(record->shares, record->n_shares);
 	free(record->restart);
+	free(record->lease);
 	free(record->quick_deaths_ns);
 }
 
@@ -191,6 +192,8 @@ static void store_fill(struct instance *inst, Pwemu__V1__Record *record)
 	record->setup = inst->setup.items;
 	record->n_setup = inst->setup.count;
 	record->was_refused = inst->was_refused;
+	record->lease = lease_record(inst);
+	record->ticket = inst->state == INST_QUEUED ? inst->ticket : 0;
 	store_fill_channels(inst, record);
 	commands_record(inst, record);
 }
@@ -426,5 +429,7 @@ void store_apply(struct instance *inst, const Pwemu__V1__Record *record)
 	inst->was_refused = record->was_refused;
 	store_apply_channels(inst, record);
 	commands_apply(inst, record);
+	inst->ticket = record->ticket;
+	lease_apply(inst, record);
 	store_apply_calls(inst, record);
 }

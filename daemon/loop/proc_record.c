@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -209,18 +210,26 @@ bool proc_boot_is_current(const struct proc_run *run)
 	return id[0] == '\0' || run->boot_id[0] == '\0' || strcmp(id, run->boot_id) == 0;
 }
 
-bool proc_is_same(pid_t pid, uint64_t start)
+bool proc_started_at(pid_t pid, uint64_t *start, bool *is_zombie)
 {
 	char path[64], buf[512];
 	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
 	if (pid <= 0 || small_file(path, buf, sizeof(buf)) <= 0)
 		return false;
 	const char *at = strrchr(buf, ')'); /* behind it " S 12 …", fields 3 and on */
+	*is_zombie = at != NULL && (strncmp(at, ") Z", 3) == 0 || strncmp(at, ") X", 3) == 0);
 	for (int field = 2; at != NULL && field < 22; field++) {
 		at = strchr(at, ' ');
 		at = at != NULL ? at + 1 : NULL;
 	}
-	char wanted[24];
-	int len = snprintf(wanted, sizeof(wanted), "%llu ", (unsigned long long)start);
-	return at != NULL && strncmp(at, wanted, (size_t)len) == 0;
+	char *end;
+	*start = at != NULL ? strtoull(at, &end, 10) : 0;
+	return at != NULL && end != at && *end == ' ';
+}
+
+bool proc_is_same(pid_t pid, uint64_t start)
+{
+	uint64_t now;
+	bool is_zombie;
+	return proc_started_at(pid, &now, &is_zombie) && now == start;
 }

@@ -32,5 +32,7 @@ int proc_end_read(int run_dir, const char *name, struct proc_run *run, struct pr
 	__attribute__((warn_unused_result));
 
 bool proc_boot_is_current(const struct proc_run *run);
+/* A process that is there: field 22 of /proc/PID/stat, and whether it has ended and waits for its parent. */
+bool proc_started_at(pid_t pid, uint64_t *start, bool *is_zombie);
 /* Whether that very process (not one that got its number later) is there; a zombie is. */
 bool proc_is_same(pid_t pid, uint64_t start);

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "config/settings.h"
+#include "instance/lease.h"
 #include "loop/timer.h"
 #include "rpc/auth.h"
 
@@ -187,4 +188,15 @@ int service_reload_settings(struct services *services, const char *who, struct e
 	registry_settings_changed(services->registry);
 	auth_init(services);
 	return 0;
+}
+
+void service_lease_peer(const struct rpc_call *call, char actor[SERVICE_ACTOR_MAX], struct lease_peer *out)
+{
+	const struct rpc_peer *peer = rpc_call_peer(call);
+	service_actor(call, actor);
+	*out = (struct lease_peer){ .connection = peer->connection,
+				    .uid = peer->is_alien && peer->uid == 0 ? (uid_t)-1 : peer->uid,
+				    .pid = peer->pid,
+				    .is_remote = peer->is_remote,
+				    .actor = actor };
 }

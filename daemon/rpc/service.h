@@ -76,6 +76,9 @@ bool service_is_admin(struct rpc_call *call);
 /* Who calls, for people: "client of alice (process 12)". */
 #define SERVICE_ACTOR_MAX sizeof(((struct rpc_label *)0)->who)
 void service_actor(const struct rpc_call *call, char out[SERVICE_ACTOR_MAX]);
+/* The same as a lease wants to know it; `actor` is a part of it. */
+struct lease_peer;
+void service_lease_peer(const struct rpc_call *call, char actor[SERVICE_ACTOR_MAX], struct lease_peer *out);
 /* Reads the targets again; when that fails the old ones stay. `who`: for the log. */
 int service_reload_targets(struct services *services, const char *who, struct err *err) __attribute__((warn_unused_result));
 

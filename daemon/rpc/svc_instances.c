@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/pb.h"
 #include "config/policy.h"
+#include "instance/lease.h"
 #include "loop/timer.h"
 #include "rpc/ask.h"
 #include "rpc/service.h"
@@ -25,6 +26,7 @@ struct pending {
 	bool (*try)(struct pending *pending, struct instance *inst);
 	bool is_answered;
 	bool no_wait;        /* Start */
+	bool answer_queued;  /* Start */
 	bool remove_after;   /* Remove: it is over now, erase it */
 	struct timer *again; /* Restart: to start it from the loop, not from its own change */
 };
@@ -104,9 +106,10 @@ static bool start_try(struct pending *pending, struct instance *inst)
 	bool is_up = state == INST_RUNNING || state == INST_PAUSED || state == INST_STOPPING || state == INST_DRAINING;
 	bool is_executed = pending->no_wait && (state == INST_BACKOFF || (state == INST_BOOTING && instance_pid(inst) != 0));
 	bool refused = state == INST_FAILED || err_is_set(instance_start_error(inst));
+	bool is_queued = pending->answer_queued && state == INST_QUEUED;
 	if (instance_is_over(inst) && refused)
 		start_fail(pending, inst);
-	else if (state == INST_ENDED || (is_up && pending->no_wait) || is_ready || is_executed)
+	else if (is_queued || state == INST_ENDED || (is_up && pending->no_wait) || is_ready || is_executed)
 		service_send_instance(pending->call, inst, true);
 	else
 		return false;
@@ -153,6 +156,8 @@ static const struct driver_ops *start_driver(const Pwemu__V1__Target *target, co
 
 /* What a start needs besides its request. */
 struct start_parts {
+	struct lease_terms lease;
+	char actor[SERVICE_ACTOR_MAX];
 	const Pwemu__V1__Target *target;
 	Pwemu__V1__Target *own; /* the same where it is no preset */
 	const struct driver_ops *driver;
@@ -163,8 +168,11 @@ static void start_parts_fini(struct start_parts *parts)
 	PB_FREE(parts->own);
 }
 
-static int start_resolve(const struct services *services, const Pwemu__V1__StartRequest *request, struct start_parts *out, struct err *err)
+static int start_resolve(struct rpc_call *call, const Pwemu__V1__StartRequest *request, struct start_parts *out, struct err *err)
 {
+	const struct services *services = service_of(call);
+	struct lease_peer peer;
+	service_lease_peer(call, out->actor, &peer);
 	if (services->is_ending) {
 		err_set(err, ERR_UNAVAILABLE, "the daemon is ending and starts nothing; try again in a moment");
 		return err_reason(err, "daemon-ending");
@@ -173,7 +181,7 @@ static int start_resolve(const struct services *services, const Pwemu__V1__Start
 		out->target = out->own = start_target_config(services, request, err);
 	else
 		out->target = start_target(services, request, err);
-	if (out->target == NULL || start_check(request, err) < 0)
+	if (out->target == NULL || start_check(request, err) < 0 || lease_check(request, &peer, &out->lease, err) < 0)
 		return -1;
 	out->driver = start_driver(out->target, request, err);
 	return out->driver != NULL ? 0 : -1;
@@ -188,7 +196,7 @@ static void handle_start(struct rpc_call *call, const ProtobufCMessage *message)
 	struct instance *inst = NULL;
 	struct service_caller who;
 	service_caller(call, &who);
-	if (start_resolve(services, request, &parts, &err) == 0)
+	if (start_resolve(call, request, &parts, &err) == 0)
 		inst = registry_claim(services->registry, request, who.caller.user, &err);
 	if (inst == NULL) {
 		start_parts_fini(&parts);
@@ -197,7 +205,8 @@ static void handle_start(struct rpc_call *call, const ProtobufCMessage *message)
 	}
 	struct pending *pending = pending_new(call, inst, start_try);
 	pending->no_wait = request->no_wait;
-	instance_start(inst, parts.driver, parts.target, request, request->stop_on_disconnect ? rpc_call_peer(call)->connection : 0);
+	pending->answer_queued = request->answer_queued;
+	instance_start(inst, parts.driver, parts.target, request, &parts.lease, parts.actor);
 	start_parts_fini(&parts);
 	pending_try(pending, inst);
 }
@@ -280,14 +289,19 @@ static void handle_remove(struct rpc_call *call, const ProtobufCMessage *message
 
 /* ---------------------------------------------------------------- Restart */
 
-/* The request of its latest start, without the client that it was bound to. NULL: it was never started. */
+/* The request of its latest start, without the client that it was leased to. NULL: it was never started. */
 static Pwemu__V1__StartRequest *restart_request(const struct instance *inst, struct err *err)
 {
 	Pwemu__V1__StartRequest *request = PB_COPY(Pwemu__V1__StartRequest, instance_request(inst));
-	if (request != NULL)
-		request->stop_on_disconnect = request->no_wait = false;
-	else
+	if (request == NULL) {
 		err_set(err, ERR_FAILED_PRECONDITION, "instance \"%s\" was never started", instance_name(inst));
+		return NULL;
+	}
+	request->stop_on_disconnect = request->no_wait = false;
+	if (request->lease != NULL && request->lease->kind == PWEMU__V1__LEASE_KIND__LEASE_KIND_CLIENT) {
+		PB_FREE(request->lease);
+		request->lease = NULL;
+	}
 	return request;
 }
 
@@ -299,10 +313,11 @@ static int restart_begin(struct pending *pending, struct instance *inst, struct 
 		return err_reason(err, "already-running");
 	}
 	Pwemu__V1__StartRequest *request = restart_request(inst, err);
-	int rc = request != NULL ? start_resolve(pending->services, request, &parts, err) : -1;
+	int rc = request != NULL ? start_resolve(pending->call, request, &parts, err) : -1;
 	if (rc == 0) {
 		pending->try = start_try;
-		instance_start(inst, parts.driver, parts.target, request, 0);
+		pending->answer_queued = request->answer_queued;
+		instance_start(inst, parts.driver, parts.target, request, &parts.lease, parts.actor);
 	}
 	start_parts_fini(&parts);
 	PB_FREE(request);
@@ -340,7 +355,7 @@ static void handle_restart(struct rpc_call *call, const ProtobufCMessage *messag
 	if (inst == NULL)
 		return;
 	Pwemu__V1__StartRequest *again = restart_request(inst, &err);
-	int rc = again != NULL ? start_resolve(services, again, &parts, &err) : -1;
+	int rc = again != NULL ? start_resolve(call, again, &parts, &err) : -1;
 	PB_FREE(again);
 	start_parts_fini(&parts);
 	if (rc < 0) {
@@ -417,6 +432,39 @@ static void handle_load(struct rpc_call *call, const ProtobufCMessage *message)
 		action_on_done(ask, &err);
 }
 
+/* ---------------------------------------------------------------- RenewLease, RemoveLease */
+
+static void lease_answer(struct rpc_call *call, struct instance *inst, int rc, const struct err *err)
+{
+	if (rc < 0)
+		service_fail(call, err);
+	else
+		service_send_instance(call, inst, true);
+}
+
+static void handle_renew_lease(struct rpc_call *call, const ProtobufCMessage *message)
+{
+	const Pwemu__V1__RenewLeaseRequest *request = (const Pwemu__V1__RenewLeaseRequest *)message;
+	struct instance *inst = service_find(call, request->instance);
+	char actor[SERVICE_ACTOR_MAX];
+	struct err err = ERR_INIT;
+	if (inst == NULL)
+		return;
+	service_actor(call, actor);
+	lease_answer(call, inst, lease_renew(inst, request->ttl_ms, actor, &err), &err);
+}
+
+static void handle_remove_lease(struct rpc_call *call, const ProtobufCMessage *message)
+{
+	struct instance *inst = service_find(call, ((const Pwemu__V1__RemoveLeaseRequest *)message)->instance);
+	char actor[SERVICE_ACTOR_MAX];
+	struct err err = ERR_INIT;
+	if (inst == NULL)
+		return;
+	service_actor(call, actor);
+	lease_answer(call, inst, lease_remove(inst, actor, &err), &err);
+}
+
 /* ---------------------------------------------------------------- Get, List */
 
 static void handle_get(struct rpc_call *call, const ProtobufCMessage *message)
@@ -479,6 +527,8 @@ const struct rpc_method svc_instances_methods[] = {
 	SERVICE_METHOD("Instances", "Resume", RPC_UNARY, resume_request, instance, REF_MAX, RIGHT_CONTROL, handle_resume),
 	SERVICE_METHOD("Instances", "Reset", RPC_UNARY, reset_request, instance, REF_MAX, RIGHT_CONTROL, handle_reset),
 	SERVICE_METHOD("Instances", "Load", RPC_UNARY, load_request, instance, REF_MAX, RIGHT_CONTROL, handle_load),
+	SERVICE_METHOD("Instances", "RenewLease", RPC_UNARY, renew_lease_request, instance, REF_MAX, RIGHT_CONTROL, handle_renew_lease),
+	SERVICE_METHOD("Instances", "RemoveLease", RPC_UNARY, remove_lease_request, instance, REF_MAX, RIGHT_CONTROL, handle_remove_lease),
 	SERVICE_METHOD("Instances", "Get", RPC_UNARY, get_request, instance, REF_MAX, RIGHT_VIEW, handle_get),
 	SERVICE_METHOD("Instances", "List", RPC_UNARY, list_request, list_reply, REF_MAX, RIGHT_NONE, handle_list),
 	SERVICE_METHOD("Instances", "Remove", RPC_UNARY, remove_request, remove_reply, REF_MAX, RIGHT_CONTROL, handle_remove),

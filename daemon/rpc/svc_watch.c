@@ -10,6 +10,7 @@
 
 #include "base/pb.h"
 #include "instance/journal.h"
+#include "instance/lease.h"
 #include "rpc/service.h"
 #include "wire/mem.h"
 
@@ -212,6 +213,15 @@ static struct watch *watch_new(struct rpc_call *call, const Pwemu__V1__WatchRequ
 	return watch;
 }
 
+/* Who does so answers for it from now on. */
+static void watch_bind_lease(struct rpc_call *call, struct instance *inst)
+{
+	char actor[SERVICE_ACTOR_MAX];
+	struct lease_peer who;
+	service_lease_peer(call, actor, &who);
+	lease_bind(inst, &who);
+}
+
 void svc_watch_handle(struct rpc_call *call, const ProtobufCMessage *message)
 {
 	const Pwemu__V1__WatchRequest *request = (const Pwemu__V1__WatchRequest *)message;
@@ -226,8 +236,10 @@ void svc_watch_handle(struct rpc_call *call, const ProtobufCMessage *message)
 	}
 	if (request->instance != NULL && (inst = service_find(call, request->instance)) == NULL)
 		return;
+	if (request->stop_on_disconnect && !service_need(call, inst, RIGHT_CONTROL))
+		return;
 	if (request->stop_on_disconnect && !instance_is_over(inst))
-		instance_keep(inst, rpc_call_peer(call)->connection);
+		watch_bind_lease(call, inst);
 	struct watch *watch = watch_new(call, request, inst);
 	watch->reader = journal_reader_new(services->journal, has_from ? request->from_seq : last + 1, watch_on_event, watch);
 	rpc_call_adopt(call, &watch_ops, watch);

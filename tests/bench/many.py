@@ -3,9 +3,11 @@
 """Many instances at once: what each costs, and how long the world stands still when the daemon is killed. `make bench` prints it."""
 import argparse
 import fcntl
+import json
 import os
 import shutil
 import struct
+import subprocess
 import sys
 import tempfile
 import termios
@@ -16,7 +18,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../
 
 import grpc  # noqa: E402
 from pwemu_fixture import (  # noqa: E402
-    BOARD, FAKE_EMULATOR, PATH, Daemon, common_pb2, daemon_pb2, daemon_pb2_grpc, firmware, instances_pb2, instances_pb2_grpc, read_proc,
+    BOARD, FAKE_EMULATOR, PATH, PWEMU, Daemon, channels_pb2, channels_pb2_grpc, common_pb2, daemon_pb2, daemon_pb2_grpc, firmware, instances_pb2, instances_pb2_grpc, read_proc,
     targets_pb2, targets_pb2_grpc, wait_for,
 )  # fmt: skip
 
@@ -139,11 +141,79 @@ def bench_memory(bench, count, what, **how):
     row(f"start of one of {count} {what} [ms]", f"{took:9.1f}")
 
 
+class Idle:
+    """Attached clients that say nothing, each with a connection of its own."""
+
+    def __init__(self, bench, count):
+        self.calls = []
+        request = channels_pb2.ReadRequest(instance=common_pb2.InstanceRef(name="quiet"), channel="serial0", follow=True)
+        for _ in range(count):
+            stub = channels_pb2_grpc.ChannelsStub(bench.daemon.channel())
+            self.calls.append(stub.Read(request, timeout=PATIENCE_S))
+
+
+def cpu_s(pid):
+    fields = read_proc(pid, "stat").rsplit(b")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def bench_attached(bench, count):
+    bench.start("quiet", image="hello.elf", pause=True)
+    before = bench.daemon.rss_kib()
+    idle = Idle(bench, count)
+    wait_for(lambda: bench.get("quiet").channels[0].readers >= count, "everybody to be attached", PATIENCE_S)
+    used_s, seconds = cpu_s(bench.daemon.pid), 5
+    time.sleep(seconds)
+    used_s = cpu_s(bench.daemon.pid) - used_s
+    grown = bench.daemon.rss_kib() - before
+    row(f"daemon with {count} idle attached clients [KiB]", f"{bench.daemon.rss_kib():9d}", f"{grown / count:.1f} a client  (goal 24)")
+    row("CPU of the daemon meanwhile [% of a core]", f"{used_s / seconds * 100:9.2f}", "(goal 0)")
+    for call in idle.calls:
+        call.cancel()
+
+
+def timed(command, environment):
+    """Seconds of a shell command that runs many things."""
+    begin = time.perf_counter()
+    subprocess.run(["/bin/sh", "-c", command], env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+    return time.perf_counter() - begin
+
+
+def bench_runs(count, limit):
+    """All at once, the queue lets `limit` run; beside the bare emulator, two at a time. By turns, since the machine may be shared."""
+    directory = tempfile.mkdtemp(prefix="pwemu-runs-")
+    environment = {"PATH": PATH, "HOME": directory}
+    for name in ("RUNTIME_DIR", "STATE_HOME", "CONFIG_HOME"):
+        environment["XDG_" + name] = os.path.join(directory, name)
+        os.mkdir(environment["XDG_" + name], 0o700)
+    os.mkdir(os.path.join(environment["XDG_CONFIG_HOME"], "pwemu"))
+    with open(os.path.join(environment["XDG_CONFIG_HOME"], "pwemu", "pwemud.json"), "w", encoding="ascii") as file:
+        json.dump({"max-running": limit}, file)
+    image = firmware("exit.elf")
+    ours = f"for i in $(seq {count}); do '{PWEMU}' run {BOARD} '{image}' -- 0 & done; wait"
+    bare = (f"seq {count} | xargs -P2 -I_ qemu-system-arm -M lm3s6965evb -nodefaults -display none -serial null -monitor none "
+            f"-semihosting-config enable=on,arg=exit,arg=0 -kernel '{image}'")  # fmt: skip
+    timed(f"'{PWEMU}' run {BOARD} '{image}' -- 0", environment)
+    took = {"bare": [], "ours": []}
+    for _ in range(3):
+        took["bare"].append(count / timed(bare, environment) * 60)
+        took["ours"].append(count / timed(ours, environment) * 60)
+    subprocess.run([PWEMU, "-q", "daemon", "stop", "--with-instances"], env=environment, check=False)
+    shutil.rmtree(directory)
+    a_bare, an_ours = sorted(took["bare"])[1], sorted(took["ours"])[1]
+    row(f"{count} bare emulators, xargs -P2 [runs/min]", f"{a_bare:9.0f}  ({min(took['bare']):.0f} .. {max(took['bare']):.0f})")
+    row(f"{count} parallel pwemu run, max-running {limit} [runs/min]", f"{an_ours:9.0f}  ({min(took['ours']):.0f} .. {max(took['ours']):.0f})",
+        f"x {an_ours / a_bare:.2f}  (goal 0.9)")
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--adopted", type=int, default=100)
     parser.add_argument("--fakes", type=int, default=1000)
     parser.add_argument("--emulators", type=int, default=100)
+    parser.add_argument("--attached", type=int, default=1000)
+    parser.add_argument("--runs", type=int, default=200)
+    parser.add_argument("--max-running", type=int, default=3)
     options = parser.parse_args()
     with Bench() as bench:
         bench_adoption(bench, options.adopted)
@@ -151,6 +221,9 @@ def main():
         bench_memory(bench, options.fakes, "fake emulators", fake="")
     with Bench() as bench:
         bench_memory(bench, options.emulators, "paused QEMUs", image="hello.elf", pause=True)
+    with Bench() as bench:
+        bench_attached(bench, options.attached)
+    bench_runs(options.runs, options.max_running)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 
 PWEMU_BUILD is the build under test, PWEMU_FIRMWARE the directory of the test firmware."""
 
+import json
 import os
 import shutil
 import signal
@@ -210,6 +211,15 @@ class Case(unittest.TestCase):
         self.properties = properties_pb2_grpc.PropertiesStub(channel)
         self.targets = targets_pb2_grpc.TargetsStub(channel)
         self.control = daemon_pb2_grpc.DaemonStub(channel)
+
+    def configure(self, settings):
+        """The daemon's settings: {"lease-grace": "1s"}; in force when this returns."""
+        place = os.path.join(self.dir, "config", "pwemu")
+        os.makedirs(place, exist_ok=True)
+        with open(os.path.join(place, "pwemud.json"), "w", encoding="ascii") as file:
+            json.dump(settings, file)
+        if self.daemon is not None and self.daemon.is_running():
+            self.control.Reload(daemon_pb2.ReloadRequest(), timeout=CALL_DEADLINE)
 
     def restart_daemon(self):
         """A crash and a new daemon."""

@@ -219,6 +219,7 @@ class Watching(Case):
         self.assertEqual([event.snapshot.end.code for event in call], [1])
 
     def test_stop_on_disconnect(self):
+        self.configure({"lease-grace": "10ms"})
         channel = self.daemon.channel()
         stub = instances_pb2_grpc.InstancesStub(channel)
         stub.Start(self.request("hello.elf", "kept"), timeout=CALL_DEADLINE)
@@ -231,6 +232,7 @@ class Watching(Case):
         self.assertEqual(self.get("kept").state, instances_pb2.STATE_RUNNING)
 
     def test_disconnect_while_starting(self):
+        self.configure({"lease-grace": "10ms"})
         channel = self.daemon.channel()
         stub = instances_pb2_grpc.InstancesStub(channel)
         call = stub.Start.future(self.request("hello.elf", stop_on_disconnect=True), timeout=CALL_DEADLINE)

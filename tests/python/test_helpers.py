@@ -230,6 +230,7 @@ class Life(Commands):
 
     def test_client_is_gone(self):
         """An instance that is tied to its client takes its commands with it."""
+        self.configure({"lease-grace": "10ms"})
         target = self.target(pre=[command("one")], post=[command("two")])
         channel = self.daemon.channel()
         stub = instances_pb2_grpc.InstancesStub(channel)

@@ -29,6 +29,8 @@ METHODS = {
     "Instances.Resume": (CONTROL, REF),
     "Instances.Reset": (CONTROL, REF),
     "Instances.Load": (CONTROL, REF),
+    "Instances.RenewLease": (CONTROL, REF),
+    "Instances.RemoveLease": (CONTROL, REF),
     "Instances.Remove": (CONTROL, REF),
     "Instances.Restart": (CONTROL, REF),
     "Instances.Stop": (CONTROL, REF),

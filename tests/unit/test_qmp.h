@@ -64,8 +64,9 @@ static inline void on_reply(void *ctx, struct json_object *value, const struct e
 		box_tell(b, "reply %s\n", json_object_to_json_string_ext(value, JSON_C_TO_STRING_PLAIN));
 }
 
-static inline void on_greeting(void *ctx)
+static inline void on_greeting(void *ctx, const char *version)
 {
+	(void)version;
 	box_tell(ctx, "greeting\n");
 }
 

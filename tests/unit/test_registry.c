@@ -444,6 +444,7 @@ static void test_adopt_the_dead(void **state)
 	static const enum inst_state over[INST_STATE_COUNT] = {
 		[INST_PREPARING] = INST_FAILED, [INST_BOOTING] = INST_FAILED,   [INST_RUNNING] = INST_ENDED, [INST_PAUSED] = INST_ENDED,
 		[INST_STOPPING] = INST_ENDED,   [INST_DRAINING] = INST_ENDED,   [INST_ENDED] = INST_ENDED,   [INST_FAILED] = INST_FAILED,
+		[INST_QUEUED] = INST_FAILED, /* its turn has come, and there is no emulator */
 		[INST_BACKOFF] = INST_BACKOFF,  [INST_ASSISTING] = INST_FAILED, [INST_CLOSING] = INST_ENDED, [INST_FAILING] = INST_FAILED,
 	};
 	char *ids[INST_STATE_COUNT];

@@ -13,6 +13,8 @@
 /* What every event (column) does in every state (row): "action>next", either may be missing; "" = nothing changes. */
 static const char *const cells[INST_STATE_COUNT][INST_EVENT_COUNT] = {
 	/* clang-format off */
+	[INST_QUEUED] = {
+		[INST_EV_START] = ">preparing", [INST_EV_STOP] = "abort>ended", [INST_EV_TIMEOUT] = "fail-turn>failed" },
 	[INST_PREPARING] = {
 		[INST_EV_ASSIST] = ">assisting", [INST_EV_PREPARED] = ">booting", [INST_EV_REFUSED] = ">failed",
 		[INST_EV_STOP] = "abort>ended", [INST_EV_TIMEOUT] = "fail-time>failed" },
@@ -41,15 +43,15 @@ static const char *const cells[INST_STATE_COUNT][INST_EVENT_COUNT] = {
 			   [INST_EV_TIMEOUT] = ">booting" },
 	[INST_CLOSING] = { [INST_EV_STOP] = "stop>", [INST_EV_CLEARED] = ">ended", [INST_EV_TIMEOUT] = "clear>closing" },
 	[INST_FAILING] = { [INST_EV_STOP] = "stop>", [INST_EV_CLEARED] = ">failed", [INST_EV_TIMEOUT] = "clear>failing" },
-	[INST_ENDED] = { [INST_EV_START] = ">preparing" },
-	[INST_FAILED] = { [INST_EV_START] = ">preparing" },
+	[INST_ENDED] = { [INST_EV_QUEUE] = ">queued", [INST_EV_START] = ">preparing" },
+	[INST_FAILED] = { [INST_EV_QUEUE] = ">queued", [INST_EV_START] = ">preparing" },
 	/* clang-format on */
 };
 
 static const char *const action_names[INST_ACTION_COUNT] = {
 	[INST_DO_NOTHING] = "",          [INST_DO_STOP] = "stop",           [INST_DO_KILL] = "kill",
 	[INST_DO_TIME_OUT] = "time-out", [INST_DO_FAIL_TIME] = "fail-time", [INST_DO_ABORT] = "abort",
-	[INST_DO_GIVE_UP] = "give-up",   [INST_DO_CLEAR] = "clear",
+	[INST_DO_GIVE_UP] = "give-up",   [INST_DO_CLEAR] = "clear",         [INST_DO_FAIL_TURN] = "fail-turn",
 };
 
 /* What clients see, what may be held, how long it may last, whether it is over, whether it is saved. */
@@ -63,6 +65,7 @@ enum {
 };
 
 static const struct inst_state_row rows[INST_STATE_COUNT] = {
+	[INST_QUEUED] = { "queued", PWEMU__V1__STATE__STATE_QUEUED, 0, 0, false, true },
 	[INST_PREPARING] = { "preparing", PWEMU__V1__STATE__STATE_STARTING, HELPER | FIFOS, 30000, false, false },
 	[INST_ASSISTING] = { "assisting", PWEMU__V1__STATE__STATE_STARTING, HELPER | FIFOS | COMMANDS, 30000, false, false },
 	[INST_BOOTING] = { "booting", PWEMU__V1__STATE__STATE_STARTING, ALL, 60000, false, false },
@@ -137,7 +140,8 @@ static void test_every_state_can_end(void **ctx)
 			fail_msg("%s never ends", rows[state].name);
 }
 
-/* What must go on by itself has a limit (that of back-off is the policy's), or holds a process whose end is sure to be told. */
+/* What must go on by itself has a limit (that of back-off is the policy's, that of the queue the user's), or holds a process whose end is
+ * sure to be told. */
 static void test_waiting_is_limited(void **ctx)
 {
 	(void)ctx;
@@ -145,8 +149,8 @@ static void test_waiting_is_limited(void **ctx)
 		struct inst_step step;
 		const struct inst_state_row *row = inst_state_row((enum inst_state)i);
 		bool timeout_leads_on = inst_state_step((enum inst_state)i, INST_EV_TIMEOUT, &step);
-		assert_int_equal(row->timeout_ms > 0 || i == INST_BACKOFF, timeout_leads_on);
-		if (!row->is_over && row->timeout_ms == 0)
+		assert_int_equal(row->timeout_ms > 0 || i == INST_BACKOFF || i == INST_QUEUED, timeout_leads_on);
+		if (!row->is_over && row->timeout_ms == 0 && i != INST_QUEUED)
 			assert_true(row->holds & INST_HOLDS_PROC);
 		if (row->is_over)
 			assert_int_equal(row->holds, 0);

@@ -124,6 +124,8 @@ static void add_channel(struct instance *inst, const char *name, enum channel_ki
 
 static void fill_supervision(struct instance *inst)
 {
+	struct lease_terms lease = { .kind = PWEMU__V1__LEASE_KIND__LEASE_KIND_CLIENT, .owner = "client of alice", .passed_on = true };
+	lease_take(inst, &lease, NULL);
 	Pwemu__V1__End end = PWEMU__V1__END__INIT;
 	end.cause = PWEMU__V1__END_CAUSE__END_CAUSE_CRASHED;
 	end.boot = 6;

@@ -49,6 +49,16 @@ class InstancesStub(object):
                 request_serializer=pwemu_dot_v1_dot_instances__pb2.LoadRequest.SerializeToString,
                 response_deserializer=pwemu_dot_v1_dot_instances__pb2.Instance.FromString,
                 )
+        self.RenewLease = channel.unary_unary(
+                '/pwemu.v1.Instances/RenewLease',
+                request_serializer=pwemu_dot_v1_dot_instances__pb2.RenewLeaseRequest.SerializeToString,
+                response_deserializer=pwemu_dot_v1_dot_instances__pb2.Instance.FromString,
+                )
+        self.RemoveLease = channel.unary_unary(
+                '/pwemu.v1.Instances/RemoveLease',
+                request_serializer=pwemu_dot_v1_dot_instances__pb2.RemoveLeaseRequest.SerializeToString,
+                response_deserializer=pwemu_dot_v1_dot_instances__pb2.Instance.FromString,
+                )
         self.Get = channel.unary_unary(
                 '/pwemu.v1.Instances/Get',
                 request_serializer=pwemu_dot_v1_dot_instances__pb2.GetRequest.SerializeToString,
@@ -140,6 +150,20 @@ class InstancesServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RenewLease(self, request, context):
+        """Makes a ttl lease last from now on. FAILED_PRECONDITION: there is none (no-lease), or it is of another kind (invalid-lease).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RemoveLease(self, request, context):
+        """Takes the lease away. FAILED_PRECONDITION (no-lease): there is none.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Get(self, request, context):
         """One instance.
         """
@@ -226,6 +250,16 @@ def add_InstancesServicer_to_server(servicer, server):
             'Load': grpc.unary_unary_rpc_method_handler(
                     servicer.Load,
                     request_deserializer=pwemu_dot_v1_dot_instances__pb2.LoadRequest.FromString,
+                    response_serializer=pwemu_dot_v1_dot_instances__pb2.Instance.SerializeToString,
+            ),
+            'RenewLease': grpc.unary_unary_rpc_method_handler(
+                    servicer.RenewLease,
+                    request_deserializer=pwemu_dot_v1_dot_instances__pb2.RenewLeaseRequest.FromString,
+                    response_serializer=pwemu_dot_v1_dot_instances__pb2.Instance.SerializeToString,
+            ),
+            'RemoveLease': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveLease,
+                    request_deserializer=pwemu_dot_v1_dot_instances__pb2.RemoveLeaseRequest.FromString,
                     response_serializer=pwemu_dot_v1_dot_instances__pb2.Instance.SerializeToString,
             ),
             'Get': grpc.unary_unary_rpc_method_handler(
@@ -388,6 +422,40 @@ class Instances(object):
             metadata=None):
         return grpc.experimental.unary_unary(request, target, '/pwemu.v1.Instances/Load',
             pwemu_dot_v1_dot_instances__pb2.LoadRequest.SerializeToString,
+            pwemu_dot_v1_dot_instances__pb2.Instance.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def RenewLease(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/pwemu.v1.Instances/RenewLease',
+            pwemu_dot_v1_dot_instances__pb2.RenewLeaseRequest.SerializeToString,
+            pwemu_dot_v1_dot_instances__pb2.Instance.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def RemoveLease(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/pwemu.v1.Instances/RemoveLease',
+            pwemu_dot_v1_dot_instances__pb2.RemoveLeaseRequest.SerializeToString,
             pwemu_dot_v1_dot_instances__pb2.Instance.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
