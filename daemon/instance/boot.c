@@ -371,7 +371,9 @@ static int boot_spawn(struct boot *b, struct err *err)
 		.fd_count = b->fd_count,
 		.held = b->held,
 		.held_count = b->held_count,
+		.nofile = b->plan.nofile,
 		.network = b->plan.network,
+		.is_confined = b->plan.is_confined,
 	};
 	int rc = proc_spawn(inst->env->base, inst->env->shim, &spec, &boot_proc_ops, inst, &inst->proc, err);
 	strv_fini(&env);

@@ -52,7 +52,9 @@ struct proc_spec {
 	size_t fd_count;
 	const struct proc_held *held; /* what the shim keeps until released */
 	size_t held_count;
-	uint32_t nofile; /* RLIMIT_NOFILE of the program; 0: the daemon's, at most 65536 */
+	uint32_t nofile; /* RLIMIT_NOFILE of the program, also the most that it may have; 0: the daemon's, at most 65536 */
+	/* No capability, ever; root alone keeps his right to files. */
+	bool is_confined;
 	/* The network it sees: the host's, or its own with nothing but lo; there if the host allows it, or else not executed. */
 	enum proc_network { PROC_NETWORK_HOST, PROC_NETWORK_TRY, PROC_NETWORK_OWN } network;
 };

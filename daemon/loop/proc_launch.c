@@ -231,6 +231,7 @@ static void image_build(struct image *image, const struct proc_spec *spec)
 		.gid = spec->user == NULL ? 0 : spec->user->gid,
 		.nofile = spec->nofile,
 		.network = (uint32_t)spec->network,
+		.is_confined = spec->is_confined,
 		.group_count = spec->user == NULL ? 0 : (uint32_t)spec->user->group_count,
 		.fd_count = (uint32_t)spec->fd_count,
 		.held_count = (uint32_t)spec->held_count,

@@ -33,7 +33,7 @@
 #define SHIM_FD_FIRST    7 /* the program's descriptors, then the held ones */
 
 #define SHIM_SPEC_MAGIC    0x4d485350u
-#define SHIM_SPEC_VERSION  1u
+#define SHIM_SPEC_VERSION  2u
 #define SHIM_SPEC_MAX      (8u << 20) /* more than execve takes */
 #define SHIM_FDS_MAX       64u        /* descriptors of the program */
 #define SHIM_CHILD_FD_MAX  255u       /* largest number one may have there */
@@ -65,8 +65,9 @@ struct shim_spec {
 	uint32_t umask;
 	uint32_t uid; /* SHIM_KEEP_ID: gid and groups are not changed either */
 	uint32_t gid;
-	uint32_t nofile;  /* 0: what the daemon has, at most SHIM_NOFILE_DEFAULT */
+	uint32_t nofile;  /* hard and soft; 0: what the daemon has, at most SHIM_NOFILE_DEFAULT */
 	uint32_t network; /* enum shim_network */
+	uint32_t is_confined; /* 1: no capability, save those of root for files */
 	uint32_t group_count;
 	uint32_t fd_count;
 	uint32_t held_count;
