@@ -22,6 +22,7 @@
 #include "instance/commands.h"
 #include "instance/fifo.h"
 #include "instance/files.h"
+#include "shim/protocol.h"
 #include "wire/addr.h"
 #include "wire/mem.h"
 
@@ -342,11 +343,19 @@ static void boot_on_ended(void *ctx, const struct proc_end *end)
 {
 	struct instance *inst = ctx;
 	inst->proc_end = *end;
+	if (strcmp(end->exec_what, SHIM_NETWORK_WHAT) == 0 && inst->env->allows_network != NULL)
+		*inst->env->allows_network = false; /* not any more; next time that is looked at */
 	boot_discard_layout(inst); /* it was never started */
 	boot_release(&inst->old_proc);
 	if (inst->link != NULL)
 		inst->driver->drain(inst->link);
 	instance_event(inst, INST_EV_EXITED, "the emulator has ended");
+}
+
+static enum proc_network boot_network(const struct boot *b)
+{
+	const bool *allows = b->inst->env->allows_network;
+	return b->plan.network == PROC_NETWORK_TRY && allows != NULL && *allows ? PROC_NETWORK_TRUST : b->plan.network;
 }
 
 const struct proc_ops boot_proc_ops = { .on_started = boot_on_started, .on_ended = boot_on_ended };
@@ -372,7 +381,7 @@ static int boot_spawn(struct boot *b, struct err *err)
 		.held = b->held,
 		.held_count = b->held_count,
 		.nofile = b->plan.nofile,
-		.network = b->plan.network,
+		.network = boot_network(b),
 		.is_confined = b->plan.is_confined,
 	};
 	int rc = proc_spawn(inst->env->base, inst->env->shim, &spec, &boot_proc_ops, inst, &inst->proc, err);

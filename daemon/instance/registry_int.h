@@ -14,6 +14,7 @@ struct registry {
 	struct timer *sweep; /* deferred: an observer may look at the instance still */
 	struct registry_observer *observers;
 	struct retention *retention; /* NULL: no settings */
+	bool allows_network;
 };
 
 /* For requests from outside, which may come before the timer does: who was refused does not see the instance any more. */

@@ -218,7 +218,7 @@ static uint32_t image_add_strings(struct image *image, const char *const *string
 }
 
 _Static_assert((int)PROC_NETWORK_HOST == SHIM_NETWORK_HOST && (int)PROC_NETWORK_TRY == SHIM_NETWORK_TRY &&
-		       (int)PROC_NETWORK_OWN == SHIM_NETWORK_OWN,
+		       (int)PROC_NETWORK_OWN == SHIM_NETWORK_OWN && (int)PROC_NETWORK_TRUST == SHIM_NETWORK_TRUST,
 	       "the shim's numbers");
 
 static void image_build(struct image *image, const struct proc_spec *spec)

@@ -177,8 +177,8 @@ _Noreturn void child_exec(const struct spec *spec, int sync, pid_t shim_pid)
 	sync = child_map_fds(spec, sync);
 	child_limit(head, sync);
 	child_become(spec, sync);
-	if ((head->network == SHIM_NETWORK_OWN || (head->network == SHIM_NETWORK_TRY && network_can_isolate())) && !network_isolate())
-		child_fail(sync, "its own network (\"isolate\")");
+	if (!network_isolate((enum shim_network)head->network))
+		child_fail(sync, SHIM_NETWORK_WHAT);
 	if (head->is_confined)
 		child_confine(sync);
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)

@@ -80,7 +80,10 @@ enum shim_network {
 	SHIM_NETWORK_HOST,
 	SHIM_NETWORK_TRY, /* its own, with nothing but lo, where the host allows that */
 	SHIM_NETWORK_OWN, /* its own, or it is not executed */
+	SHIM_NETWORK_TRUST, /* as TRY, without looking first */
 };
+
+#define SHIM_NETWORK_WHAT "its own network (\"isolate\")" /* shim_exec_error.what */
 
 /* Travels from the child to the shim when the program could not be executed. */
 struct shim_exec_error {
