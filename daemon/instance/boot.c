@@ -422,6 +422,16 @@ static void boot_put_on_record(struct instance *inst)
 		inst->start_error = err;
 }
 
+/* Who relies on the sandbox is to know. */
+static void boot_tell_sandbox(struct instance *inst)
+{
+	if (inst->is_restart || inst->prepared == NULL || !inst->prepared->has_no_sandbox || !driver_is_sandboxed(inst->target))
+		return;
+	static const char text[] = "this QEMU was built without seccomp: it runs without its sandbox, and may start processes";
+	log_warn(&inst->scope, "\"%s\": %s", inst->program, text);
+	instance_tell(inst, PWEMU__V1__EVENT_KIND__EVENT_KIND_WARNING, NULL, NULL, text);
+}
+
 /* A new name for each boot: the shim of the one before keeps its own until this one has what it holds. */
 int boot_begin(struct instance *inst, struct err *err)
 {
@@ -440,6 +450,7 @@ int boot_begin(struct instance *inst, struct err *err)
 	if ((is_known || store_put(inst, err) == 0) && boot_spawn(b, err) == 0) {
 		if (is_known)
 			boot_put_on_record(inst);
+		boot_tell_sandbox(inst);
 		free(old_name);
 		return 0;
 	}
