@@ -167,6 +167,9 @@ void instance_tell_process(struct instance *inst, const char *process, const cha
 static void instance_name_scope(struct instance *inst)
 {
 	snprintf(inst->scope.name, sizeof(inst->scope.name), "%s (%s)", inst->name, inst->id);
+	snprintf(inst->scope.instance, sizeof(inst->scope.instance), "%s", inst->name);
+	snprintf(inst->scope.id, sizeof(inst->scope.id), "%s", inst->id);
+	snprintf(inst->scope.user, sizeof(inst->scope.user), "%s", inst->owner);
 }
 
 void instance_keep(struct instance *inst, uint64_t connection)

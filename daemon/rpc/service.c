@@ -173,7 +173,7 @@ int service_reload_targets(struct services *services, const char *who, struct er
 	}
 	target_set_free(services->targets); /* instances have copies */
 	services->targets = fresh;
-	log_info(NULL, "%zu targets read, asked by %s", target_set_count(fresh), who);
+	log_message_by(LOG_LEVEL_INFO, NULL, who, "%zu targets read, asked by %s", target_set_count(fresh), who);
 	return 0;
 }
 
@@ -183,7 +183,7 @@ int service_reload_settings(struct services *services, const char *who, struct e
 		return 0;
 	if (settings_load(services->settings_path, services->settings_are_required, services->settings, err) < 0)
 		return err_prefix(err, "the settings stay as they were");
-	log_info(NULL, "settings read, asked by %s", who);
+	log_message_by(LOG_LEVEL_INFO, NULL, who, "settings read, asked by %s", who);
 	registry_settings_changed(services->registry);
 	auth_init(services);
 	return 0;
