@@ -62,7 +62,7 @@ all: $(B)/bin/pwemu $(B)/bin/pwemud $(B)/libexec/pwemu/pwemu-shim $(B)/share/pwe
 $(B)/bin/pwemud: $(B)/obj/daemon/main.o $(B)/libdaemon.a $(B)/libconfig.a $(B)/libwire.a
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
-	$(Q)$(LINK) -o $@ $^ $(call lib,$(MODULES))
+	$(Q)$(LINK) -o $@ $^ $(call lib,$(MODULES)) -ldl
 
 $(B)/bin/pwemu: $(B)/obj/client/main.o $(B)/libclient.a $(B)/libconfig.a $(B)/libwire.a
 	@mkdir -p $(@D)

@@ -25,7 +25,7 @@ struct control {
 	mode_t mode;
 	int lock_fd;
 	int passed_fd; /* -1: the socket is of our own making */
-	ino_t inode; /* of the socket that is ours */
+	ino_t inode;   /* of the socket that is ours */
 	dev_t device;
 	int notify_fd;
 	struct loop_watch *watch;

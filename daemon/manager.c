@@ -62,7 +62,8 @@ void manager_reloading(void)
 	if (!systemd_is_notified())
 		return;
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	systemd_notify("RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)now.tv_sec * 1000000 + (unsigned long long)now.tv_nsec / 1000);
+	systemd_notify("RELOADING=1\nMONOTONIC_USEC=%llu",
+		       (unsigned long long)now.tv_sec * 1000000 + (unsigned long long)now.tv_nsec / 1000);
 }
 
 void manager_reloaded(const struct manager *manager)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the daemon tells the service manager that has started it: that it is ready, what it does, that it lives. Nothing, where there is none. */
+/* What the daemon tells the service manager that has started it: that it is ready, what it does, that it lives. Nothing, where there is
+ * none. */
 #pragma once
 
 #include <stdbool.h>

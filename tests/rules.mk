@@ -20,6 +20,7 @@ $(B)/tests/nosystemd/systemd.o: daemon/base/systemd.c | $(PB_H) deps-check
 $(B)/tests/nosystemd/bin/pwemud: $(B)/obj/daemon/main.o $(B)/tests/nosystemd/systemd.o $(B)/libdaemon.a $(B)/libconfig.a $(B)/libwire.a
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
+	$(Q)ln -sfn ../../share $(@D)/../share && ln -sfn ../../libexec $(@D)/../libexec
 	$(Q)$(LINK) -o $@ $^ $(call lib,$(MODULES)) -ldl
 TEST_EXTRA += $(B)/tests/nosystemd/bin/pwemud
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The daemon's log: one line a message, `<time> <level> <object>: <text>`, to stderr or to a file that is rotated once at 4 MiB.
- * Where stderr is the journal's it goes there as a message with the fields INSTANCE, INSTANCE_ID, USER and ACTOR. Levels are syslog's. INFO = a state changed, and who asked. Guest bytes never enter it: control characters are replaced.
+ * Where stderr is the journal's it goes there as a message with the fields INSTANCE, INSTANCE_ID, USER and ACTOR. Levels are syslog's. INFO
+ * = a state changed, and who asked. Guest bytes never enter it: control characters are replaced.
  */
 #pragma once
 

@@ -32,7 +32,8 @@
 #define SYSTEMD_LISTEN_MAX 64
 
 /* What it sets, in the order of `enum`. */
-static const char *const names[] = { "NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "WATCHDOG_USEC", "WATCHDOG_PID", "JOURNAL_STREAM" };
+static const char *const names[] = { "NOTIFY_SOCKET", "LISTEN_FDS",   "LISTEN_PID",    "LISTEN_FDNAMES",
+				     "WATCHDOG_USEC", "WATCHDOG_PID", "JOURNAL_STREAM" };
 enum { NOTIFY_SOCKET, LISTEN_FDS, LISTEN_PID, LISTEN_FDNAMES, WATCHDOG_USEC, WATCHDOG_PID, JOURNAL_STREAM, NAME_COUNT };
 _Static_assert(sizeof(names) / sizeof(names[0]) == NAME_COUNT, "a name for each");
 
@@ -76,7 +77,8 @@ static void systemd_load(void)
 	systemd.is_loaded = systemd.notify != NULL && systemd.sendv != NULL;
 #else
 	if (systemd.fd_count > 0)
-		log_warn(NULL, "LISTEN_FDS is set, but this pwemud was built without libsystemd (WITH_SYSTEMD=no): the sockets are not used");
+		log_warn(NULL,
+			 "LISTEN_FDS is set, but this pwemud was built without libsystemd (WITH_SYSTEMD=no): the sockets are not used");
 	if (systemd.values[NOTIFY_SOCKET] != NULL)
 		log_warn(NULL, "NOTIFY_SOCKET is set, but this pwemud was built without libsystemd (WITH_SYSTEMD=no): nobody is notified");
 #endif

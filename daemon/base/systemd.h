@@ -14,8 +14,8 @@
  * or closed. `is_ours` false: who has started us was promised it, not we; it is forgotten. */
 void systemd_take(bool is_ours);
 
-/* The first listening UNIX stream socket that was passed, now the caller's, CLOEXEC and non-blocking, with its path; -1: none. The others are
- * closed. */
+/* The first listening UNIX stream socket that was passed, now the caller's, CLOEXEC and non-blocking, with its path; -1: none. The others
+ * are closed. */
 int systemd_listener(char *path, size_t size);
 
 bool systemd_is_notified(void);

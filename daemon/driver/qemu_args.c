@@ -40,8 +40,8 @@ static bool value_but_none(const char *value)
 /* Of -chardev: "KIND,id=…", also "backend=KIND,…" and JSON, which are taken for the worst. */
 static bool value_chardev(const char *value)
 {
-	static const char *const alone[] = { "null",  "vc",	"ringbuf", "memory",  "file", "pipe", "pty",
-					     "stdio", "serial", "tty",	   "parport", "mux",  "hub",  "msmouse" };
+	static const char *const alone[] = { "null",  "vc",     "ringbuf", "memory",  "file", "pipe", "pty",
+					     "stdio", "serial", "tty",     "parport", "mux",  "hub",  "msmouse" };
 	return !is_among(value, alone, COUNT(alone), ",");
 }
 
@@ -76,9 +76,10 @@ static bool value_device(const char *value)
 /* Of an image: "nbd:HOST:PORT", "https://…", "driver=nbd,…", {"driver": "nbd"}. */
 static bool value_image(const char *value)
 {
-	static const char *const far[] = { "nbd",  "http", "https",   "ftp",	  "ftps",     "ssh", "iscsi",
-					   "nfs",  "rbd",  "gluster", "sheepdog", "vitastor", "vxhs" };
-	if (strstr(value, "://") != NULL || strstr(value, "nbd:") != NULL || strstr(value, "rbd:") != NULL || strstr(value, "sheepdog:") != NULL)
+	static const char *const far[] = { "nbd", "http", "https",   "ftp",      "ftps",     "ssh", "iscsi",
+					   "nfs", "rbd",  "gluster", "sheepdog", "vitastor", "vxhs" };
+	if (strstr(value, "://") != NULL || strstr(value, "nbd:") != NULL || strstr(value, "rbd:") != NULL ||
+	    strstr(value, "sheepdog:") != NULL)
 		return true;
 	for (const char *at = strstr(value, "driver"); at != NULL; at = strstr(at, "driver")) {
 		at += strlen("driver");
@@ -94,17 +95,17 @@ static const struct {
 	bool has_value;
 	bool (*wants)(const char *value);
 } network_options[] = {
-	{ "netdev", true, value_always },     { "nic", true, value_but_none },     { "net", true, value_but_none },
-	{ "chardev", true, value_chardev },   { "serial", true, value_port },	   { "parallel", true, value_port },
-	{ "monitor", true, value_port },      { "qmp", true, value_port },	   { "qmp-pretty", true, value_port },
-	{ "debugcon", true, value_port },     { "gdb", true, value_port },	   { "s", false, value_always },
-	{ "vnc", true, value_but_none },      { "spice", true, value_always },	   { "display", true, value_display },
-	{ "incoming", true, value_always },   { "readconfig", true, value_always }, { "audiodev", true, value_audio },
-	{ "audio", true, value_audio },	      { "device", true, value_device },	   { "usbdevice", true, value_device },
-	{ "drive", true, value_image },	      { "blockdev", true, value_image },   { "hda", true, value_image },
-	{ "hdb", true, value_image },	      { "hdc", true, value_image },	   { "hdd", true, value_image },
-	{ "cdrom", true, value_image },	      { "fda", true, value_image },	   { "fdb", true, value_image },
-	{ "sd", true, value_image },	      { "pflash", true, value_image },	   { "mtdblock", true, value_image },
+	{ "netdev", true, value_always },      { "nic", true, value_but_none },      { "net", true, value_but_none },
+	{ "chardev", true, value_chardev },    { "serial", true, value_port },       { "parallel", true, value_port },
+	{ "monitor", true, value_port },       { "qmp", true, value_port },          { "qmp-pretty", true, value_port },
+	{ "debugcon", true, value_port },      { "gdb", true, value_port },          { "s", false, value_always },
+	{ "vnc", true, value_but_none },       { "spice", true, value_always },      { "display", true, value_display },
+	{ "incoming", true, value_always },    { "readconfig", true, value_always }, { "audiodev", true, value_audio },
+	{ "audio", true, value_audio },        { "device", true, value_device },     { "usbdevice", true, value_device },
+	{ "drive", true, value_image },        { "blockdev", true, value_image },    { "hda", true, value_image },
+	{ "hdb", true, value_image },          { "hdc", true, value_image },         { "hdd", true, value_image },
+	{ "cdrom", true, value_image },        { "fda", true, value_image },         { "fdb", true, value_image },
+	{ "sd", true, value_image },           { "pflash", true, value_image },      { "mtdblock", true, value_image },
 	{ "xen-attach", false, value_always },
 };
 
@@ -136,7 +137,8 @@ bool qemu_args_want_network(char *const *args, size_t count)
 /* A tap without scripts, of a name or descriptor, is opened by QEMU itself. */
 static bool net_starts_process(const char *value)
 {
-	if (begins(value, "bridge", ",") || strstr(value, ",helper=") != NULL || strstr(value, ",smb=") != NULL || strstr(value, "-cmd:") != NULL)
+	if (begins(value, "bridge", ",") || strstr(value, ",helper=") != NULL || strstr(value, ",smb=") != NULL ||
+	    strstr(value, "-cmd:") != NULL)
 		return true;
 	bool is_quiet = strstr(value, "fd=") != NULL || strstr(value, "fds=") != NULL ||
 			(strstr(value, "script=no") != NULL && strstr(value, "downscript=no") != NULL);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The command line, in the order that pw_emu has:
- *     EXECUTABLE -nographic -nodefaults -display none -machine M  control sockets  sandbox  serials  -S  -d  images  target's args  user's args
- * Serials are FIFO pairs in the run directory, QMP, gdb and the monitors are listening sockets that the daemon made and QEMU inherits.
+ *     EXECUTABLE -nographic -nodefaults -display none -machine M  control sockets  sandbox  serials  -S  -d  images  target's args  user's
+ * args Serials are FIFO pairs in the run directory, QMP, gdb and the monitors are listening sockets that the daemon made and QEMU inherits.
  */
 #include "driver/qemu.h"
 

@@ -185,7 +185,8 @@ static void describe_config(const struct driver_death *death, char *out, size_t 
 	error_line(death, line, sizeof(line));
 	bool is_sandbox = strstr(line, QEMU_SANDBOX) != NULL; /* built without, in a way that was not seen before the start */
 	snprintf(out, size, "the emulator refused to start (exit code %d): %s%s", death->end->code,
-		 line[0] != '\0' ? line : "it printed no reason", is_sandbox ? "; \"sandbox\": \"off\" in the target starts it without" : "");
+		 line[0] != '\0' ? line : "it printed no reason",
+		 is_sandbox ? "; \"sandbox\": \"off\" in the target starts it without" : "");
 }
 
 static void describe_finished(const struct driver_death *death, char *out, size_t size)
@@ -211,7 +212,8 @@ static void describe_denied_argument(const struct driver_death *death, char *out
 static void describe_denied_guest(const struct driver_death *death, char *out, size_t size)
 {
 	(void)death;
-	snprintf(out, size, "semihosting SYS_SYSTEM denied: the firmware asked the host to run a command" TRUSTED " to one that is trusted");
+	snprintf(out, size,
+		 "semihosting SYS_SYSTEM denied: the firmware asked the host to run a command" TRUSTED " to one that is trusted");
 }
 
 static void describe_denied(const struct driver_death *death, char *out, size_t size)

@@ -345,7 +345,7 @@ static void boot_on_ended(void *ctx, const struct proc_end *end)
 	inst->proc_end = *end;
 	if (strcmp(end->exec_what, SHIM_NETWORK_WHAT) == 0 && inst->env->allows_network != NULL)
 		*inst->env->allows_network = false; /* not any more; next time that is looked at */
-	boot_discard_layout(inst); /* it was never started */
+	boot_discard_layout(inst);                  /* it was never started */
 	boot_release(&inst->old_proc);
 	if (inst->link != NULL)
 		inst->driver->drain(inst->link);

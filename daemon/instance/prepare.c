@@ -103,7 +103,8 @@ static int prepare_program(const struct prepare_spec *spec, struct prepare_resul
 	bool has_slash = strchr(name, '/') != NULL;
 	int sys = prepare_find(&search, name, result->program);
 	if (sys == 0) {
-		result->has_no_sandbox = program_needs(result->program, "libglib-2.0.so") && !program_needs(result->program, "libseccomp.so");
+		result->has_no_sandbox =
+			program_needs(result->program, "libglib-2.0.so") && !program_needs(result->program, "libseccomp.so");
 		return 0;
 	}
 	if (sys == ENOENT && has_slash)

@@ -55,8 +55,8 @@ struct proc_spec {
 	uint32_t nofile; /* RLIMIT_NOFILE of the program, also the most that it may have; 0: the daemon's, at most 65536 */
 	/* No capability, ever; root alone keeps his right to files. */
 	bool is_confined;
-	/* The network it sees: the host's, or its own with nothing but lo: where the host allows it (TRY; TRUST is quicker, for a host that has
-	 * allowed it before: if it does no more, that may be seen too late to go on), or else it is not executed. */
+	/* The network it sees: the host's, or its own with nothing but lo: where the host allows it (TRY; TRUST is quicker, for a host that
+	 * has allowed it before: if it does no more, that may be seen too late to go on), or else it is not executed. */
 	enum proc_network { PROC_NETWORK_HOST, PROC_NETWORK_TRY, PROC_NETWORK_OWN, PROC_NETWORK_TRUST } network;
 };
 

@@ -65,8 +65,8 @@ struct shim_spec {
 	uint32_t umask;
 	uint32_t uid; /* SHIM_KEEP_ID: gid and groups are not changed either */
 	uint32_t gid;
-	uint32_t nofile;  /* hard and soft; 0: what the daemon has, at most SHIM_NOFILE_DEFAULT */
-	uint32_t network; /* enum shim_network */
+	uint32_t nofile;      /* hard and soft; 0: what the daemon has, at most SHIM_NOFILE_DEFAULT */
+	uint32_t network;     /* enum shim_network */
 	uint32_t is_confined; /* 1: no capability, save those of root for files */
 	uint32_t group_count;
 	uint32_t fd_count;
@@ -78,8 +78,8 @@ struct shim_spec {
 /* The network that the program sees. */
 enum shim_network {
 	SHIM_NETWORK_HOST,
-	SHIM_NETWORK_TRY, /* its own, with nothing but lo, where the host allows that */
-	SHIM_NETWORK_OWN, /* its own, or it is not executed */
+	SHIM_NETWORK_TRY,   /* its own, with nothing but lo, where the host allows that */
+	SHIM_NETWORK_OWN,   /* its own, or it is not executed */
 	SHIM_NETWORK_TRUST, /* as TRY, without looking first */
 };
 

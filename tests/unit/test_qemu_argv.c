@@ -159,7 +159,8 @@ static void test_serial_order(void **state)
 	add_channel(b, "log", "serial1");
 	add_channel(b, "console", "serial0");
 	plan_it(b);
-	assert_string_equal(words(b, ALL), HEAD CONTROL SANDBOX SERIAL("log") SERIAL("console") " -serial chardev:console -serial chardev:log");
+	assert_string_equal(words(b, ALL),
+			    HEAD CONTROL SANDBOX SERIAL("log") SERIAL("console") " -serial chardev:console -serial chardev:log");
 	assert_int_equal(b->plan.channel_count, 3);
 	assert_string_equal(b->plan.channels[0].name, "log");
 	assert_string_equal(b->plan.channels[1].name, "console");
