@@ -248,8 +248,13 @@ class Activation(SystemdCase):
         for variables in ({"LISTEN_FDS": "1", "LISTEN_PID": "1"}, {"LISTEN_FDS": "1"}, {"LISTEN_FDS": "-1", "LISTEN_PID": "self"},
                           {"LISTEN_FDS": "x", "LISTEN_PID": "self"}, {"LISTEN_FDS": "9999999", "LISTEN_PID": "self"}):
             with self.subTest(variables):
-                self.serve(variables=variables)
+                listener = self.listener("theirs.sock")
+                self.serve(listener, variables=variables, arguments=["--socket", os.path.join(self.dir, "control.sock")])
                 self.assert_served()
+                listener.close()
+                with socket.socket(socket.AF_UNIX) as client, self.assertRaises(ConnectionRefusedError):
+                    client.connect(os.path.join(self.dir, "theirs.sock"))
+                os.unlink(os.path.join(self.dir, "theirs.sock"))
                 self.leave()
 
     def test_no_socket(self):
