@@ -104,8 +104,12 @@ static void service_audit(struct rpc_call *call, struct instance *inst)
 	char who[SERVICE_ACTOR_MAX];
 	const char *method = strrchr(rpc_call_method(call)->path, '/') + 1;
 	service_actor(call, who);
-	log_info(NULL, "%s asks for %s of instance %s (%s) of %s", who, method, instance_name(inst), instance_id(inst),
-		 instance_user(inst)->name);
+	struct log_scope scope = { .name = "pwemud" };
+	snprintf(scope.instance, sizeof(scope.instance), "%s", instance_name(inst));
+	snprintf(scope.id, sizeof(scope.id), "%s", instance_id(inst));
+	snprintf(scope.user, sizeof(scope.user), "%s", instance_user(inst)->name);
+	log_message_by(LOG_LEVEL_INFO, &scope, who, "%s asks for %s of instance %s (%s) of %s", who, method, instance_name(inst),
+		       instance_id(inst), instance_user(inst)->name);
 	instance_tell(inst, PWEMU__V1__EVENT_KIND__EVENT_KIND_REQUEST, NULL, who, method);
 }
 
