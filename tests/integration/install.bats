@@ -49,8 +49,10 @@ stranger() { limited env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL make -C "$ROOT" -s 
 		grep -qx 'ExecStart=/opt/x/bin/pwemud.* --foreground' "$T/stage/opt/x/lib/systemd/$place/pwemud.service"
 		[ -s "$T/stage/opt/x/lib/systemd/$place/pwemud.socket" ]
 	done
-	[ -z "$(grep -r '@' "$T/stage/opt/x/lib/systemd")" ]
-	[ -z "$(grep -rE '^(Private|Protect)[A-Za-z]*=' "$T/stage/opt/x/lib/systemd")" ]
+	limited grep -r '@' "$T/stage/opt/x/lib/systemd"
+	[ "$status" = 1 ]
+	limited grep -rE '^(Private|Protect)[A-Za-z]*=' "$T/stage/opt/x/lib/systemd"
+	[ "$status" = 1 ]
 	grep -qx 'g pwemu -' "$T/stage/opt/x/lib/sysusers.d/pwemu.conf"
 	grep -q '^d /run/pwemu ' "$T/stage/opt/x/lib/tmpfiles.d/pwemu.conf"
 	command -v systemd-analyze >/dev/null || skip "optional: systemd-analyze"
