@@ -31,6 +31,10 @@ say = $(if $(V),,@printf '  %-8s %s\n' '$(1)' '$(2)')
 
 include packaging/deps.mk
 
+# no, yes, or auto: where its headers are. It is loaded when it is needed, not linked.
+WITH_SYSTEMD ?= auto
+HAS_SYSTEMD := $(if $(filter auto,$(WITH_SYSTEMD)),$(shell $(PKG_CONFIG) --exists libsystemd 2>/dev/null && echo yes || echo no),$(WITH_SYSTEMD))
+
 MODULES := libevent_core json-c libprotobuf-c libnghttp2
 PKG_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(MODULES) 2>/dev/null)
 BASE_CFLAGS = -std=gnu11 -D_GNU_SOURCE -DPWEMU_VERSION='"$(VERSION)"' $(OPT) $(WARN) $(SAN) -fstack-protector-strong -MMD -MP \
@@ -46,7 +50,7 @@ PB_H := $(PB_C:.c=.h)
 
 WIRE_C := $(wildcard proto/wire/*.c)
 CONFIG_C := $(wildcard config/*.c)
-DAEMON_C := $(filter-out daemon/shim/%,$(wildcard daemon/*/*.c)) daemon/control.c
+DAEMON_C := $(filter-out daemon/shim/%,$(wildcard daemon/*/*.c)) daemon/control.c daemon/manager.c
 CLIENT_C := $(filter-out client/main.c,$(wildcard client/*.c))
 UNIT_C := $(wildcard tests/unit/test_*.c)
 
@@ -58,7 +62,7 @@ all: $(B)/bin/pwemu $(B)/bin/pwemud $(B)/libexec/pwemu/pwemu-shim $(B)/share/pwe
 $(B)/bin/pwemud: $(B)/obj/daemon/main.o $(B)/libdaemon.a $(B)/libconfig.a $(B)/libwire.a
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
-	$(Q)$(LINK) -o $@ $^ $(call lib,$(MODULES))
+	$(Q)$(LINK) -o $@ $^ $(call lib,$(MODULES)) -ldl
 
 $(B)/bin/pwemu: $(B)/obj/client/main.o $(B)/libclient.a $(B)/libconfig.a $(B)/libwire.a
 	@mkdir -p $(@D)
@@ -83,6 +87,15 @@ $(B)/lib%.a:
 	@rm -f $@
 	$(call say,AR,$@)
 	$(Q)ar rcs $@ $^
+
+# Compiled anew when the answer is another one.
+SYSTEMD_CFLAGS := $(if $(filter yes,$(HAS_SYSTEMD)),-DWITH_SYSTEMD $(shell $(PKG_CONFIG) --cflags libsystemd 2>/dev/null))
+$(B)/obj/daemon/base/systemd.o: private CFLAGS += $(SYSTEMD_CFLAGS)
+$(B)/obj/daemon/base/systemd.o: $(G)/systemd.$(HAS_SYSTEMD)
+$(G)/systemd.$(HAS_SYSTEMD):
+	@mkdir -p $(@D)
+	@rm -f $(G)/systemd.*
+	@touch $@
 
 $(B)/obj/%.o: %.c | $(PB_H) deps-check
 	@mkdir -p $(@D)
@@ -127,11 +140,13 @@ demo: deps-demo
 DEST = $(DESTDIR)$(PREFIX)
 MAN := share/man/man1/pwemu.1
 MAN_DAEMON := share/man/man8/pwemud.8
-UNIT := lib/systemd/user/pwemud.service
+UNITS := system/pwemud.service system/pwemud.socket user/pwemud.service user/pwemud.socket
+SYSTEMD_FILES := sysusers.d/pwemu.conf tmpfiles.d/pwemu.conf
+SYSTEMD_INSTALLED := $(UNITS:%=lib/systemd/%) $(SYSTEMD_FILES:%=lib/%)
 COMPLETION := share/bash-completion/completions/pwemu
 
 install: all install-python
-	install -d $(DEST)/bin $(DEST)/libexec/pwemu $(DEST)/share/pwemu/targets $(DEST)/share/pwemu/schema $(addprefix $(DEST)/,$(dir $(MAN) $(MAN_DAEMON) $(COMPLETION) $(UNIT)))
+	install -d $(DEST)/bin $(DEST)/libexec/pwemu $(DEST)/share/pwemu/targets $(DEST)/share/pwemu/schema $(addprefix $(DEST)/,$(sort $(dir $(MAN) $(MAN_DAEMON) $(COMPLETION) $(SYSTEMD_INSTALLED))))
 	install -m 755 $(B)/bin/pwemu $(B)/bin/pwemud $(DEST)/bin/
 	install -m 755 $(B)/libexec/pwemu/pwemu-shim $(DEST)/libexec/pwemu/
 	install -m 644 config/targets/*.json $(DEST)/share/pwemu/targets/
@@ -139,10 +154,12 @@ install: all install-python
 	install -m 644 packaging/man/pwemu.1 $(DEST)/$(MAN)
 	install -m 644 packaging/man/pwemud.8 $(DEST)/$(MAN_DAEMON)
 	install -m 644 packaging/completion/pwemu.bash $(DEST)/$(COMPLETION)
-	sed 's|@BINDIR@|$(PREFIX)/bin|' packaging/systemd/user/pwemud.service.in > $(DEST)/$(UNIT)
+	set -e; for unit in $(UNITS); do sed 's|@BINDIR@|$(PREFIX)/bin|' packaging/systemd/$$unit.in > $(DEST)/lib/systemd/$$unit; \
+		chmod 644 $(DEST)/lib/systemd/$$unit; done
+	set -e; for file in $(SYSTEMD_FILES); do install -m 644 packaging/systemd/$$file $(DEST)/lib/$$file; done
 
 uninstall:
-	rm -f $(DEST)/bin/pwemu $(DEST)/bin/pwemud $(addprefix $(DEST)/,$(MAN) $(MAN_DAEMON) $(COMPLETION) $(UNIT))
+	rm -f $(DEST)/bin/pwemu $(DEST)/bin/pwemud $(addprefix $(DEST)/,$(MAN) $(MAN_DAEMON) $(COMPLETION) $(SYSTEMD_INSTALLED))
 	rm -rf $(DEST)/libexec/pwemu $(DEST)/share/pwemu $(DEST)/$(PYTHON_DEST)/pwemu
 
 clean:
@@ -158,7 +175,7 @@ help:
 	@echo 'lint       formatting, layers, clang-tidy, shellcheck'
 	@echo 'install    below PREFIX=$(PREFIX), DESTDIR honoured'
 	@echo 'deps       install the packages for building; deps-test: those for the tests'
-	@echo 'Variables: JOBS CC CFLAGS LDFLAGS WERROR=1 SANITIZE=address,undefined PREFIX DESTDIR'
+	@echo 'Variables: JOBS CC CFLAGS LDFLAGS WERROR=1 SANITIZE=address,undefined WITH_SYSTEMD=no|yes|auto PREFIX DESTDIR'
 
 .PHONY: all demo install uninstall clean help
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

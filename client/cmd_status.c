@@ -155,6 +155,8 @@ static void print_status(const Pwemu__V1__Instance *inst)
 	print_owner(inst);
 	if (inst->pid > 0) {
 		out_field("network:", OUT_PLAIN, "%s", inst->private_network ? "its own, with nothing but lo" : "the host's");
+		if (inst->sandbox[0] != '\0')
+			out_field("sandbox:", OUT_PLAIN, "%s", inst->sandbox);
 		out_field("pid:", OUT_PLAIN, "%d", inst->pid);
 	}
 	out_field("boot:", OUT_PLAIN, "%u", inst->boot);

@@ -161,6 +161,7 @@ void explain_walk(const Pwemu__V1__Target *target, explain_fn on_value, void *ct
 	give_text(&w, "uart", target->uart);
 	give_or(&w, target->eol, "cr", "eol");
 	give_or(&w, target->isolate, "(the daemon's setting)", "isolate");
+	give_or(&w, target->sandbox, "on", "sandbox");
 	give_memory(&w, target);
 	give_emulator(&w, target);
 	give_channels(&w, target);

@@ -24,8 +24,8 @@ static const struct field rows[] = {
 	SETTING(keep_bytes, "keep-bytes", FIELD_SIZE, .max = BYTES_MAX, .initial = "2G",
 		.help = "how much disk they may take together; the oldest go first"),
 	SETTING(isolate, "isolate", FIELD_WORD, .words = isolate, .initial = "auto",
-		.help = "a private network for emulators whose target says nothing: auto (Renode, where the host allows it), off, "
-			"required"),
+		.help = "a private network for emulators whose target says nothing: auto (where the host allows it; QEMU: unless its "
+			"arguments speak of a network), off, required"),
 	SETTING(admin_group, "admin-group", FIELD_TEXT, .initial = "",
 		.help = "group whose members control all instances of a daemon of many users, as root does"),
 	SETTING(user_instances, "user-instances", FIELD_COUNT, .max = COUNT_MAX, .initial = "100",

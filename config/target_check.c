@@ -24,6 +24,7 @@
 static const char *const architectures[] = { "arm", "aarch64", "riscv32", "riscv64", "avr" };
 static const char *const eols[] = { "cr", "lf", "crlf" };
 static const char *const isolates[] = { "auto", "off", "required" };
+static const char *const sandboxes[] = { "on", "off" };
 static const char *const loads[] = { "kernel", "bios", "loader" };
 static const char *const types[] = { "tcp", "pty", "none" };
 static const char *const controls[] = { "gdb", "monitor", "qmp" };
@@ -299,6 +300,7 @@ int target_validate(const Pwemu__V1__Target *target, struct err *err)
 	    check_text("cpu", target->cpu, NAME_MAX_BYTES, err) < 0 || check_text("uart", target->uart, NAME_MAX_BYTES, err) < 0 ||
 	    check_word("eol", target->eol, eols, COUNT(eols), err) < 0 ||
 	    check_word("isolate", target->isolate, isolates, COUNT(isolates), err) < 0 ||
+	    check_word("sandbox", target->sandbox, sandboxes, COUNT(sandboxes), err) < 0 ||
 	    check_args("gdb", target->gdb, target->n_gdb, err) < 0 || check_text("source", target->source, PATH_MAX_BYTES, err) < 0 ||
 	    check_text("inferred", target->inferred, PATH_MAX_BYTES, err) < 0 || check_memory(target, err) < 0)
 		return -1;

@@ -250,6 +250,7 @@ static const struct key target_rows[] = {
 	TEXT("uart", uart),
 	TEXT("eol", eol),
 	TEXT("isolate", isolate),
+	TEXT("sandbox", sandbox),
 	{ .name = "gdb",
 	  .read = key_texts,
 	  .offset = offsetof(Pwemu__V1__Target, gdb),

@@ -18,11 +18,14 @@
 #include "wire/addr.h"
 #include "wire/mem.h"
 
+#define CONTROL_LOCK_FD 10 /* at least: the next program has its passed socket below */
+
 struct control {
 	char *socket;
 	mode_t mode;
 	int lock_fd;
-	ino_t inode; /* of the socket that is ours */
+	int passed_fd; /* -1: the socket is of our own making */
+	ino_t inode;   /* of the socket that is ours */
 	dev_t device;
 	int notify_fd;
 	struct loop_watch *watch;
@@ -82,8 +85,13 @@ static int control_lock(struct control *control, const struct control_config *co
 static int control_listen(struct control *control, int *listen_fd, struct err *err)
 {
 	struct stat st;
-	if (addr_unlink_stale(control->socket, err) < 0 || addr_publish_unix(control->socket, control->mode, listen_fd, err) < 0)
+	if (control->passed_fd >= 0) {
+		*listen_fd = fcntl(control->passed_fd, F_DUPFD_CLOEXEC, 0);
+		if (*listen_fd < 0)
+			return err_sys(err, errno, "listen on the passed socket \"%s\"", control->socket);
+	} else if (addr_unlink_stale(control->socket, err) < 0 || addr_publish_unix(control->socket, control->mode, listen_fd, err) < 0) {
 		return -1;
+	}
 	if (stat(control->socket, &st) == 0) {
 		control->inode = st.st_ino;
 		control->device = st.st_dev;
@@ -95,6 +103,7 @@ int control_open(const struct control_config *config, struct control **out, int 
 {
 	struct control *control = xcalloc(1, sizeof(*control));
 	control->lock_fd = control->notify_fd = -1;
+	control->passed_fd = config->listen_fd;
 	control->socket = xstrdup(config->socket);
 	control->mode = config->mode;
 	if (control_lock(control, config, err) < 0 || control_listen(control, listen_fd, err) < 0) {
@@ -131,6 +140,13 @@ static int control_watch_dir(const struct control *control, struct err *err)
 	return rc;
 }
 
+static void control_drop_passed(struct control *control)
+{
+	if (control->passed_fd >= 0)
+		close(control->passed_fd);
+	control->passed_fd = -1;
+}
+
 static void control_on_notify(void *ctx)
 {
 	struct control *control = ctx;
@@ -141,6 +157,7 @@ static void control_on_notify(void *ctx)
 		return;
 	struct err err = ERR_INIT;
 	int fd;
+	control_drop_passed(control); /* nobody finds it any more */
 	if (control_watch_dir(control, &err) < 0 || control_listen(control, &fd, &err) < 0) {
 		log_error(NULL, "the control socket \"%s\" is gone and cannot be made again: %s", control->socket, err.msg);
 		return;
@@ -162,9 +179,14 @@ void control_guard(struct control *control, struct event_base *base, void (*on_l
 	control->watch = loop_watch_fd(base, control->notify_fd, control_on_notify, control);
 }
 
+int control_keep_passed(const struct control *control)
+{
+	return control->passed_fd >= 0 ? fcntl(control->passed_fd, F_DUPFD_CLOEXEC, CONTROL_LOCK_FD) : -1;
+}
+
 int control_keep_lock(const struct control *control)
 {
-	return fcntl(control->lock_fd, F_DUPFD, STDERR_FILENO + 1);
+	return fcntl(control->lock_fd, F_DUPFD, CONTROL_LOCK_FD);
 }
 
 void control_close(struct control *control)
@@ -174,8 +196,9 @@ void control_close(struct control *control)
 	loop_watch_free(control->watch);
 	if (control->notify_fd >= 0)
 		close(control->notify_fd);
-	if (control->inode != 0 && control_is_there(control))
+	if (control->inode != 0 && control->passed_fd < 0 && control_is_there(control))
 		(void)unlink(control->socket);
+	control_drop_passed(control);
 	if (control->lock_fd >= 0)
 		close(control->lock_fd);
 	free(control->socket);

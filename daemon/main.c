@@ -17,6 +17,7 @@
 
 #include "base/log.h"
 #include "base/strv.h"
+#include "base/systemd.h"
 #include "config/paths.h"
 #include "config/settings.h"
 #include "control.h"
@@ -24,6 +25,7 @@
 #include "loop/inherit.h"
 #include "loop/loop.h"
 #include "loop/timer.h"
+#include "manager.h"
 #include "rpc/auth.h"
 #include "rpc/service.h"
 #include "wire/mem.h"
@@ -57,6 +59,8 @@ struct daemon {
 	struct registry_observer observer;
 	struct timer *idle_timer;
 	struct inherit *inherit;
+	struct manager *manager;
+	int passed_fd; /* control socket of the service manager's making; -1: none */
 	struct loop_watch *signals[3];
 	bool is_ending;
 };
@@ -252,13 +256,26 @@ static void daemon_close_stdio(void)
 }
 
 /* Whatever the starter had open is not ours: a pipe kept open would keep its reader waiting. */
-static void daemon_close_inherited(int keep)
+static void daemon_close_inherited(int keep, int also)
 {
-	if (keep > STDERR_FILENO + 1)
-		(void)close_range(STDERR_FILENO + 1, (unsigned)keep - 1, 0);
-	(void)close_range(keep > STDERR_FILENO ? (unsigned)keep + 1 : STDERR_FILENO + 1, ~0u, 0);
-	if (keep > STDERR_FILENO)
-		(void)fcntl(keep, F_SETFD, FD_CLOEXEC);
+	int kept[] = { keep < also ? keep : also, keep < also ? also : keep };
+	unsigned from = STDERR_FILENO + 1;
+	for (size_t i = 0; i < 2; i++) {
+		if (kept[i] < (int)from)
+			continue;
+		if (kept[i] > (int)from)
+			(void)close_range(from, (unsigned)kept[i] - 1, 0);
+		(void)fcntl(kept[i], F_SETFD, FD_CLOEXEC);
+		from = (unsigned)kept[i] + 1;
+	}
+	(void)close_range(from, ~0u, 0);
+}
+
+/* Of a daemon that a client starts nothing was promised to us, but perhaps to the client. */
+static void daemon_take_passed(struct daemon *d)
+{
+	systemd_take(d->options.foreground && !d->options.is_auto);
+	d->passed_fd = systemd_listener(d->paths.control_socket, sizeof(d->paths.control_socket));
 }
 
 /* Goes to the background; the parent waits for the child's word and exits with it. */
@@ -304,6 +321,7 @@ static void daemon_end(void *ctx)
 	if (d->is_ending)
 		return;
 	d->is_ending = d->services.is_ending = true;
+	manager_leaving(d->services.must_restart);
 	log_info(NULL, "ending, %zu instances run on", registry_running(d->services.registry));
 	journal_tell(d->journal, PWEMU__V1__EVENT_KIND__EVENT_KIND_DAEMON, "pwemud (process %d) ends, %zu instances run on", (int)getpid(),
 		     registry_running(d->services.registry));
@@ -314,10 +332,12 @@ static void daemon_on_hangup(void *ctx)
 {
 	struct daemon *d = ctx;
 	struct err err = ERR_INIT;
+	manager_reloading();
 	if (service_reload_settings(&d->services, "SIGHUP", &err) < 0)
 		log_error(NULL, "%s", err.msg);
 	if (service_reload_targets(&d->services, "SIGHUP", &err) < 0)
 		log_error(NULL, "%s", err.msg);
+	manager_reloaded(d->manager);
 }
 
 static uint64_t daemon_idle_ms(const struct daemon *d)
@@ -403,10 +423,14 @@ static int daemon_use_system(struct daemon *d, struct err *err)
 static int daemon_choose_paths(struct daemon *d, struct err *err)
 {
 	struct options *o = &d->options;
+	char passed[sizeof(d->paths.control_socket)];
+	snprintf(passed, sizeof(passed), "%s", d->paths.control_socket);
 	if (paths_init(&d->paths, err) < 0 || (o->is_system && daemon_use_system(d, err) < 0) || daemon_choose_state_dir(d, err) < 0 ||
 	    daemon_choose_run_dir(d, err) < 0)
 		return -1;
-	if (o->socket != NULL)
+	if (d->passed_fd >= 0)
+		snprintf(d->paths.control_socket, sizeof(d->paths.control_socket), "%s", passed);
+	else if (o->socket != NULL)
 		snprintf(d->paths.control_socket, sizeof(d->paths.control_socket), "%s", o->socket);
 	else if (!o->is_system && paths_make_runtime_dir(&d->paths, err) < 0)
 		return -1;
@@ -536,6 +560,7 @@ static int daemon_start(struct daemon *d, struct err *err)
 					  .socket = d->paths.control_socket,
 					  .mode = d->options.is_system ? 0666 : 0600,
 					  .wait_ms = d->options.is_auto ? DAEMON_LOCK_MS : DAEMON_LOCK_SOON_MS,
+					  .listen_fd = d->passed_fd,
 					  .lock_fd = d->options.lock_fd };
 	if (control_open(&control, &d->control, &listen_fd, err) < 0)
 		return -1;
@@ -565,8 +590,10 @@ static int daemon_stop(struct daemon *d)
 		loop_watch_free(d->signals[i]);
 	rpc_server_free(d->server);
 	int lock_fd = d->services.must_restart ? control_keep_lock(d->control) : -1;
+	d->passed_fd = d->services.must_restart ? control_keep_passed(d->control) : -1;
 	control_close(d->control);
 	timer_free(d->idle_timer);
+	manager_free(d->manager);
 	inherit_free(d->inherit);
 	registry_free(d->services.registry);
 	journal_free(d->journal);
@@ -606,6 +633,7 @@ static int daemon_replace(const struct daemon *d, const char *name, int lock_fd)
 	strv_init(&argv);
 	daemon_argv(d, &argv, name, lock_fd);
 	log_info(NULL, "beginning again as \"%s\"", d->paths.daemon);
+	systemd_hand_on(d->passed_fd);
 	execv(d->paths.daemon, argv.items);
 	log_error(NULL, "begin again as \"%s\": %s", d->paths.daemon, strerror(errno));
 	strv_fini(&argv);
@@ -621,7 +649,8 @@ int main(int argc, char **argv)
 	signal(SIGXFSZ, SIG_IGN);   /* a log at its limit is an error, not an end */
 	unsetenv("PWEMU_INSTANCE"); /* we are no part of the instance that may have started us */
 	umask(077);
-	daemon_close_inherited(d.options.lock_fd >= 0 ? d.options.lock_fd : d.options.ready_fd);
+	daemon_take_passed(&d);
+	daemon_close_inherited(d.options.lock_fd >= 0 ? d.options.lock_fd : d.options.ready_fd, d.passed_fd);
 	if (!d.options.foreground && !d.options.is_auto && d.options.lock_fd < 0)
 		daemon_detach(&d.options);
 	if (daemon_choose_paths(&d, &err) < 0 || daemon_load_settings(&d, &err) < 0 || daemon_leave_cwd(&err) < 0 ||
@@ -631,6 +660,7 @@ int main(int argc, char **argv)
 	}
 	log_info(NULL, "pwemud " PWEMU_VERSION " serves \"%s\", %zu instances, %zu run", d.paths.control_socket,
 		 registry_count(d.services.registry), registry_running(d.services.registry));
+	d.manager = manager_ready(d.base, d.services.registry);
 	daemon_tell(&d.options, "ok\n");
 	loop_run(d.base);
 	int lock_fd = daemon_stop(&d);

@@ -12,6 +12,18 @@ $(B)/tests/unit/%: $(B)/obj/tests/unit/%.o $(B)/libdaemon.a $(B)/libclient.a $(B
 # Kept: as intermediate files make would delete them, and compile every test again next time.
 .SECONDARY: $(UNIT_BIN:$(B)/%=$(B)/obj/%.o)
 
+# The daemon of a build without libsystemd: one file is another.
+$(B)/tests/nosystemd/systemd.o: daemon/base/systemd.c | $(PB_H) deps-check
+	@mkdir -p $(@D)
+	$(call say,CC,$< without libsystemd)
+	$(Q)$(CC) $(BASE_CFLAGS) -c -o $@ $<
+$(B)/tests/nosystemd/bin/pwemud: $(B)/obj/daemon/main.o $(B)/tests/nosystemd/systemd.o $(B)/libdaemon.a $(B)/libconfig.a $(B)/libwire.a
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)ln -sfn ../../share $(@D)/../share && ln -sfn ../../libexec $(@D)/../libexec
+	$(Q)$(LINK) -o $@ $^ $(call lib,$(MODULES)) -ldl
+TEST_EXTRA += $(B)/tests/nosystemd/bin/pwemud
+
 -include $(wildcard tests/*/rules.mk)
 
 # What the suites find in their environment: the build under test, and sanitizers that fail loudly.

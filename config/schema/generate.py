@@ -184,6 +184,7 @@ def target():
             uart=text("Kind of serial port, for people."),
             eol=word("What Enter sends.", "cr", "lf", "crlf"),
             isolate=word("Whether the emulator gets a network of its own; where nothing is said the daemon's setting holds.", "auto", "off", "required"),
+            sandbox=word("off: the emulator may start processes, as some of its arguments need and a firmware with semihosting could.", "on", "off"),
             gdb=one_or_more("gdb command."),
             memory={"type": "array", "items": ref("memory"), "maxItems": 64},
             qemu=ref("qemu"),

@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/systemd.h"
 #include "wire/mem.h"
 
 #define LOG_LINE_MAX   2048
@@ -100,19 +101,25 @@ static void log_clean(char *text)
 			*p = ' ';
 }
 
-void log_message(enum log_level level, const struct log_scope *scope, const char *fmt, ...)
+static bool log_to_journal(enum log_level level, const struct log_scope *scope, const char *actor, const char *text)
 {
-	if (level > log_state.level)
-		return;
+	static const int priorities[] = { [LOG_LEVEL_ERROR] = 3, [LOG_LEVEL_WARNING] = 4, [LOG_LEVEL_INFO] = 6, [LOG_LEVEL_DEBUG] = 7 };
+	static const struct log_scope none;
+	if (log_state.path != NULL || !systemd_has_journal())
+		return false;
+	char *whole = xasprintf("%s%s%s", scope != NULL ? scope->name : "", scope != NULL ? ": " : "", text);
+	scope = scope != NULL ? scope : &none;
+	bool is_taken = systemd_journal(priorities[level], whole, scope->instance, scope->id, scope->user, actor);
+	free(whole);
+	return is_taken;
+}
+
+static void log_write(enum log_level level, const struct log_scope *scope, const char *text)
+{
 	char line[LOG_LINE_MAX];
 	size_t n = log_stamp(line, sizeof(line));
 	n += (size_t)snprintf(line + n, sizeof(line) - n, " %s %s: ", level_names[level], scope != NULL ? scope->name : "pwemud");
-	va_list ap;
-	va_start(ap, fmt);
-	int more = vsnprintf(line + n, sizeof(line) - n - 1, fmt, ap);
-	va_end(ap);
-	if (more < 0)
-		return;
+	snprintf(line + n, sizeof(line) - n - 1, "%s", text);
 	log_clean(line);
 	size_t len = strlen(line);
 	line[len++] = '\n';
@@ -121,4 +128,32 @@ void log_message(enum log_level level, const struct log_scope *scope, const char
 		log_state.written += done;
 	if (log_state.path != NULL && log_state.written > LOG_ROTATE_LEN)
 		log_rotate();
+}
+
+static void log_vmessage(enum log_level level, const struct log_scope *scope, const char *actor, const char *fmt, va_list ap)
+	__attribute__((format(printf, 4, 0)));
+static void log_vmessage(enum log_level level, const struct log_scope *scope, const char *actor, const char *fmt, va_list ap)
+{
+	char text[LOG_LINE_MAX];
+	if (level > log_state.level || vsnprintf(text, sizeof(text), fmt, ap) < 0)
+		return;
+	log_clean(text);
+	if (!log_to_journal(level, scope, actor, text))
+		log_write(level, scope, text);
+}
+
+void log_message(enum log_level level, const struct log_scope *scope, const char *fmt, ...)
+{
+	va_list ap;
+	va_start(ap, fmt);
+	log_vmessage(level, scope, "", fmt, ap);
+	va_end(ap);
+}
+
+void log_message_by(enum log_level level, const struct log_scope *scope, const char *actor, const char *fmt, ...)
+{
+	va_list ap;
+	va_start(ap, fmt);
+	log_vmessage(level, scope, actor, fmt, ap);
+	va_end(ap);
 }

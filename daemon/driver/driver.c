@@ -28,6 +28,8 @@ void plan_init(struct plan *plan)
 	plan->argument_count = 0;
 	plan->has_console = false;
 	plan->network = PROC_NETWORK_HOST;
+	plan->is_confined = false;
+	plan->nofile = 0;
 	strv_init(&plan->argv);
 	strv_init(&plan->setup);
 	strv_init(&plan->env);
@@ -72,6 +74,11 @@ void plan_add_arguments(struct plan *plan, char *const *items, size_t count)
 bool plan_socket_is_channel(const struct plan_socket *socket)
 {
 	return socket->kind != CHANNEL_CONTROL;
+}
+
+bool driver_is_sandboxed(const Pwemu__V1__Target *target)
+{
+	return strcmp(target->sandbox, "off") != 0;
 }
 
 const struct driver_ops *driver_find(const char *name, struct err *err)

@@ -63,6 +63,8 @@ struct plan {
 	struct strv env;  /* "NAME=value", instead of what the user's environment says */
 	struct strv dirs; /* made in the run directory, for the emulator's user alone: plain names */
 	enum proc_network network;
+	bool is_confined; /* as proc_spec.is_confined */
+	uint32_t nofile;  /* RLIMIT_NOFILE; 0: the daemon's */
 	/* The emulator's stdin and stdout are one end of a pair of sockets; the shim keeps the other as DRIVER_CONSOLE. */
 	bool has_console;
 	struct plan_channel channels[PLAN_CHANNELS_MAX];
@@ -95,9 +97,13 @@ struct driver_start {
 	const char *program; /* absolute path */
 	const char *run_dir; /* absolute path */
 	const char *isolate; /* "auto", "off", "required" */
+	bool has_no_sandbox; /* the program was built without QEMU's -sandbox */
 	const struct driver_image *images;
 	size_t image_count;
 };
+
+/* Whether the emulator is to be kept from what it does not need. */
+bool driver_is_sandboxed(const Pwemu__V1__Target *target);
 
 /* ---------------------------------------------------------------- link */
 

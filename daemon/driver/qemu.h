@@ -4,6 +4,8 @@
 
 #include "driver/driver.h"
 
+#define QEMU_SANDBOX "-sandbox"
+
 extern const struct driver_ops qemu_driver;
 
 int qemu_plan(const struct driver_start *start, struct plan *plan, struct err *err);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The command line, in the order that pw_emu has:
- *     EXECUTABLE -nographic -nodefaults -display none -machine M  control sockets  serials  -S  -d  images  target's args  user's args
- * Serials are FIFO pairs in the run directory, QMP, gdb and the monitors are listening sockets that the daemon made and QEMU inherits.
+ *     EXECUTABLE -nographic -nodefaults -display none -machine M  control sockets  sandbox  serials  -S  -d  images  target's args  user's
+ * args Serials are FIFO pairs in the run directory, QMP, gdb and the monitors are listening sockets that the daemon made and QEMU inherits.
  */
 #include "driver/qemu.h"
 
@@ -10,10 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "driver/qemu_args.h"
 #include "wire/mem.h"
 
 #define QEMU_SERIALS_MAX 16
 #define QEMU_FD_FIRST    3
+#define QEMU_NOFILE      256 /* it has about twenty, and two for each serial; the rest is for arguments */
 
 struct qemu_build {
 	const struct driver_start *start;
@@ -132,7 +134,7 @@ static const char *qemu_firmware_name(const struct driver_start *start)
 }
 
 /* The guest's console is the channel "semihosting": `:tt` goes to stdin and stdout, SYS_WRITE0 to the chardev, all to one FIFO pair.
- * A guest could start host processes (SYS_SYSTEM): the sandbox denies it. */
+ * A guest could start host processes (SYS_SYSTEM), which the sandbox denies, and opens the host's files as its user may. */
 static void qemu_add_semihosting(struct qemu_build *b)
 {
 	if (!b->semihosting)
@@ -159,8 +161,26 @@ static void qemu_add_semihosting(struct qemu_build *b)
 	strv_add(b->argv, config);
 	free(config);
 	strv_fini(&words);
-	strv_add(b->argv, "-sandbox");
+}
+
+/* A QEMU that was built without it refuses the option. */
+static void qemu_add_sandbox(struct qemu_build *b)
+{
+	if (!driver_is_sandboxed(b->start->target) || b->start->has_no_sandbox)
+		return;
+	strv_add(b->argv, QEMU_SANDBOX);
 	strv_add(b->argv, "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
+}
+
+static enum proc_network qemu_network(const struct driver_start *start)
+{
+	const Pwemu__V1__QemuTarget *qemu = start->target->qemu;
+	const Pwemu__V1__StartRequest *request = start->request;
+	if (strcmp(start->isolate, "required") == 0)
+		return PROC_NETWORK_OWN;
+	bool is_alone = strcmp(start->isolate, "auto") == 0 && !qemu_args_want_network(qemu->args, qemu->n_args) &&
+			!qemu_args_want_network(request->args, request->n_args);
+	return is_alone ? PROC_NETWORK_TRY : PROC_NETWORK_HOST;
 }
 
 /* The emulator's own messages: stderr, and stdout where the guest's console does not have it. */
@@ -221,14 +241,16 @@ int qemu_plan(const struct driver_start *start, struct plan *plan, struct err *e
 	const Pwemu__V1__StartRequest *request = start->request;
 	struct qemu_build b = { .start = start, .plan = plan, .argv = &plan->argv, .semihosting = qemu_wants_semihosting(request) };
 
-	if (strcmp(start->isolate, "required") == 0)
-		plan->network = PROC_NETWORK_OWN;
+	plan->network = qemu_network(start);
+	plan->is_confined = driver_is_sandboxed(start->target);
+	plan->nofile = plan->is_confined ? QEMU_NOFILE : 0;
 	strv_add(b.argv, start->program);
 	static const char *const head[] = { "-nographic", "-nodefaults", "-display", "none", "-machine" };
 	for (size_t i = 0; i < sizeof(head) / sizeof(head[0]); i++)
 		strv_add(b.argv, head[i]);
 	strv_add(b.argv, qemu->machine);
 	qemu_add_control(&b);
+	qemu_add_sandbox(&b);
 	if (qemu_add_serials(&b, err) < 0)
 		return -1;
 	qemu_add_semihosting(&b);

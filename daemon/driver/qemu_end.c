@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "driver/qemu_args.h"
 
 static bool text_has(const struct driver_death *death, const char *needle)
 {
@@ -94,6 +95,22 @@ static bool has_argument(const struct driver_death *d, const char *wanted)
 	return false;
 }
 
+/* It did what its sandbox denies; the kernel then ends it, and it has no say. */
+static bool rule_denied(const struct driver_death *d)
+{
+	return d->end->signal == SIGSYS && d->argv != NULL && has_argument(d, QEMU_SANDBOX);
+}
+/* An argument for which it starts a process, as it does before it answers. */
+static bool rule_denied_argument(const struct driver_death *d)
+{
+	return rule_denied(d) && !d->was_ready && qemu_args_start_process(d->argv->items, d->argv->count) != NULL;
+}
+/* The guest is who can: SYS_SYSTEM. */
+static bool rule_denied_guest(const struct driver_death *d)
+{
+	return rule_denied(d) && has_semihosting(d);
+}
+
 /* A guest that resets before QEMU has answered is not told of: but where it has no other way to end, it is what has happened. */
 static bool rule_reset(const struct driver_death *d)
 {
@@ -166,8 +183,10 @@ static void describe_config(const struct driver_death *death, char *out, size_t 
 		return;
 	}
 	error_line(death, line, sizeof(line));
-	snprintf(out, size, "the emulator refused to start (exit code %d): %s", death->end->code,
-		 line[0] != '\0' ? line : "it printed no reason");
+	bool is_sandbox = strstr(line, QEMU_SANDBOX) != NULL; /* built without, in a way that was not seen before the start */
+	snprintf(out, size, "the emulator refused to start (exit code %d): %s%s", death->end->code,
+		 line[0] != '\0' ? line : "it printed no reason",
+		 is_sandbox ? "; \"sandbox\": \"off\" in the target starts it without" : "");
 }
 
 static void describe_finished(const struct driver_death *death, char *out, size_t size)
@@ -180,6 +199,27 @@ static void describe_killed(const struct driver_death *death, char *out, size_t 
 	int sig = death->end->signal;
 	snprintf(out, size, "emulator killed from outside%s%s%s", sig != 0 ? " (" : "", sig != 0 ? strsignal(sig) : "",
 		 sig != 0 ? ")" : "");
+}
+
+#define TRUSTED "; \"sandbox\": \"off\" in the target allows it"
+
+static void describe_denied_argument(const struct driver_death *death, char *out, size_t size)
+{
+	snprintf(out, size, "the sandbox keeps the emulator from starting a process, as its argument \"%.60s\" wants" TRUSTED,
+		 qemu_args_start_process(death->argv->items, death->argv->count));
+}
+
+static void describe_denied_guest(const struct driver_death *death, char *out, size_t size)
+{
+	(void)death;
+	snprintf(out, size,
+		 "semihosting SYS_SYSTEM denied: the firmware asked the host to run a command" TRUSTED " to one that is trusted");
+}
+
+static void describe_denied(const struct driver_death *death, char *out, size_t size)
+{
+	snprintf(out, size, "emulator crashed (%s): it did what its sandbox denies, perhaps for its monitor" TRUSTED,
+		 strsignal(death->end->signal));
 }
 
 static void describe_crash(const struct driver_death *death, char *out, size_t size)
@@ -215,11 +255,14 @@ static const struct {
 	{ rule_refused_again, CAUSE(CRASHED), describe_config, "" },
 	{ rule_exec, CAUSE(BAD_CONFIG), describe_config, NULL },
 	{ rule_lockup, CAUSE(GUEST_FAULT), describe_fault, "qemu: fatal: " },
+	{ rule_denied_argument, CAUSE(BAD_CONFIG), describe_denied_argument, NULL },
+	{ rule_denied_guest, CAUSE(GUEST_FAULT), describe_denied_guest, NULL },
 	{ rule_stopped, CAUSE(STOPPED), describe_stopped, NULL },
 	{ rule_shim, CAUSE(KILLED), describe_killed, NULL },
 	{ rule_gdb, CAUSE(GDB), describe_gdb, NULL },
 	{ rule_killed, CAUSE(KILLED), describe_killed, NULL },
 	{ rule_quit, CAUSE(STOPPED), describe_stopped, NULL },
+	{ rule_denied, CAUSE(CRASHED), describe_denied, "" },
 	{ rule_crashed, CAUSE(CRASHED), describe_crash, "" },
 	{ rule_reset, CAUSE(GUEST_RESET), describe_reset, NULL },
 	{ rule_refused, CAUSE(BAD_CONFIG), describe_config, "" },

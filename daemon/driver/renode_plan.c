@@ -14,6 +14,7 @@
 #include "wire/mem.h"
 
 #define RENODE_RESET_MAX 4096
+#define RENODE_NOFILE    1024 /* .NET has a few hundred */
 
 struct renode_build {
 	const struct driver_start *start;
@@ -226,6 +227,8 @@ int renode_plan(const struct driver_start *start, struct plan *plan, struct err 
 			       "target \"%s\": pwemu turns semihosting on for QEMU only; Renode has none that ends with the guest's code",
 			       start->target->name);
 	plan->network = plan_network(start->isolate);
+	plan->is_confined = driver_is_sandboxed(start->target);
+	plan->nofile = plan->is_confined ? RENODE_NOFILE : 0;
 	plan_arguments(&b);
 	plan_surroundings(&b);
 	if (plan_log(&b, err) < 0)

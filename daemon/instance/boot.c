@@ -22,6 +22,7 @@
 #include "instance/commands.h"
 #include "instance/fifo.h"
 #include "instance/files.h"
+#include "shim/protocol.h"
 #include "wire/addr.h"
 #include "wire/mem.h"
 
@@ -348,11 +349,19 @@ static void boot_on_ended(void *ctx, const struct proc_end *end)
 {
 	struct instance *inst = ctx;
 	inst->proc_end = *end;
-	boot_discard_layout(inst); /* it was never started */
+	if (strcmp(end->exec_what, SHIM_NETWORK_WHAT) == 0 && inst->env->allows_network != NULL)
+		*inst->env->allows_network = false; /* not any more; next time that is looked at */
+	boot_discard_layout(inst);                  /* it was never started */
 	boot_release(&inst->old_proc);
 	if (inst->link != NULL)
 		inst->driver->drain(inst->link);
 	instance_event(inst, INST_EV_EXITED, "the emulator has ended");
+}
+
+static enum proc_network boot_network(const struct boot *b)
+{
+	const bool *allows = b->inst->env->allows_network;
+	return b->plan.network == PROC_NETWORK_TRY && allows != NULL && *allows ? PROC_NETWORK_TRUST : b->plan.network;
 }
 
 const struct proc_ops boot_proc_ops = { .on_started = boot_on_started, .on_ended = boot_on_ended };
@@ -377,7 +386,9 @@ static int boot_spawn(struct boot *b, struct err *err)
 		.fd_count = b->fd_count,
 		.held = b->held,
 		.held_count = b->held_count,
-		.network = b->plan.network,
+		.nofile = b->plan.nofile,
+		.network = boot_network(b),
+		.is_confined = b->plan.is_confined,
 	};
 	int rc = proc_spawn(inst->env->base, inst->env->shim, &spec, &boot_proc_ops, inst, &inst->proc, err);
 	strv_fini(&env);
@@ -417,6 +428,16 @@ static void boot_put_on_record(struct instance *inst)
 		inst->start_error = err;
 }
 
+/* Who relies on the sandbox is to know. */
+static void boot_tell_sandbox(struct instance *inst)
+{
+	if (inst->is_restart || inst->prepared == NULL || !inst->prepared->has_no_sandbox || !driver_is_sandboxed(inst->target))
+		return;
+	static const char text[] = "this QEMU was built without seccomp: it runs without its sandbox, and may start processes";
+	log_warn(&inst->scope, "\"%s\": %s", inst->program, text);
+	instance_tell(inst, PWEMU__V1__EVENT_KIND__EVENT_KIND_WARNING, NULL, NULL, text);
+}
+
 /* A new name for each boot: the shim of the one before keeps its own until this one has what it holds. */
 int boot_begin(struct instance *inst, struct err *err)
 {
@@ -435,6 +456,7 @@ int boot_begin(struct instance *inst, struct err *err)
 	if ((is_known || store_put(inst, err) == 0) && boot_spawn(b, err) == 0) {
 		if (is_known)
 			boot_put_on_record(inst);
+		boot_tell_sandbox(inst);
 		free(old_name);
 		return 0;
 	}

@@ -34,6 +34,7 @@ int boot_make_plan(struct boot *b, const struct prepare_result *prepared, struct
 		.program = prepared != NULL ? inst->program : "",
 		.run_dir = b->run_path,
 		.isolate = boot_isolate(inst),
+		.has_no_sandbox = prepared != NULL && prepared->has_no_sandbox,
 		.images = images,
 		.image_count = count,
 	};

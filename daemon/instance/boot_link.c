@@ -9,12 +9,19 @@
 #include "loop/netport.h"
 #include "wire/utf8.h"
 
+static void boot_see_network(struct instance *inst)
+{
+	inst->has_private_network = netport_is_private(proc_pid(inst->proc));
+	if (inst->has_private_network && inst->env->allows_network != NULL)
+		*inst->env->allows_network = true;
+}
+
 static void boot_on_ready(void *ctx, bool paused)
 {
 	struct instance *inst = ctx;
 	inst->was_ready = true;
 	/* Earlier it may not be there yet: the process gets it just before it is executed. */
-	inst->has_private_network = netport_is_private(proc_pid(inst->proc));
+	boot_see_network(inst);
 	if (!paused)
 		inst->started_ns = inst->started_ns != 0 ? inst->started_ns : clock_wall_ns();
 	instance_event(inst, paused ? INST_EV_RESTS : INST_EV_RUNS, paused ? "paused" : "");
@@ -129,7 +136,7 @@ int boot_connect(struct instance *inst, int run_dir, const char *run_path, bool 
 		.is_adopted = is_adopted,
 		.was_ready = inst->was_ready,
 	};
-	inst->has_private_network = netport_is_private(proc_pid(inst->proc));
+	boot_see_network(inst);
 	if (inst->driver->connect(&boot, &boot_events, inst, &inst->link, err) < 0)
 		return -1;
 	inst->hang = hang_new(inst);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "driver/qemu.h"
 #include "instance/commands.h"
 #include "instance/priv.h"
 #include "wire/mem.h"
@@ -125,6 +126,14 @@ Pwemu__V1__RestartPolicy *instance_describe_restart(const struct instance *inst)
 	return out;
 }
 
+static const char *describe_sandbox(const struct instance *inst)
+{
+	bool is_there = false;
+	for (size_t i = 0; i < inst->argv.count; i++)
+		is_there = is_there || strcmp(inst->argv.items[i], QEMU_SANDBOX) == 0;
+	return !driver_is_sandboxed(inst->target) ? "off" : is_there ? "on" : "none";
+}
+
 void instance_describe(struct instance *inst, Pwemu__V1__Instance *out)
 {
 	pwemu__v1__instance__init(out);
@@ -163,6 +172,7 @@ void instance_describe(struct instance *inst, Pwemu__V1__Instance *out)
 	out->target = inst->target->name;
 	out->emulator = inst->target->emulator;
 	out->private_network = inst->has_private_network && inst->proc != NULL;
+	out->sandbox = (char *)describe_sandbox(inst);
 	out->semihosting = inst->request->semihosting || inst->request->n_firmware_args > 0;
 	out->gdb = inst->target->gdb;
 	out->n_gdb = inst->target->n_gdb;

@@ -167,6 +167,9 @@ void instance_tell_process(struct instance *inst, const char *process, const cha
 static void instance_name_scope(struct instance *inst)
 {
 	snprintf(inst->scope.name, sizeof(inst->scope.name), "%s (%s)", inst->name, inst->id);
+	snprintf(inst->scope.instance, sizeof(inst->scope.instance), "%s", inst->name);
+	snprintf(inst->scope.id, sizeof(inst->scope.id), "%s", inst->id);
+	snprintf(inst->scope.user, sizeof(inst->scope.user), "%s", inst->user.name);
 }
 
 void instance_rename(struct instance *inst, const char *name, const char *project)
@@ -278,8 +281,10 @@ static void instance_on_prepared(void *ctx, const struct prepare_result *result)
 {
 	struct instance *inst = ctx;
 	inst->prepare = NULL;
-	if (result->user[0] != '\0')
+	if (result->user[0] != '\0') {
 		user_set_name(&inst->user, result->user);
+		instance_name_scope(inst);
+	}
 	if (err_is_set(&result->err)) {
 		inst->start_error = result->err;
 		instance_event(inst, INST_EV_REFUSED, result->err.msg);

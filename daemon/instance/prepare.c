@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "config/image.h"
 #include "config/image_calls.h"
+#include "instance/program.h"
 #include "loop/helper.h"
 #include "wire/mem.h"
 
@@ -101,8 +102,11 @@ static int prepare_program(const struct prepare_spec *spec, struct prepare_resul
 	const char *name = spec->executable;
 	bool has_slash = strchr(name, '/') != NULL;
 	int sys = prepare_find(&search, name, result->program);
-	if (sys == 0)
+	if (sys == 0) {
+		result->has_no_sandbox =
+			program_needs(result->program, "libglib-2.0.so") && !program_needs(result->program, "libseccomp.so");
 		return 0;
+	}
 	if (sys == ENOENT && has_slash)
 		err_set(&result->err, ERR_NOT_FOUND, "emulator \"%s\" not found; install it or correct \"executable\" of target \"%s\"",
 			name, spec->target->name);

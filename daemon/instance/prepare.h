@@ -24,6 +24,7 @@ struct prepare_result {
 	struct err err; /* ERR_OK: all is well */
 	char user[64];  /* name of the user it ran as; "": not asked for, or he has none */
 	char program[PREPARE_PATH_MAX];
+	bool has_no_sandbox; /* it is a QEMU that was built without seccomp */
 	uint32_t image_count;
 	struct {
 		uint32_t kind; /* of struct driver_image */

@@ -83,6 +83,7 @@ struct registry *registry_new(const struct registry_config *config)
 		.settings = config->settings,
 		.journal = config->journal,
 		.host_boot = proc_host_boot(),
+		.allows_network = &registry->allows_network,
 		.on_change = registry_on_change,
 		.on_port = registry_on_port,
 		.on_admit = registry_on_admit,

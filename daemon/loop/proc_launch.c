@@ -218,7 +218,7 @@ static uint32_t image_add_strings(struct image *image, const char *const *string
 }
 
 _Static_assert((int)PROC_NETWORK_HOST == SHIM_NETWORK_HOST && (int)PROC_NETWORK_TRY == SHIM_NETWORK_TRY &&
-		       (int)PROC_NETWORK_OWN == SHIM_NETWORK_OWN,
+		       (int)PROC_NETWORK_OWN == SHIM_NETWORK_OWN && (int)PROC_NETWORK_TRUST == SHIM_NETWORK_TRUST,
 	       "the shim's numbers");
 
 static void image_build(struct image *image, const struct proc_spec *spec)
@@ -231,6 +231,7 @@ static void image_build(struct image *image, const struct proc_spec *spec)
 		.gid = spec->user == NULL ? 0 : spec->user->gid,
 		.nofile = spec->nofile,
 		.network = (uint32_t)spec->network,
+		.is_confined = spec->is_confined,
 		.group_count = spec->user == NULL ? 0 : (uint32_t)spec->user->group_count,
 		.fd_count = (uint32_t)spec->fd_count,
 		.held_count = (uint32_t)spec->held_count,

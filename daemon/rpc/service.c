@@ -105,8 +105,12 @@ static void service_audit(struct rpc_call *call, struct instance *inst)
 	char who[SERVICE_ACTOR_MAX];
 	const char *method = strrchr(rpc_call_method(call)->path, '/') + 1;
 	service_actor(call, who);
-	log_info(NULL, "%s asks for %s of instance %s (%s) of %s", who, method, instance_name(inst), instance_id(inst),
-		 instance_user(inst)->name);
+	struct log_scope scope = { .name = "pwemud" };
+	snprintf(scope.instance, sizeof(scope.instance), "%s", instance_name(inst));
+	snprintf(scope.id, sizeof(scope.id), "%s", instance_id(inst));
+	snprintf(scope.user, sizeof(scope.user), "%s", instance_user(inst)->name);
+	log_message_by(LOG_LEVEL_INFO, &scope, who, "%s asks for %s of instance %s (%s) of %s", who, method, instance_name(inst),
+		       instance_id(inst), instance_user(inst)->name);
 	instance_tell(inst, PWEMU__V1__EVENT_KIND__EVENT_KIND_REQUEST, NULL, who, method);
 }
 
@@ -174,7 +178,7 @@ int service_reload_targets(struct services *services, const char *who, struct er
 	}
 	target_set_free(services->targets); /* instances have copies */
 	services->targets = fresh;
-	log_info(NULL, "%zu targets read, asked by %s", target_set_count(fresh), who);
+	log_message_by(LOG_LEVEL_INFO, NULL, who, "%zu targets read, asked by %s", target_set_count(fresh), who);
 	return 0;
 }
 
@@ -184,7 +188,7 @@ int service_reload_settings(struct services *services, const char *who, struct e
 		return 0;
 	if (settings_load(services->settings_path, services->settings_are_required, services->settings, err) < 0)
 		return err_prefix(err, "the settings stay as they were");
-	log_info(NULL, "settings read, asked by %s", who);
+	log_message_by(LOG_LEVEL_INFO, NULL, who, "settings read, asked by %s", who);
 	registry_settings_changed(services->registry);
 	auth_init(services);
 	return 0;

@@ -135,7 +135,8 @@ static void handle_shutdown(struct rpc_call *call, const ProtobufCMessage *messa
 		return;
 	}
 	service_actor(call, who);
-	log_info(NULL, "%s%s, asked by %s", request->restart ? "restart" : "shutdown", with_instances ? " with all instances" : "", who);
+	log_message_by(LOG_LEVEL_INFO, NULL, who, "%s%s, asked by %s", request->restart ? "restart" : "shutdown",
+		       with_instances ? " with all instances" : "", who);
 	services->is_ending = true;
 	services->must_restart = request->restart;
 	shutdown_state.services = services;

@@ -17,6 +17,18 @@
 #define SYS_close_range 436
 #endif
 
+/* As linux/capability.h has it, which musl-gcc does not find. */
+#define CAPABILITY_VERSION  0x20080522
+#define CAP_DAC_OVERRIDE    1
+#define CAP_DAC_READ_SEARCH 2
+struct capability_header {
+	uint32_t version;
+	int pid;
+};
+struct capability_data {
+	uint32_t effective, permitted, inheritable;
+};
+
 static _Noreturn void child_fail(int sync, const char *what)
 {
 	struct shim_exec_error error = { .sys = errno };
@@ -77,6 +89,8 @@ static void child_limit(const struct shim_spec *head, int sync)
 	if (head->nofile == 0 && wanted > SHIM_NOFILE_DEFAULT)
 		wanted = SHIM_NOFILE_DEFAULT;
 	limit.rlim_cur = wanted < limit.rlim_max ? wanted : limit.rlim_max;
+	if (head->nofile != 0)
+		limit.rlim_max = limit.rlim_cur;
 	if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
 		child_fail(sync, "setrlimit nofile");
 	/* Not to be had without privilege when the session was given a higher one. */
@@ -100,6 +114,26 @@ static void child_become(const struct spec *spec, int sync)
 		child_fail(sync, "setgid");
 	if (syscall(SYS_setresuid, head->uid, head->uid, head->uid) != 0)
 		child_fail(sync, "setuid");
+}
+
+/* What is not in the bounding set is not had after execve, by root neither. The others have none then, save ambient ones. */
+static void child_confine(int sync)
+{
+	const uint32_t kept = 1u << CAP_DAC_OVERRIDE | 1u << CAP_DAC_READ_SEARCH;
+	struct capability_header header = { .version = CAPABILITY_VERSION };
+	struct capability_data data[2];
+	(void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+	for (unsigned long cap = 0; cap < 64; cap++)
+		if ((cap >= 32 || (kept >> cap & 1) == 0) && prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) != 0)
+			break; /* EPERM: it has none to lose; EINVAL: that was the last */
+	if (syscall(SYS_capget, &header, data) != 0)
+		child_fail(sync, "capget");
+	data[0].effective &= kept;
+	data[0].permitted &= kept;
+	data[0].inheritable = 0;
+	data[1] = (struct capability_data){ 0 };
+	if (syscall(SYS_capset, &header, data) != 0)
+		child_fail(sync, "capset");
 }
 
 static void child_reset_signals(void)
@@ -143,8 +177,10 @@ _Noreturn void child_exec(const struct spec *spec, int sync, pid_t shim_pid)
 	sync = child_map_fds(spec, sync);
 	child_limit(head, sync);
 	child_become(spec, sync);
-	if ((head->network == SHIM_NETWORK_OWN || (head->network == SHIM_NETWORK_TRY && network_can_isolate())) && !network_isolate())
-		child_fail(sync, "its own network (\"isolate\")");
+	if (!network_isolate((enum shim_network)head->network))
+		child_fail(sync, SHIM_NETWORK_WHAT);
+	if (head->is_confined)
+		child_confine(sync);
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
 		child_fail(sync, "no_new_privs");
 	/* a change of the uid clears it, hence after that; and it tells nothing of a parent already dead */

@@ -38,13 +38,11 @@ static bool map_id(const char *path, uint64_t id)
 	return write_file(path, map.buf);
 }
 
-static bool unshare_network(void)
+/* Each of the two succeeds or changes nothing. */
+static bool unshare_network(bool *needs_map)
 {
-	uint64_t uid = geteuid(), gid = getegid();
-	if (unshare(CLONE_NEWNET) == 0)
-		return true;
-	return unshare(CLONE_NEWUSER | CLONE_NEWNET) == 0 && write_file("/proc/self/setgroups", "deny") &&
-	       map_id("/proc/self/uid_map", uid) && map_id("/proc/self/gid_map", gid);
+	*needs_map = unshare(CLONE_NEWNET) != 0;
+	return !*needs_map || unshare(CLONE_NEWUSER | CLONE_NEWNET) == 0;
 }
 
 static bool bring_up_lo(void)
@@ -61,18 +59,36 @@ static bool bring_up_lo(void)
 	return ok;
 }
 
-bool network_isolate(void)
+static bool map_user(uint64_t uid, uint64_t gid)
 {
-	return unshare_network() && bring_up_lo();
+	return write_file("/proc/self/setgroups", "deny") && map_id("/proc/self/uid_map", uid) && map_id("/proc/self/gid_map", gid);
 }
 
-bool network_can_isolate(void)
+/* `or_host`: where it cannot even be made the host's network is as well. */
+static bool make_network(bool or_host)
+{
+	uint64_t uid = geteuid(), gid = getegid();
+	bool needs_map;
+	if (!unshare_network(&needs_map))
+		return or_host;
+	return (!needs_map || map_user(uid, gid)) && bring_up_lo();
+}
+
+/* In a process of its own. */
+static bool can_make_network(void)
 {
 	int status = -1;
 	pid_t pid = fork();
 	if (pid == 0)
-		_exit(network_isolate() ? 0 : 1);
+		_exit(make_network(false) ? 0 : 1);
 	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
 	return pid > 0 && status == 0;
+}
+
+bool network_isolate(enum shim_network network)
+{
+	if (network == SHIM_NETWORK_HOST || (network == SHIM_NETWORK_TRY && !can_make_network()))
+		return true;
+	return make_network(network == SHIM_NETWORK_TRUST);
 }

@@ -33,7 +33,7 @@
 #define SHIM_FD_FIRST    7 /* the program's descriptors, then the held ones */
 
 #define SHIM_SPEC_MAGIC    0x4d485350u
-#define SHIM_SPEC_VERSION  1u
+#define SHIM_SPEC_VERSION  2u
 #define SHIM_SPEC_MAX      (8u << 20) /* more than execve takes */
 #define SHIM_FDS_MAX       64u        /* descriptors of the program */
 #define SHIM_CHILD_FD_MAX  255u       /* largest number one may have there */
@@ -65,8 +65,9 @@ struct shim_spec {
 	uint32_t umask;
 	uint32_t uid; /* SHIM_KEEP_ID: gid and groups are not changed either */
 	uint32_t gid;
-	uint32_t nofile;  /* 0: what the daemon has, at most SHIM_NOFILE_DEFAULT */
-	uint32_t network; /* enum shim_network */
+	uint32_t nofile;      /* hard and soft; 0: what the daemon has, at most SHIM_NOFILE_DEFAULT */
+	uint32_t network;     /* enum shim_network */
+	uint32_t is_confined; /* 1: no capability, save those of root for files */
 	uint32_t group_count;
 	uint32_t fd_count;
 	uint32_t held_count;
@@ -77,9 +78,12 @@ struct shim_spec {
 /* The network that the program sees. */
 enum shim_network {
 	SHIM_NETWORK_HOST,
-	SHIM_NETWORK_TRY, /* its own, with nothing but lo, where the host allows that */
-	SHIM_NETWORK_OWN, /* its own, or it is not executed */
+	SHIM_NETWORK_TRY,   /* its own, with nothing but lo, where the host allows that */
+	SHIM_NETWORK_OWN,   /* its own, or it is not executed */
+	SHIM_NETWORK_TRUST, /* as TRY, without looking first */
 };
+
+#define SHIM_NETWORK_WHAT "its own network (\"isolate\")" /* shim_exec_error.what */
 
 /* Travels from the child to the shim when the program could not be executed. */
 struct shim_exec_error {

@@ -39,10 +39,9 @@ const char *spec_next(const char *string); /* the string behind this one */
 _Noreturn void child_exec(const struct spec *spec, int sync, pid_t shim_pid);
 
 /* ---- network.c */
-/* Gives this process a network of its own with lo up, in a user namespace if need be; false with errno: it may be in pieces. */
-bool network_isolate(void);
-/* Whether that would succeed; tried in a process of its own. */
-bool network_can_isolate(void);
+/* Gives this process the network it is to have: of its own with lo up, in a user namespace if need be. False with errno: that may be in
+ * pieces. */
+bool network_isolate(enum shim_network network);
 
 /* ---- tree.c */
 struct tree_entry {

@@ -21,7 +21,7 @@ FW_riscv32-virt := $(RISCV_CC) -march=rv32imac_zicsr -mabi=ilp32 -mcmodel=medany
 FW_riscv64-virt := $(RISCV_CC) -march=rv64imac_zicsr -mabi=lp64 -mcmodel=medany @ 0x80000000 0x80100000 0x100000
 FW_sifive-fe310 := $(RISCV_CC) -march=rv32imac_zicsr -mabi=ilp32 -mcmodel=medany @ 0x20400000 0x80000000 0x4000
 
-FW_PROGRAMS := demo hello echo gulp seq seqn exit semi reset uarts slow silent
+FW_PROGRAMS := demo hello echo gulp seq seqn exit semi system reset uarts slow silent
 FW_ARM_ONLY := lockup bkpt gtest
 # Only for the board on which tests/fake/renode-console.txt was recorded.
 FW_RENODE_ONLY := parked

@@ -8,6 +8,7 @@ enum {
 	SYS_OPEN = 0x01,
 	SYS_WRITE0 = 0x04,
 	SYS_WRITE = 0x05,
+	SYS_SYSTEM = 0x12,
 	SYS_GET_CMDLINE = 0x15,
 	SYS_EXIT_EXTENDED = 0x20,
 };
@@ -62,4 +63,14 @@ static inline void semi_write(long handle, const char *text)
 	while (text[block[2]])
 		block[2]++;
 	semi_call(SYS_WRITE, block);
+}
+
+/* Runs a command on the host; -1 where that is refused and we live. */
+static inline long semi_system(const char *command)
+{
+	long block[2] = { (long)command, 0 };
+
+	while (command[block[1]])
+		block[1]++;
+	return semi_call(SYS_SYSTEM, block);
 }

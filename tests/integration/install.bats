@@ -43,6 +43,28 @@ stranger() { limited env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL make -C "$ROOT" -s 
 	"$T/there/bin/pwemu" help --man | diff - "$T/there/share/man/man1/pwemu.1"
 }
 
+@test "units lead to what was installed, and systemd takes them" {
+	stranger install DESTDIR="$T/stage" PREFIX=/opt/x
+	for place in system user; do
+		grep -qx 'ExecStart=/opt/x/bin/pwemud.* --foreground' "$T/stage/opt/x/lib/systemd/$place/pwemud.service"
+		[ -s "$T/stage/opt/x/lib/systemd/$place/pwemud.socket" ]
+	done
+	limited grep -r '@' "$T/stage/opt/x/lib/systemd"
+	[ "$status" = 1 ]
+	limited grep -rE '^(Private|Protect)[A-Za-z]*=' "$T/stage/opt/x/lib/systemd"
+	[ "$status" = 1 ]
+	grep -qx 'g pwemu -' "$T/stage/opt/x/lib/sysusers.d/pwemu.conf"
+	grep -q '^d /run/pwemu ' "$T/stage/opt/x/lib/tmpfiles.d/pwemu.conf"
+	command -v systemd-analyze >/dev/null || skip "optional: systemd-analyze"
+	sed -i "s|=/opt/x|=$T/stage/opt/x|" "$T/stage/opt/x/lib/systemd"/*/pwemud.service
+	limited systemd-analyze verify --man=no "$T/stage/opt/x/lib/systemd/system"/pwemud.*
+	[ "$status" = 0 ]
+	[ -z "$stderr" ]
+	limited systemd-analyze --user verify --man=no "$T/stage/opt/x/lib/systemd/user"/pwemud.*
+	[ "$status" = 0 ]
+	[ -z "$stderr" ]
+}
+
 @test "what was installed can be removed" {
 	stranger install DESTDIR="$T/stage"
 	stranger uninstall DESTDIR="$T/stage"

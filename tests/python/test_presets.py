@@ -23,7 +23,9 @@ class Qemu:
     """A machine that never runs, and its answers over QMP."""
 
     def __init__(self, qemu):
-        argv = [qemu['executable'], '-nographic', '-nodefaults', '-display', 'none', '-machine', qemu['machine'], '-S',
+        # As the daemon starts it.
+        sandbox = ['-sandbox', 'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny']
+        argv = [qemu['executable'], *sandbox, '-nographic', '-nodefaults', '-display', 'none', '-machine', qemu['machine'], '-S',
                 '-monitor', 'none', '-qmp', 'stdio'] + qemu.get('args', [])
         argv += ['-serial', 'null'] * PORTS
         self.process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "driver/qemu.h"
+#include "driver/qemu_args.h"
 
 #define CHANNELS_MAX 40
 
@@ -96,7 +97,8 @@ static const char *words(const struct box *b, size_t from, size_t to)
 	" -chardev socket,id=gdb,fd=4,server=on,wait=off -gdb chardev:gdb"                                                                 \
 	" -chardev socket,id=monitor,fd=5,server=on,wait=off -mon chardev=monitor,mode=readline"                                           \
 	" -chardev socket,id=qmp,fd=6,server=on,wait=off -mon chardev=qmp,mode=control"
-#define HEAD_WORDS   23 /* words of HEAD CONTROL */
+#define SANDBOX      " -sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
+#define HEAD_WORDS   25 /* words of HEAD CONTROL SANDBOX */
 #define SERIAL(name) " -chardev pipe,id=" name ",path=/run/d/" name
 
 static const char *tail(const struct box *b)
@@ -129,7 +131,7 @@ static void test_bare(void **state)
 {
 	struct box *b = *state;
 	plan_it(b);
-	assert_string_equal(words(b, ALL), HEAD CONTROL);
+	assert_string_equal(words(b, ALL), HEAD CONTROL SANDBOX);
 	assert_null(b->plan.argv.items[b->plan.argv.count]);
 	assert_int_equal(b->plan.channel_count, 1);
 	assert_channel(b, "emulator", CHANNEL_EMULATOR, -1, 2, 1);
@@ -157,7 +159,8 @@ static void test_serial_order(void **state)
 	add_channel(b, "log", "serial1");
 	add_channel(b, "console", "serial0");
 	plan_it(b);
-	assert_string_equal(words(b, ALL), HEAD CONTROL SERIAL("log") SERIAL("console") " -serial chardev:console -serial chardev:log");
+	assert_string_equal(words(b, ALL),
+			    HEAD CONTROL SANDBOX SERIAL("log") SERIAL("console") " -serial chardev:console -serial chardev:log");
 	assert_int_equal(b->plan.channel_count, 3);
 	assert_string_equal(b->plan.channels[0].name, "log");
 	assert_string_equal(b->plan.channels[1].name, "console");
@@ -261,12 +264,10 @@ static void test_commas(void **state)
 	assert_string_equal(tail(b),
 			    "-chardev pipe,id=s,path=/run/a,,b/s -serial chardev:s -chardev pipe,id=semihosting,path=/run/a,,b/semihosting"
 			    " -semihosting-config enable=on,target=native,chardev=semihosting,arg=k,,1.elf,arg=a,,b"
-			    " -sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
 			    " -kernel /i/k,1.elf -device loader,file=/i/k,,,,2.hex");
 }
 
 #define SEMIHOSTING "-chardev pipe,id=semihosting,path=/run/d/semihosting -semihosting-config enable=on,target=native,chardev=semihosting"
-#define SANDBOX     " -sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
 
 static void test_semihosting(void **state)
 {
@@ -274,7 +275,7 @@ static void test_semihosting(void **state)
 	b->request.semihosting = 1;
 	add_image(b, "/dir/fw.elf", DRIVER_IMAGE_ELF, 0);
 	plan_it(b);
-	assert_string_equal(tail(b), SEMIHOSTING ",arg=fw.elf" SANDBOX " -kernel /dir/fw.elf");
+	assert_string_equal(tail(b), SEMIHOSTING ",arg=fw.elf -kernel /dir/fw.elf");
 	assert_channel(b, "semihosting", CHANNEL_SEMIHOSTING, 0, 1, -1);
 	assert_channel(b, "emulator", CHANNEL_EMULATOR, -1, 2, -1); /* stdout is the guest's */
 }
@@ -284,7 +285,7 @@ static void test_semihosting_without_image(void **state)
 	struct box *b = *state;
 	b->request.semihosting = 1;
 	plan_it(b);
-	assert_string_equal(tail(b), SEMIHOSTING ",arg=board" SANDBOX);
+	assert_string_equal(tail(b), SEMIHOSTING ",arg=board");
 }
 
 /* Arguments alone turn it on. */
@@ -296,7 +297,7 @@ static void test_firmware_args(void **state)
 	b->request.n_firmware_args = 3;
 	add_image(b, "fw.elf", DRIVER_IMAGE_ELF, 0);
 	plan_it(b);
-	assert_string_equal(tail(b), SEMIHOSTING ",arg=fw.elf,arg=one two,arg=,arg=-x=3" SANDBOX " -kernel fw.elf");
+	assert_string_equal(tail(b), SEMIHOSTING ",arg=fw.elf,arg=one two,arg=,arg=-x=3 -kernel fw.elf");
 }
 
 static void test_no_semihosting(void **state)
@@ -305,7 +306,143 @@ static void test_no_semihosting(void **state)
 	add_image(b, "fw.elf", DRIVER_IMAGE_ELF, 0);
 	plan_it(b);
 	assert_null(strstr(words(b, ALL), "semihosting"));
-	assert_null(strstr(words(b, ALL), "sandbox"));
+}
+
+/* For the target's word, and where the QEMU has none. */
+static void test_sandbox(void **state)
+{
+	static const struct {
+		const char *word;
+		bool has_none;
+		const char *want;
+		bool is_confined;
+	} rows[] = { { "", false, HEAD CONTROL SANDBOX, true },
+		     { "on", false, HEAD CONTROL SANDBOX, true },
+		     { "on", true, HEAD CONTROL, true },
+		     { "off", false, HEAD CONTROL, false } };
+	struct box *b = *state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		plan_fini(&b->plan);
+		plan_init(&b->plan);
+		b->target.sandbox = (char *)(uintptr_t)rows[i].word;
+		b->start.has_no_sandbox = rows[i].has_none;
+		plan_it(b);
+		assert_string_equal(words(b, ALL), rows[i].want);
+		assert_int_equal(b->plan.is_confined, rows[i].is_confined);
+		assert_int_equal(b->plan.nofile, rows[i].is_confined ? 256 : 0);
+	}
+}
+
+/* What arguments, of the target or the user, ask of the host. */
+static void test_network(void **state)
+{
+	static const struct {
+		const char *option, *value;
+		bool wants_network, starts_process;
+	} rows[] = {
+		{ "-m", "64M", false, false },
+		{ "-netdev", "user,id=n", true, false },
+		{ "--netdev", "user,id=n", true, false },
+		{ "-netdev", "tap,id=n", true, true },
+		{ "-netdev", "tap,id=n,script=no,downscript=no,ifname=t0", true, false },
+		{ "-netdev", "tap,id=n,fd=9", true, false },
+		{ "-netdev", "tap,id=n,helper=/x", true, true },
+		{ "-netdev", "bridge,id=n", true, true },
+		{ "-netdev", "user,id=n,smb=/d", true, true },
+		{ "-netdev", "user,id=n,guestfwd=tcp:10.0.2.100:7-cmd:cat", true, true },
+		{ "-nic", "none", false, false },
+		{ "-nic", "tap", true, true },
+		{ "-net", "none", false, false },
+		{ "-net", "nic", true, false },
+		{ "-chardev", "socket,id=c,host=h,port=1", true, false },
+		{ "-chardev", "socket,id=c,path=/x,server=on", true, false },
+		{ "-chardev", "udp,id=c", true, false },
+		{ "-chardev", "backend=socket,id=c", true, false },
+		{ "-chardev", "{\"backend\": \"socket\"}", true, false },
+		{ "-chardev", "file,id=c,path=/x", false, false },
+		{ "-chardev", "null,id=c", false, false },
+		{ "-chardev", "nullsocket,id=c", true, false },
+		{ "-serial", "tcp:localhost:1", true, false },
+		{ "-serial", "telnet::1,server", true, false },
+		{ "-serial", "mon:tcp::1", true, false },
+		{ "-serial", "mon:stdio", false, false },
+		{ "-serial", "udp::1", true, false },
+		{ "-serial", "unix:/x", true, false },
+		{ "-serial", "file:/x", false, false },
+		{ "-serial", "/dev/ttyS0", false, false },
+		{ "-serial", "$pw_emu_channel_path{x}", true, false },
+		{ "-parallel", "tcp::1", true, false },
+		{ "-monitor", "tcp::1", true, false },
+		{ "-qmp", "tcp::1", true, false },
+		{ "-gdb", "tcp::1234", true, false },
+		{ "-gdb", "none", false, false },
+		{ "-vnc", ":1", true, false },
+		{ "-vnc", "none", false, false },
+		{ "-spice", "port=1", true, false },
+		{ "-display", "none", false, false },
+		{ "-display", "gtk", true, false },
+		{ "-incoming", "tcp:0:1", true, false },
+		{ "-incoming", "exec:cat /x", true, true },
+		{ "-readconfig", "/x", true, false },
+		{ "-audiodev", "none,id=a", false, false },
+		{ "-audiodev", "driver=pa,id=a", true, false },
+		{ "-device", "loader,file=/x", false, false },
+		{ "-device", "usb-host,hostbus=1", true, false },
+		{ "-device", "vhost-vsock-pci,guest-cid=3", true, false },
+		{ "-drive", "file=/x,format=raw", false, false },
+		{ "-drive", "file=nbd:h:1", true, false },
+		{ "-drive", "file=https://h/x", true, false },
+		{ "-drive", "file.driver=nbd,file.host=h", true, false },
+		{ "-drive", "driver=qcow2,file=/x", false, false },
+		{ "-blockdev", "{\"driver\": \"nbd\", \"node-name\": \"n\"}", true, false },
+		{ "-cdrom", "http://h/x", true, false },
+	};
+	static char *args[2];
+	struct box *b = *state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		args[0] = (char *)(uintptr_t)rows[i].option;
+		args[1] = (char *)(uintptr_t)rows[i].value;
+		for (int is_user = 0; is_user < 2; is_user++) {
+			plan_fini(&b->plan);
+			plan_init(&b->plan);
+			b->qemu.args = b->request.args = args;
+			b->qemu.n_args = is_user ? 0 : 2;
+			b->request.n_args = is_user ? 2 : 0;
+			plan_it(b);
+			if (b->plan.network != (rows[i].wants_network ? PROC_NETWORK_HOST : PROC_NETWORK_TRY))
+				fail_msg("%s %s: network %d", rows[i].option, rows[i].value, (int)b->plan.network);
+		}
+		if ((qemu_args_start_process(args, 2) != NULL) != rows[i].starts_process)
+			fail_msg("%s %s: starts a process", rows[i].option, rows[i].value);
+	}
+	char *alone[] = { (char *)"-s", (char *)"-netdev" };
+	assert_true(qemu_args_want_network(alone, 1));
+	assert_true(qemu_args_want_network(alone + 1, 1));
+	assert_false(qemu_args_want_network(alone, 0));
+	assert_null(qemu_args_start_process(alone, 2));
+}
+
+/* The word of target or daemon is before what the arguments say. */
+static void test_isolate(void **state)
+{
+	static const struct {
+		const char *isolate;
+		enum proc_network alone, with_network;
+	} rows[] = { { "auto", PROC_NETWORK_TRY, PROC_NETWORK_HOST },
+		     { "off", PROC_NETWORK_HOST, PROC_NETWORK_HOST },
+		     { "required", PROC_NETWORK_OWN, PROC_NETWORK_OWN } };
+	struct box *b = *state;
+	static char *args[] = { (char *)"-nic", (char *)"user" };
+	b->request.args = args;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		for (b->request.n_args = 0; b->request.n_args <= 2; b->request.n_args += 2) {
+			plan_fini(&b->plan);
+			plan_init(&b->plan);
+			b->start.isolate = rows[i].isolate;
+			plan_it(b);
+			assert_int_equal(b->plan.network, b->request.n_args > 0 ? rows[i].with_network : rows[i].alone);
+		}
+	}
 }
 
 /* Only the first ELF goes the board's own way; what comes after, and what is no ELF, through the loader. */
@@ -429,6 +566,9 @@ int main(void)
 		TEST(test_semihosting_without_image),
 		TEST(test_firmware_args),
 		TEST(test_no_semihosting),
+		TEST(test_sandbox),
+		TEST(test_network),
+		TEST(test_isolate),
 		TEST(test_images),
 		TEST(test_large_address),
 		TEST(test_entry_elsewhere),

@@ -192,6 +192,49 @@ static void test_shim_died(void **state)
 	assert_int_equal(classify(&end, &row).cause, CAUSE(KILLED));
 }
 
+/* ---------------------------------------------------------------- what the sandbox denies */
+
+static void test_denied(void **state)
+{
+	static const struct {
+		const char *argument; /* of -netdev; NULL: none */
+		bool was_ready, semihosting, stop_requested, is_sandboxed;
+		Pwemu__V1__EndCause cause;
+		const char *message;
+	} cases[] = {
+		{ NULL, true, true, false, true, CAUSE(GUEST_FAULT),
+		  "semihosting SYS_SYSTEM denied: the firmware asked the host to run a command" },
+		{ NULL, false, true, false, true, CAUSE(GUEST_FAULT), "semihosting SYS_SYSTEM denied" }, /* before it answered */
+		{ NULL, true, true, true, true, CAUSE(GUEST_FAULT), "semihosting SYS_SYSTEM denied" },
+		{ "user,id=n", false, true, false, true, CAUSE(GUEST_FAULT), "semihosting SYS_SYSTEM denied" },
+		{ "tap,id=n", false, true, false, true, CAUSE(BAD_CONFIG),
+		  "a process, as its argument \"tap,id=n\" wants; \"sandbox\": \"off\"" },
+		{ "tap,id=n", true, true, false, true, CAUSE(GUEST_FAULT), "semihosting SYS_SYSTEM denied" },
+		{ NULL, true, false, false, true, CAUSE(CRASHED), "emulator crashed (Bad system call): it did what its sandbox denies" },
+		{ NULL, true, true, false, false, CAUSE(CRASHED), "emulator crashed (Bad system call)" },
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct proc_end end = { .code = -1, .signal = SIGSYS };
+		struct driver_verdict verdict = { 0 };
+		char *items[] = {
+			(char *)"qemu-system-x", (char *)"-netdev", (char *)(uintptr_t)(cases[i].argument ? cases[i].argument : ""),
+			(char *)"-sandbox",      (char *)"on",      NULL
+		};
+		struct strv argv = { items, cases[i].is_sandboxed ? 5 : 3 };
+		struct driver_death death = { .end = &end,
+					      .argv = &argv,
+					      .was_ready = cases[i].was_ready,
+					      .semihosting = cases[i].semihosting,
+					      .stop_requested = cases[i].stop_requested,
+					      .shutdown_reason = "",
+					      .text = "" };
+		qemu_classify(&death, &verdict);
+		if (verdict.cause != cases[i].cause || strstr(verdict.message, cases[i].message) == NULL)
+			fail_msg("case %zu: cause %d, \"%s\"", i, (int)verdict.cause, verdict.message);
+	}
+}
+
 /* ---------------------------------------------------------------- `bkpt 0xab` */
 
 static const uint32_t calls[] = { 0x100, 0x1a4 };
@@ -327,14 +370,9 @@ static void test_details(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_rows),
-		cmocka_unit_test(test_own_semihosting),
-		cmocka_unit_test(test_details),
-		cmocka_unit_test(test_quick_reset),
-		cmocka_unit_test(test_not_executed),
-		cmocka_unit_test(test_shim_died),
-		cmocka_unit_test(test_semihosting_hint),
-		cmocka_unit_test(test_long_lines),
+		cmocka_unit_test(test_rows),        cmocka_unit_test(test_own_semihosting),  cmocka_unit_test(test_details),
+		cmocka_unit_test(test_quick_reset), cmocka_unit_test(test_not_executed),     cmocka_unit_test(test_shim_died),
+		cmocka_unit_test(test_denied),      cmocka_unit_test(test_semihosting_hint), cmocka_unit_test(test_long_lines),
 	};
 	return cmocka_run_group_tests_name("qemu: ends", tests, NULL, NULL);
 }
