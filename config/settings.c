@@ -32,6 +32,8 @@ static const struct field rows[] = {
 		.help = "instances that one user may have at a time (0: no limit, as for the other limits)"),
 	SETTING(all_instances, "all-instances", FIELD_COUNT, .max = COUNT_MAX, .initial = "2000",
 		.help = "instances that may be at a time"),
+	SETTING(user_queued, "user-queued", FIELD_COUNT, .max = COUNT_MAX, .initial = "1000",
+		.help = "instances of one user that may wait for their turn (max-running)"),
 	SETTING(user_log_bytes, "user-log-bytes", FIELD_SIZE, .max = BYTES_MAX, .initial = "16G",
 		.help = "what a user's logs may take on disk before nothing more is started for him"),
 	SETTING(user_connections, "user-connections", FIELD_COUNT, .max = COUNT_MAX, .initial = "1000",

@@ -21,6 +21,7 @@ struct settings {
 	} isolate;                         /* of emulators, where the target says nothing */
 	char admin_group[64];              /* its members control everything of a daemon of many users, as root does; "": nobody else */
 	uint64_t user_instances, all_instances; /* limits, 0: none: instances that are not over, of one user and of all … */
+	uint64_t user_queued;                   /* … that wait for their turn … */
 	uint64_t user_log_bytes;                /* … what a user's logs take on disk before he may start another … */
 	uint64_t user_connections;              /* … open connections … */
 	uint64_t user_requests;                 /* … calls in a second, over ten seconds */

@@ -6,7 +6,8 @@
 #include "instance/registry_int.h"
 
 struct usage {
-	size_t mine, all; /* instances that are not over */
+	size_t mine, all; /* instances that are not over, nor wait for their turn … */
+	size_t queued;    /* … and his that do */
 	uint64_t log_bytes;
 };
 
@@ -26,9 +27,11 @@ static struct usage limits_usage(const struct registry *registry, uid_t uid, boo
 	struct usage usage = { 0 };
 	for (size_t i = 0; i < registry->count; i++) {
 		struct instance *inst = registry->rows[i];
-		bool is_mine = instance_uid(inst) == uid;
-		usage.all += !instance_is_over(inst);
-		usage.mine += is_mine && !instance_is_over(inst);
+		bool is_mine = instance_uid(inst) == uid, is_queued = instance_state(inst) == INST_QUEUED;
+		bool is_up = !instance_is_over(inst) && !is_queued;
+		usage.all += is_up;
+		usage.mine += is_mine && is_up;
+		usage.queued += is_mine && is_queued;
 		usage.log_bytes += is_mine && with_logs ? limits_log_bytes(inst) : 0;
 	}
 	return usage;
@@ -50,6 +53,10 @@ int limits_check(const struct registry *registry, const struct user *user, struc
 	if (settings->user_instances > 0 && usage.mine >= settings->user_instances) {
 		snprintf(what, sizeof(what), "%s has %zu instances", user->name, usage.mine);
 		return limits_reached("user-instances", settings->user_instances, what, "stop one first", err);
+	}
+	if (settings->user_queued > 0 && usage.queued >= settings->user_queued) {
+		snprintf(what, sizeof(what), "%s has %zu instances that wait for their turn", user->name, usage.queued);
+		return limits_reached("user-queued", settings->user_queued, what, "try again when some have begun", err);
 	}
 	if (settings->all_instances > 0 && usage.all >= settings->all_instances) {
 		snprintf(what, sizeof(what), "all users have %zu instances together", usage.all);
