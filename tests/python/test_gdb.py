@@ -762,10 +762,14 @@ class Commands(DebugCase):
 
     def test_daemon_dies_under_gdb(self):
         self.start_debugged(endpoints=[])
-        gdb = self.popen("gdb", "--", "-nx", "-batch", "-ex", f"break {HOT}", "-ex", "continue", "-ex", "shell sleep 3", "-ex", "stepi")
-        wait_for(lambda: b"sleep" in children_text(gdb.pid), "the breakpoint to be hit")
+        go = os.path.join(self.dir, "go")
+        gdb = self.popen("gdb", "--", "-nx", "-batch", "-ex", f"break {HOT}", "-ex", "continue", "-ex",
+                         f"shell until [ -e {go} ]; do sleep 0.05; done", "-ex", "stepi")
+        wait_for(lambda: b"until" in children_text(gdb.pid), "the breakpoint to be hit")
         self.restart_daemon()
         self.assert_runs()
+        with open(go, "wb"):
+            pass
         _, errors = gdb.communicate(timeout=60)
         self.assertNotEqual(gdb.returncode, 0)
         self.assertTrue(errors)
