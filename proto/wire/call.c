@@ -321,7 +321,7 @@ static void call_bad_input(struct rpc_call *call, enum msg_result result)
 
 static void call_hand_over(struct rpc_call *call, const uint8_t *data, size_t len)
 {
-	ProtobufCMessage *request = protobuf_c_message_unpack(call->method->request, NULL, len, data);
+	ProtobufCMessage *request = msg_unpack(call->method->request, data, len);
 	if (request == NULL) {
 		struct err err;
 		err_set(&err, ERR_INVALID_ARGUMENT, "the request is no %s", call->method->request->name);
