@@ -2,16 +2,19 @@
 #include "client/quote.h"
 
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "wire/mem.h"
 #include "wire/utf8.h"
 
 static bool quote_has_control(const char *word)
 {
-	for (; *word != '\0'; word++)
-		if ((unsigned char)*word < 32 || (unsigned char)*word >= 127)
-			return true;
-	return false;
+	char *copy = xstrdup(word);
+	utf8_make_harmless(copy);
+	bool has_control = strcmp(copy, word) != 0;
+	free(copy);
+	return has_control;
 }
 
 /* As bash, zsh and ksh read it: what a terminal would obey is told by its number. */

@@ -101,10 +101,12 @@ struct h2_session {
 	struct event turn;
 	struct event stall;
 	struct h2_rate control_frames;
-	struct h2_rate resets;
-	size_t stream_bytes; /* queued in the streams' out */
-	size_t over_mark;    /* streams that hold more than a paused reader may make them hold */
-	uint64_t data_moved; /* bytes that left streams; grows only */
+	struct h2_rate client_resets;
+	struct h2_rate resets;               /* that a client makes us send */
+	uint64_t frames_sent, small_updates; /* HEADERS and DATA of ours; WINDOW_UPDATEs of the client that they account for */
+	size_t stream_bytes;                 /* queued in the streams' out */
+	size_t over_mark;                    /* streams that hold more than a paused reader may make them hold */
+	uint64_t data_moved;                 /* bytes that left streams; grows only */
 	uint64_t stall_written, stall_moved;
 	unsigned continuations;
 	unsigned busy; /* an on_ready may be on the stack */
