@@ -21,7 +21,8 @@ class Bystander(threading.Thread):
 
     def __init__(self, daemon):
         super().__init__(daemon=True)
-        self.stub = instances_pb2_grpc.InstancesStub(daemon.channel())
+        self.channel = daemon.channel()
+        self.stub = instances_pb2_grpc.InstancesStub(self.channel)
         self.calls, self.longest_s, self.error, self.is_over = 0, 0.0, None, False
         self.ask()
         self.start()
@@ -67,6 +68,7 @@ class Case(pwemu_fixture.Case):
         self.assertIsNone(self.bystander.error)
         calls = self.bystander.calls
         self.bystander.ask()
+        self.bystander.channel.close()
         self.assertGreater(calls, 0)
         self.assertLess(self.bystander.longest_s, LATENCY_MAX_S, "somebody else had to wait")
         if not IS_SANITIZED:
