@@ -64,3 +64,5 @@ void registry_settings_changed(struct registry *registry);
 
 /* Stops what lives only as long as this connection. */
 void registry_connection_lost(struct registry *registry, uint64_t connection);
+/* Whether there is such a thing. */
+bool registry_connection_is_needed(const struct registry *registry, uint64_t connection);

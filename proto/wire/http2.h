@@ -111,6 +111,7 @@ struct h2_session {
 	unsigned continuations;
 	unsigned busy; /* an on_ready may be on the stack */
 	bool is_settled;
+	bool in_headers;    /* a header list has begun and not ended: nothing else can come meanwhile */
 	bool is_ending;     /* the end is decided; it happens when nothing is on the stack */
 	bool is_going_away; /* our GOAWAY, not one for an error */
 	bool is_lingering;  /* all is said; the client closes */

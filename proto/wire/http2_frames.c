@@ -76,6 +76,7 @@ static int frames_on_begin_headers(nghttp2_session *ng, const nghttp2_frame *fra
 		h2_stream_attach(session, stream);
 		nghttp2_session_set_stream_user_data(ng, stream->id, stream);
 	}
+	session->in_headers = true;
 	if (stream != NULL)
 		stream->header_bytes = 0;
 	return 0;
@@ -143,6 +144,7 @@ static int frames_on_frame(nghttp2_session *ng, const nghttp2_frame *frame, void
 	switch (frame->hd.type) {
 	case NGHTTP2_HEADERS:
 	case NGHTTP2_DATA:
+		session->in_headers = false;
 		stream = frames_stream(ng, frame->hd.stream_id);
 		if (frame->hd.type == NGHTTP2_DATA && frame->hd.length > 0 && frame->hd.length == frame->data.padlen)
 			frames_count_control(session); /* nothing but padding */
@@ -173,6 +175,8 @@ static int frames_on_close(nghttp2_session *ng, int32_t id, uint32_t error_code,
 	(void)arg;
 	if (stream == NULL)
 		return 0;
+	if (!stream->headers_done)
+		stream->session->in_headers = false;
 	stream->closed = true;
 	stream->error_code = error_code;
 	h2_stream_mark(stream);

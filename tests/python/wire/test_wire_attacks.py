@@ -137,7 +137,8 @@ class Silence(Case):
         idle.read_until(DATA)
         wait_for(quiet.is_asleep, "the idle server to sleep")
         switches = quiet.status("voluntary_ctxt_switches")
-        for start in (b"", PREFACE[:10], PREFACE, PREFACE + frame(SETTINGS)[:5]):
+        cut = PREFACE + frame(SETTINGS) + frame(HEADERS, 0, 1, request_headers(b"Echo"))  # headers that never end
+        for start in (b"", PREFACE[:10], PREFACE, PREFACE + frame(SETTINGS)[:5], cut, cut[:-5]):
             client = self.server.raw(preface=False)
             client.send(start)
             self.assert_served()
