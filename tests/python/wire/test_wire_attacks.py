@@ -386,13 +386,21 @@ class Many(Case):
         self.assert_served()
 
     def test_max_connections(self):
+        """One more costs the one its place that has been without a call for the longest time; where all have calls it is sent away."""
         server = self.start(max_connections=5)
         clients = [server.raw() for _ in range(5)]
         for client in clients:
             client.read_until(SETTINGS)
         late = server.raw()
-        late.read_to_end()
-        clients[0].close()
+        late.read_until(SETTINGS)
+        clients[0].read_to_end()
+        for client in clients[1:] + [late]:
+            client.request(b"Hold", pb.Note())
+            client.request(b"Echo", pb.Note(text="in"))
+            client.read_until(DATA)
+        later = server.raw()
+        later.read_to_end()
+        late.close()
         wait_for(lambda: self.is_taken(server), "a place to be free")
 
     @staticmethod
