@@ -6,6 +6,7 @@
 #include <inttypes.h>
 
 #include "base/pb.h"
+#include "base/user.h"
 #include "instance/priv.h"
 #include "instance/store_state.h"
 #include "loop/loop.h"
@@ -53,9 +54,12 @@ static void apply(const Pwemu__V1__Record *record)
 	static struct event_base *base;
 	if (base == NULL)
 		base = loop_new();
-	struct instance_env env = { .base = base, .shim = "/nonexistent", .state_dir = fuzz_dir(), .host_boot = "" };
-	struct instance_identity identity = { record->id, record->name, record->project, record->working_dir, record->uid, "somebody" };
+	struct instance_env env = { .base = base, .shim = "/nonexistent", .state_dir = fuzz_dir(), .run_dir = fuzz_dir(), .host_boot = "" };
+	struct user user;
+	user_init(&user, record->uid, record->gid, record->groups, record->n_groups, record->owner);
+	struct instance_identity identity = { record->id, record->name, record->project, record->working_dir, &user };
 	struct instance *inst = instance_new(&env, &identity);
+	user_fini(&user);
 	Pwemu__V1__Instance message;
 	store_apply(inst, record);
 	instance_describe(inst, &message);

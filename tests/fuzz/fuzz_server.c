@@ -7,7 +7,9 @@
 #include "config/settings.h"
 #include "instance/journal.h"
 #include "loop/loop.h"
+#include "rpc/auth.h"
 #include "rpc/service.h"
+#include "rpc/users.h"
 #include "tests/fuzz/fuzz.h"
 #include "wire/mem.h"
 
@@ -20,6 +22,7 @@ static struct {
 	struct event_base *base;
 	struct settings settings;
 	struct services services;
+	struct user own;
 	struct rpc_method methods[METHODS_MAX];
 } the;
 
@@ -43,7 +46,7 @@ static void take_methods(void)
 {
 	static const struct rpc_method *const tables[] = { svc_instances_methods, svc_channels_methods, svc_properties_methods,
 							   svc_targets_methods, svc_daemon_methods };
-	static const char *const tame[] = { "/Start", "/Restart", "/Shutdown", "/Reload" };
+	static const char *const tame[] = { "/Start", "/Restart", "/Shutdown", "/Reload", "/Share", "/Unshare" };
 	size_t count = 0;
 	for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++) {
 		for (const struct rpc_method *row = tables[i]; row->path != NULL; row++) {
@@ -66,28 +69,35 @@ static void begin(void)
 	struct journal *journal = journal_open(the.base, fuzz_dir());
 	for (unsigned i = 0; i < EVENTS; i++)
 		journal_tell(journal, PWEMU__V1__EVENT_KIND__EVENT_KIND_DAEMON, "an event to be read, number %u, somewhat longer", i);
-	struct registry_config config = { .base = the.base,
-					  .shim = "/nonexistent/shim",
-					  .state_dir = fuzz_dir(),
-					  .uid = geteuid(),
-					  .owner = "somebody",
-					  .settings = &the.settings,
-					  .journal = journal };
-	the.services = (struct services){ .base = the.base,
-					  .registry = registry_new(&config),
-					  .targets = target_set_new(),
-					  .settings = &the.settings,
-					  .journal = journal,
-					  .socket = "/nonexistent/s",
-					  .state_dir = fuzz_dir(),
-					  .targets_dir = "/nonexistent/t",
-					  .log = "",
-					  .settings_path = "",
-					  .uid = geteuid(),
-					  .owner = "somebody",
-					  .on_shutdown = on_shutdown };
+	user_init(&the.own, geteuid(), getegid(), NULL, 0, "somebody");
+	struct registry_config config = {
+		.base = the.base,
+		.shim = "/nonexistent/shim",
+		.state_dir = fuzz_dir(),
+		.run_dir = fuzz_dir(),
+		.own_name = "somebody",
+		.settings = &the.settings,
+		.journal = journal,
+	};
+	the.services = (struct services){
+		.base = the.base,
+		.registry = registry_new(&config),
+		.targets = target_set_new(),
+		.settings = &the.settings,
+		.journal = journal,
+		.socket = "/nonexistent/s",
+		.state_dir = fuzz_dir(),
+		.targets_dir = "/nonexistent/t",
+		.log = "",
+		.settings_path = "",
+		.own = &the.own,
+		.users = users_new(the.base),
+		.admin_group = (gid_t)-1,
+		.on_shutdown = on_shutdown,
+	};
 	if (target_set_load(the.services.targets, "config/targets", &err) < 0)
 		abort(); /* not begun in the top directory */
+	auth_init(&the.services);
 	svc_instances_init(&the.services);
 	take_methods();
 }
