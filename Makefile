@@ -170,7 +170,7 @@ help:
 	@echo 'demo       install what is missing, build, boot a demo firmware, show its output, stop'
 	@echo 'check      install what is missing, build, run every test'
 	@echo '           (parts: check-unit check-integration check-python check-driver-qemu check-driver-renode)'
-	@echo 'fuzz       libFuzzer on what others write: configuration, consoles, gdb; FUZZ_SECONDS=30 each'
+	@echo 'fuzz-run   libFuzzer on every byte that comes from outside; FUZZ_SECONDS=20 each, every night 3600 (fuzz: only build)'
 	@echo 'bench      measure against the raw emulator'
 	@echo 'lint       formatting, layers, clang-tidy, shellcheck'
 	@echo 'install    below PREFIX=$(PREFIX), DESTDIR honoured'

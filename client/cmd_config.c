@@ -208,8 +208,10 @@ static int print_argv(struct cli *cli, Pwemu__V1__Target *target)
 		quote_for_shell(stdout, reply->argv[i]);
 	}
 	putchar('\n');
-	for (size_t i = 0; i < reply->n_setup; i++)
+	for (size_t i = 0; i < reply->n_setup; i++) {
+		out_make_harmless(reply->setup[i]);
 		printf("(monitor) %s\n", reply->setup[i]);
+	}
 	pwemu__v1__check_target_reply__free_unpacked(reply, NULL);
 	return EXIT_DONE;
 }

@@ -109,6 +109,7 @@ static char *render(const struct events *events, const Pwemu__V1__Event *event, 
 		write_row(to, event);
 	fclose(to);
 	out_make_harmless(line);
+	*len = strlen(line);
 	return line;
 }
 

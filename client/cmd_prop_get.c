@@ -2,13 +2,25 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "client/cli.h"
 #include "client/commands.h"
+#include "client/out.h"
 #include "client/ref.h"
 #include "config/json.h"
 #include "pwemu/v1/properties.pb-c.h"
 #include "wire/mem.h"
+
+/* It may be the guest's words. */
+static void print_line(const char *text)
+{
+	char *shown = xstrdup(text);
+	if (isatty(STDOUT_FILENO))
+		out_make_harmless(shown);
+	puts(shown);
+	free(shown);
+}
 
 /* A string without its quotes; everything else is JSON anyway. */
 static void print_plain(const char *value)
@@ -23,7 +35,7 @@ static void print_plain(const char *value)
 		if (json_member(&root, "value", &at) && json_get_string(&at, JSON_MAX_BYTES, &plain, NULL) < 0)
 			plain = value;
 	}
-	puts(plain);
+	print_line(plain);
 	if (is_parsed)
 		json_fini(&file);
 	free(text);
@@ -40,7 +52,7 @@ int cmd_prop_get(struct cli *cli)
 		return code;
 	const char *json = ((const Pwemu__V1__PropertyValue *)message)->json;
 	if (opt_is(&cli->opts, "output", "json"))
-		puts(json);
+		print_line(json);
 	else
 		print_plain(json);
 	protobuf_c_message_free_unpacked(message, NULL);

@@ -43,9 +43,7 @@ static bool has_colour(void)
 
 void out_make_harmless(char *text)
 {
-	for (char *c = text; *c != '\0'; c++)
-		if ((unsigned char)*c < 32 || *c == 127)
-			*c = *c == '\n' || *c == '\t' ? ' ' : '?';
+	utf8_make_harmless(text);
 }
 
 static char *format_text(const char *fmt, va_list ap) __attribute__((format(printf, 1, 0)));

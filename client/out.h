@@ -19,7 +19,7 @@ void out_cell(struct out_table *table, enum out_colour colour, const char *fmt, 
 /* Writes it to stdout and frees it. Columns in which no cell has text are left out. */
 void out_table_print(struct out_table *table);
 
-/* Control characters become blanks or question marks. */
+/* What a terminal would obey becomes blanks or question marks; see utf8_make_harmless(). */
 void out_make_harmless(char *text);
 
 /* "name:        value": `name` (with its colon) padded to the same width for all. */

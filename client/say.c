@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "client/term.h"
+#include "wire/utf8.h"
 
 bool say_is_quiet;
 bool say_is_verbose;
@@ -24,10 +25,8 @@ static void write_line(const char *prefix, const char *fmt, va_list ap)
 	int m = vsnprintf(line + n, sizeof(line) - 2 - (size_t)n, fmt, ap);
 	if (m < 0)
 		return;
+	utf8_make_harmless(line + begin);
 	size_t len = strlen(line);
-	for (size_t i = (size_t)begin; i < len; i++)
-		if ((unsigned char)line[i] < 32 || line[i] == 127)
-			line[i] = line[i] == '\n' && i + 1 < len ? ' ' : '?';
 	if (term_is_raw())
 		line[len++] = '\r';
 	line[len++] = '\n';

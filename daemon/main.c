@@ -31,6 +31,7 @@
 #include "wire/mem.h"
 
 #define DAEMON_DRAIN_MS     1000
+#define DAEMON_CONNECTIONS  4096
 #define DAEMON_LOCK_MS      5000
 #define DAEMON_LOCK_SOON_MS 500 /* a child of a daemon that was killed holds its lock for a moment */
 
@@ -478,6 +479,21 @@ static void daemon_on_disconnect(void *ctx, const struct rpc_peer *peer)
 		registry_connection_lost(services->registry, peer->connection);
 }
 
+static bool daemon_is_needed(void *ctx, const struct rpc_peer *peer)
+{
+	const struct services *services = ctx;
+	return registry_connection_is_needed(services->registry, peer->connection);
+}
+
+/* Half of the descriptors are for instances; 0: as many as is usual. */
+static uint32_t daemon_max_connections(void)
+{
+	struct rlimit limit;
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= 2 * DAEMON_CONNECTIONS)
+		return DAEMON_CONNECTIONS;
+	return limit.rlim_cur >= 64 ? (uint32_t)limit.rlim_cur / 2 : 32;
+}
+
 static void daemon_serve(struct daemon *d, int listen_fd)
 {
 	static const struct rpc_method *const tables[] = { svc_instances_methods, svc_channels_methods, svc_properties_methods,
@@ -488,6 +504,8 @@ static void daemon_serve(struct daemon *d, int listen_fd)
 		.admit = auth_admit,
 		.authorize = auth_authorize,
 		.on_disconnect = daemon_on_disconnect,
+		.is_needed = daemon_is_needed,
+		.max_connections = daemon_max_connections(),
 		.ctx = &d->services,
 		.descriptors = wire_descriptors,
 		.descriptors_len = (size_t)(wire_descriptors_end - wire_descriptors),

@@ -22,6 +22,7 @@
 #include "channel/file.h"
 #include "instance/journal_file.h"
 #include "loop/timer.h"
+#include "wire/codec.h"
 #include "wire/mem.h"
 #include "wire/utf8.h"
 
@@ -424,7 +425,7 @@ bool journal_read(struct journal_reader *reader, Pwemu__V1__Event **out)
 	const uint8_t *bytes;
 	size_t len;
 	while (reader_find(reader, &bytes, &len)) {
-		Pwemu__V1__Event *event = pwemu__v1__event__unpack(NULL, len, bytes);
+		Pwemu__V1__Event *event = (Pwemu__V1__Event *)msg_unpack(&pwemu__v1__event__descriptor, bytes, len);
 		if (event == NULL || event->seq < reader->next) { /* well preserved nonsense */
 			if (event != NULL)
 				pwemu__v1__event__free_unpacked(event, NULL);

@@ -343,6 +343,14 @@ void registry_connection_lost(struct registry *registry, uint64_t connection)
 		lease_connection_lost(registry->rows[i], connection);
 }
 
+bool registry_connection_is_needed(const struct registry *registry, uint64_t connection)
+{
+	for (size_t i = 0; i < registry->count; i++)
+		if (instance_keeper(registry->rows[i]) == connection && !instance_is_over(registry->rows[i]))
+			return true;
+	return false;
+}
+
 /* ---------------------------------------------------------------- start-up */
 
 /* Trouble that is no instance's, since there is none. */

@@ -64,3 +64,5 @@ void registry_settings_changed(struct registry *registry);
 
 /* The leases that depend on this connection wait for their client, or have lost it. */
 void registry_connection_lost(struct registry *registry, uint64_t connection);
+/* Whether there is such a thing. */
+bool registry_connection_is_needed(const struct registry *registry, uint64_t connection);

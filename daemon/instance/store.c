@@ -17,6 +17,7 @@
 #include "instance/commands.h"
 #include "instance/priv.h"
 #include "instance/store_state.h"
+#include "wire/codec.h"
 #include "wire/mem.h"
 
 #define STORE_MAX         (8u << 20)
@@ -272,7 +273,7 @@ static Pwemu__V1__Record *store_decode(const char *text, size_t len)
 	const uint8_t *body = (const uint8_t *)text + header_len;
 	if (store_header(header, body, body_len) != header_len || memcmp(header, text, header_len) != 0)
 		return NULL;
-	return pwemu__v1__record__unpack(NULL, body_len, body);
+	return (Pwemu__V1__Record *)msg_unpack(&pwemu__v1__record__descriptor, body, body_len);
 }
 
 /* Of what store_decode() has accepted. */

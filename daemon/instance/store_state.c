@@ -14,6 +14,7 @@
 
 #include "instance/priv.h"
 #include "instance/store_state.h"
+#include "wire/codec.h"
 #include "wire/mem.h"
 
 #define STATE_FILE       "record.state"
@@ -95,7 +96,7 @@ static Pwemu__V1__Record *state_decode(uint64_t record_hash, const uint8_t *byte
 	size_t head = (size_t)(newline + 1 - bytes), len = strtoul(second, NULL, 10);
 	if (len > size - head || state_header(header, record_hash, newline + 1, len) != head || memcmp(header, bytes, head) != 0)
 		return NULL;
-	return pwemu__v1__record__unpack(NULL, len, newline + 1);
+	return (Pwemu__V1__Record *)msg_unpack(&pwemu__v1__record__descriptor, newline + 1, len);
 }
 
 void store_state_apply(const char *record_path, uint64_t record_hash, Pwemu__V1__Record *record)

@@ -321,7 +321,7 @@ static void call_bad_input(struct rpc_call *call, enum msg_result result)
 
 static void call_hand_over(struct rpc_call *call, const uint8_t *data, size_t len)
 {
-	ProtobufCMessage *request = protobuf_c_message_unpack(call->method->request, NULL, len, data);
+	ProtobufCMessage *request = msg_unpack(call->method->request, data, len);
 	if (request == NULL) {
 		struct err err;
 		err_set(&err, ERR_INVALID_ARGUMENT, "the request is no %s", call->method->request->name);
@@ -418,6 +418,8 @@ static void call_on_ready(struct h2_stream *stream)
 	if (stream->closed && call->state < CALL_FINISHED)
 		call->state = CALL_FINISHED; /* cancelled or lost: there is nobody to answer */
 	if (call->state == CALL_NEW && stream->headers_done) {
+		if (call->conn->refused == NULL && !stream->session->in_headers)
+			event_del(&call->conn->guard);
 		call_open(call);
 		if (call->state == CALL_WAITING && (!stream->in_end || call->deadline_ms > 0))
 			call_arm(call);
@@ -439,7 +441,7 @@ static struct h2_stream *call_on_open(struct h2_session *session)
 	call->conn = (struct rpc_conn *)session;
 	evtimer_assign(&call->timer, session->base, call_on_timer, call);
 	if (call->conn->refused == NULL)
-		event_del(&call->conn->guard); /* not idle */
+		server_arm(&call->conn->guard, call->conn->server->config.handshake_timeout_ms); /* for the rest of its headers */
 	return &call->h2;
 }
 

@@ -127,7 +127,7 @@ static void stream_end(struct rpc_stream *stream)
 
 static void stream_hand_over(struct rpc_stream *stream, const uint8_t *data, size_t len)
 {
-	ProtobufCMessage *reply = protobuf_c_message_unpack(stream->method->reply, NULL, len, data);
+	ProtobufCMessage *reply = msg_unpack(stream->method->reply, data, len);
 	if (reply == NULL) {
 		stream_fail(stream, ERR_INTERNAL, "a reply of the daemon cannot be decoded");
 		return;

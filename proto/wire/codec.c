@@ -81,6 +81,44 @@ enum msg_result msg_reader_next(struct msg_reader *reader, const uint8_t **data,
 	return MSG_READY;
 }
 
+static void msg_forget_unknown(ProtobufCMessage *message);
+
+/* Of a field that holds messages: one, or as many as its count says. */
+static void msg_forget_in_field(ProtobufCMessage *message, const ProtobufCFieldDescriptor *field)
+{
+	void *member = (uint8_t *)message + field->offset;
+	const void *quantifier = (const uint8_t *)message + field->quantifier_offset;
+	if (field->label == PROTOBUF_C_LABEL_REPEATED) {
+		size_t count = *(const size_t *)quantifier;
+		for (size_t i = 0; i < count; i++)
+			msg_forget_unknown((*(ProtobufCMessage ***)member)[i]);
+	} else if (!(field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) || *(const uint32_t *)quantifier == field->id) {
+		if (*(ProtobufCMessage **)member != NULL)
+			msg_forget_unknown(*(ProtobufCMessage **)member);
+	}
+}
+
+/* As deep as the types are: none of ours contains itself. */
+static void msg_forget_unknown(ProtobufCMessage *message)
+{
+	for (unsigned i = 0; i < message->n_unknown_fields; i++)
+		free(message->unknown_fields[i].data);
+	free(message->unknown_fields);
+	message->unknown_fields = NULL;
+	message->n_unknown_fields = 0;
+	for (unsigned i = 0; i < message->descriptor->n_fields; i++)
+		if (message->descriptor->fields[i].type == PROTOBUF_C_TYPE_MESSAGE)
+			msg_forget_in_field(message, &message->descriptor->fields[i]);
+}
+
+ProtobufCMessage *msg_unpack(const ProtobufCMessageDescriptor *type, const uint8_t *data, size_t len)
+{
+	ProtobufCMessage *message = protobuf_c_message_unpack(type, NULL, len, data);
+	if (message != NULL)
+		msg_forget_unknown(message);
+	return message;
+}
+
 /* ---------------------------------------------------------------- writing */
 
 static void pack_at(uint8_t *p, const ProtobufCMessage *message, size_t size)

@@ -35,6 +35,13 @@ size_t msg_reader_bytes(const struct msg_reader *reader);
 /* Gives memory back when nothing is stored. */
 void msg_reader_trim(struct msg_reader *reader);
 
+/*
+ * Decodes what others have written; NULL when it is no such message. Fields that we do not know are dropped: some of those that
+ * protobuf-c keeps it could not read again once it has written them, and such a message could not be copied. To be freed with
+ * protobuf_c_message_free_unpacked.
+ */
+ProtobufCMessage *msg_unpack(const ProtobufCMessageDescriptor *type, const uint8_t *data, size_t len);
+
 /* Appends the framed message. */
 void msg_pack(struct evbuffer *out, const ProtobufCMessage *message);
 

@@ -13,8 +13,10 @@
 
 #define READY_PER_TURN 256
 #define FLUSH_ROUNDS   4    /* each up to IO_HIGH_BYTES; then the others have their turn */
-#define CONTROL_BURST  2000 /* SETTINGS, PING, PRIORITY, RST_STREAM from a client */
+#define CONTROL_BURST  2000 /* frames of a client that bring no call forward: SETTINGS, PING, PRIORITY, empty ones */
 #define CONTROL_RATE   200
+#define CANCEL_BURST   900 /* RST_STREAM from a client. Below nghttp2's own limit, which would call it an internal error */
+#define CANCEL_RATE    90
 #define RESET_BURST    1000 /* streams a client made us reset; 400 calls at once are above the stream limit for a moment */
 #define RESET_RATE     100
 #define LINGER_MS      1000 /* how long a client that was served to the end may take to close */
@@ -270,12 +272,21 @@ static void session_check_input(struct h2_session *session)
 		h2_session_end(session, NGHTTP2_ENHANCE_YOUR_CALM);
 }
 
+static void session_receive(struct h2_session *session, const uint8_t *data, size_t len)
+{
+	ssize_t n = nghttp2_session_mem_recv(session->ng, data, len);
+	if (n == NGHTTP2_ERR_FLOODED) /* more answers wait than OUTBOUND_ACKS_MAX */
+		h2_session_end(session, NGHTTP2_ENHANCE_YOUR_CALM);
+	else if (n < 0)
+		session->is_ending = true;
+}
+
 static void session_on_input(void *ctx, const uint8_t *data, size_t len)
 {
 	struct h2_session *session = ctx;
 	session->busy++; /* no turn is scheduled: it follows */
-	if (!session->is_ending && !session->is_lingering && nghttp2_session_mem_recv(session->ng, data, len) < 0)
-		session->is_ending = true;
+	if (!session->is_ending && !session->is_lingering)
+		session_receive(session, data, len);
 	session_check_input(session);
 	session->busy--;
 	h2_session_turn(session);
@@ -329,6 +340,7 @@ void h2_session_init(struct h2_session *session, struct event_base *base, int fd
 	TAILQ_INIT(&session->ready);
 	uint64_t now = h2_now_ms();
 	session->control_frames = (struct h2_rate){ CONTROL_BURST, CONTROL_BURST, CONTROL_RATE, now };
+	session->client_resets = (struct h2_rate){ CANCEL_BURST, CANCEL_BURST, CANCEL_RATE, now };
 	session->resets = (struct h2_rate){ RESET_BURST, RESET_BURST, RESET_RATE, now };
 	evtimer_assign(&session->turn, base, session_on_turn, session);
 	evtimer_assign(&session->stall, base, session_on_stall, session);

@@ -101,14 +101,17 @@ struct h2_session {
 	struct event turn;
 	struct event stall;
 	struct h2_rate control_frames;
-	struct h2_rate resets;
-	size_t stream_bytes; /* queued in the streams' out */
-	size_t over_mark;    /* streams that hold more than a paused reader may make them hold */
-	uint64_t data_moved; /* bytes that left streams; grows only */
+	struct h2_rate client_resets;
+	struct h2_rate resets;               /* that a client makes us send */
+	uint64_t frames_sent, small_updates; /* HEADERS and DATA of ours; WINDOW_UPDATEs of the client that they account for */
+	size_t stream_bytes;                 /* queued in the streams' out */
+	size_t over_mark;                    /* streams that hold more than a paused reader may make them hold */
+	uint64_t data_moved;                 /* bytes that left streams; grows only */
 	uint64_t stall_written, stall_moved;
 	unsigned continuations;
 	unsigned busy; /* an on_ready may be on the stack */
 	bool is_settled;
+	bool in_headers;    /* a header list has begun and not ended: nothing else can come meanwhile */
 	bool is_ending;     /* the end is decided; it happens when nothing is on the stack */
 	bool is_going_away; /* our GOAWAY, not one for an error */
 	bool is_lingering;  /* all is said; the client closes */

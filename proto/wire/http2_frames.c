@@ -12,6 +12,9 @@
 #define CONTINUATIONS_MAX  16
 #define HEADERS_KILL_BYTES (64 << 10) /* an overlong list is answered; a bomb ends the connection */
 #define OUTBOUND_ACKS_MAX  256
+#define SMALL_WINDOW       16 /* bytes; honest clients open a window by more, save to give back what a small answer took */
+#define UPDATES_PER_FRAME  4  /* … which stock gRPC does twice for each frame that it has got */
+#define FRAME_TYPES        256
 
 /* Functions that distributions added to older releases with security fixes; headers and library may differ, so it is the linker
  * that knows. */
@@ -25,10 +28,35 @@ static struct h2_stream *frames_stream(nghttp2_session *ng, int32_t id)
 
 /* ---------------------------------------------------------------- receiving */
 
+static void frames_count_control(struct h2_session *session)
+{
+	if (session->config.is_server && !h2_rate_take(&session->control_frames))
+		h2_session_end(session, NGHTTP2_ENHANCE_YOUR_CALM);
+}
+
+/* Frames that bring no call forward: of few a client has need, of many only an attacker. Unknown types are allowed and are no better. */
+static bool frames_is_control(const nghttp2_frame_hd *hd)
+{
+	switch (hd->type) {
+	case NGHTTP2_DATA:
+		return hd->length == 0 && (hd->flags & NGHTTP2_FLAG_END_STREAM) == 0;
+	case NGHTTP2_HEADERS:       /* bounded by streams, and by resets where they are not in order */
+	case NGHTTP2_CONTINUATION:  /* bounded by itself */
+	case NGHTTP2_WINDOW_UPDATE: /* depends on what is in it */
+		return false;
+	default:
+		return true;
+	}
+}
+
 static int frames_on_begin_frame(nghttp2_session *ng, const nghttp2_frame_hd *hd, void *arg)
 {
 	struct h2_session *session = arg;
 	(void)ng;
+	if (frames_is_control(hd))
+		frames_count_control(session);
+	if (hd->type == NGHTTP2_RST_STREAM && session->config.is_server && !h2_rate_take(&session->client_resets))
+		h2_session_end(session, NGHTTP2_ENHANCE_YOUR_CALM);
 	if (hd->type != NGHTTP2_CONTINUATION)
 		session->continuations = 0;
 	else if (++session->continuations > CONTINUATIONS_MAX)
@@ -48,6 +76,7 @@ static int frames_on_begin_headers(nghttp2_session *ng, const nghttp2_frame *fra
 		h2_stream_attach(session, stream);
 		nghttp2_session_set_stream_user_data(ng, stream->id, stream);
 	}
+	session->in_headers = true;
 	if (stream != NULL)
 		stream->header_bytes = 0;
 	return 0;
@@ -85,22 +114,27 @@ static int frames_on_data(nghttp2_session *ng, uint8_t flags, int32_t id, const 
 	return 0;
 }
 
-static void frames_count_control(struct h2_session *session)
-{
-	if (session->config.is_server && !h2_rate_take(&session->control_frames))
-		h2_session_end(session, NGHTTP2_ENHANCE_YOUR_CALM);
-}
-
 static void frames_on_settings(struct h2_session *session, const nghttp2_frame *frame)
 {
-	if (frame->hd.flags & NGHTTP2_FLAG_ACK)
-		return;
-	frames_count_control(session);
-	if (session->is_settled)
+	if ((frame->hd.flags & NGHTTP2_FLAG_ACK) || session->is_settled)
 		return;
 	session->is_settled = true;
 	if (session->config.ops->on_settled != NULL)
 		session->config.ops->on_settled(session);
+}
+
+/* Gives back next to nothing: of a window that stays as good as closed, or more often than we have sent something. */
+static bool frames_is_idle_update(struct h2_session *session, const nghttp2_frame *frame)
+{
+	int32_t id = frame->hd.stream_id;
+	if (!session->config.is_server || frame->window_update.window_size_increment >= SMALL_WINDOW)
+		return false;
+	int32_t open = id == 0 ? nghttp2_session_get_remote_window_size(session->ng)
+			       : nghttp2_session_get_stream_remote_window_size(session->ng, id);
+	if ((open >= 0 && open < SMALL_WINDOW) || session->small_updates >= UPDATES_PER_FRAME * session->frames_sent)
+		return true;
+	session->small_updates++;
+	return false;
 }
 
 static int frames_on_frame(nghttp2_session *ng, const nghttp2_frame *frame, void *arg)
@@ -110,7 +144,10 @@ static int frames_on_frame(nghttp2_session *ng, const nghttp2_frame *frame, void
 	switch (frame->hd.type) {
 	case NGHTTP2_HEADERS:
 	case NGHTTP2_DATA:
+		session->in_headers = false;
 		stream = frames_stream(ng, frame->hd.stream_id);
+		if (frame->hd.type == NGHTTP2_DATA && frame->hd.length > 0 && frame->hd.length == frame->data.padlen)
+			frames_count_control(session); /* nothing but padding */
 		if (stream == NULL)
 			break;
 		if (frame->hd.type == NGHTTP2_HEADERS)
@@ -122,10 +159,9 @@ static int frames_on_frame(nghttp2_session *ng, const nghttp2_frame *frame, void
 	case NGHTTP2_SETTINGS:
 		frames_on_settings(session, frame);
 		break;
-	case NGHTTP2_PING:
-	case NGHTTP2_PRIORITY:
-	case NGHTTP2_RST_STREAM:
-		frames_count_control(session);
+	case NGHTTP2_WINDOW_UPDATE:
+		if (frames_is_idle_update(session, frame))
+			frames_count_control(session);
 		break;
 	default:
 		break;
@@ -139,10 +175,23 @@ static int frames_on_close(nghttp2_session *ng, int32_t id, uint32_t error_code,
 	(void)arg;
 	if (stream == NULL)
 		return 0;
+	if (!stream->headers_done)
+		stream->session->in_headers = false;
 	stream->closed = true;
 	stream->error_code = error_code;
 	h2_stream_mark(stream);
 	return 0;
+}
+
+/* Types that we do not know are nothing to us, but they are to be counted, and only those that are asked for come to frames_on_begin_frame.
+ */
+static int frames_unpack_unknown(nghttp2_session *ng, void **payload, const nghttp2_frame_hd *hd, void *arg)
+{
+	(void)ng;
+	(void)payload;
+	(void)hd;
+	(void)arg;
+	return NGHTTP2_ERR_CANCEL;
 }
 
 /* ---------------------------------------------------------------- sending */
@@ -152,6 +201,8 @@ static int frames_on_sent(nghttp2_session *ng, const nghttp2_frame *frame, void 
 	struct h2_session *session = arg;
 	if (!session->config.is_server)
 		return 0;
+	if (frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA)
+		session->frames_sent++;
 	if (frame->hd.type == NGHTTP2_RST_STREAM) {
 		/* what a client provoked by breaking rules; not our own cancelling of calls that are over */
 		uint32_t code = frame->rst_stream.error_code;
@@ -235,6 +286,8 @@ static nghttp2_option *frames_options(void)
 	nghttp2_option_set_no_closed_streams(option, 1);
 	nghttp2_option_set_max_outbound_ack(option, OUTBOUND_ACKS_MAX);
 	nghttp2_option_set_max_settings(option, 16);
+	for (unsigned type = NGHTTP2_CONTINUATION + 1; type < FRAME_TYPES; type++)
+		nghttp2_option_set_user_recv_extension_type(option, (uint8_t)type);
 	if (nghttp2_option_set_stream_reset_rate_limit != NULL)
 		nghttp2_option_set_stream_reset_rate_limit(option, 1000, 100);
 	if (nghttp2_option_set_max_continuations != NULL)
@@ -252,6 +305,7 @@ nghttp2_session *h2_frames_new(struct h2_session *session)
 	nghttp2_session_callbacks_set_on_begin_headers_callback(cb, frames_on_begin_headers);
 	nghttp2_session_callbacks_set_on_header_callback(cb, frames_on_header);
 	nghttp2_session_callbacks_set_on_data_chunk_recv_callback(cb, frames_on_data);
+	nghttp2_session_callbacks_set_unpack_extension_callback(cb, frames_unpack_unknown);
 	nghttp2_session_callbacks_set_on_frame_recv_callback(cb, frames_on_frame);
 	nghttp2_session_callbacks_set_on_stream_close_callback(cb, frames_on_close);
 	nghttp2_session_callbacks_set_on_frame_send_callback(cb, frames_on_sent);

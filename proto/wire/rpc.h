@@ -112,13 +112,17 @@ struct rpc_server_config {
 	int (*authorize)(void *ctx, const struct rpc_peer *peer, const struct rpc_method *method, struct err *err);
 	/* A connection is gone; its calls have ended before. NULL: not wanted. */
 	void (*on_disconnect)(void *ctx, const struct rpc_peer *peer);
+	/* Whether the connection is worth something though it has no call: something lives as long as it. Where there are too many
+	 * connections those go first that are not. NULL: never. */
+	bool (*is_needed)(void *ctx, const struct rpc_peer *peer);
 	void *ctx;
 	/* FileDescriptorSet for server reflection, from `protoc --descriptor_set_out --include_imports`; NULL: no reflection. */
 	const void *descriptors;
 	size_t descriptors_len;
 	/* Limits; 0 = default. */
-	uint32_t max_connections;      /* 4096 */
-	uint32_t handshake_timeout_ms; /* 10000: from accept to the client's preface and SETTINGS */
+	uint32_t max_connections;      /* 4096; one more costs another that has no call, the longest unused one, its place */
+	uint32_t handshake_timeout_ms; /* 10000: from accept to the client's preface and SETTINGS; from begin to end of the headers of a
+					  call */
 	uint32_t idle_timeout_ms;      /* 0 = none: a connection without calls is not closed */
 	uint32_t stall_timeout_ms;     /* 30000: output is queued and not one byte was taken; the connection is closed.
 					  A stream blocked by its reader's window alone (a paused `logs -f`) is no stall

@@ -4,6 +4,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -21,7 +22,7 @@ static struct timeval server_delay(uint32_t ms)
 	return (struct timeval){ .tv_sec = ms / 1000, .tv_usec = (suseconds_t)(ms % 1000) * 1000 };
 }
 
-static void server_arm(struct event *event, uint32_t ms)
+void server_arm(struct event *event, uint32_t ms)
 {
 	struct timeval delay = server_delay(ms);
 	evtimer_add(event, &delay);
@@ -86,15 +87,16 @@ static void conn_on_dead(struct h2_session *session)
 		server_check_drained(server);
 }
 
-/* No preface in time, idle for too long, or refused and still here. */
+/* No preface in time, or no end of headers that were begun; idle for too long; refused and still here. */
 static void conn_on_guard(evutil_socket_t fd, short what, void *arg)
 {
 	struct rpc_conn *conn = arg;
 	(void)fd;
 	(void)what;
-	if (conn->h2.is_settled && conn->refused == NULL)
+	bool is_admitted = conn->h2.is_settled && conn->refused == NULL;
+	if (is_admitted && TAILQ_EMPTY(&conn->h2.streams))
 		h2_session_go_away(&conn->h2); /* ends by itself: there is no call */
-	else
+	else if (!is_admitted || conn->h2.in_headers)
 		h2_session_end_now(&conn->h2, NGHTTP2_NO_ERROR);
 }
 
@@ -116,11 +118,17 @@ static void conn_on_settled(struct h2_session *session)
 static void conn_on_idle(struct h2_session *session)
 {
 	struct rpc_conn *conn = (struct rpc_conn *)session;
-	if (conn->refused == NULL)
-		conn_wait_idle(conn);
+	struct rpc_conns *conns = &conn->server->conns;
+	conn->used_ms = h2_now_ms();
+	TAILQ_REMOVE(conns, conn, link); /* the list is in the order of their last use */
+	TAILQ_INSERT_TAIL(conns, conn, link);
+	if (conn->refused != NULL)
+		return;
+	event_del(&conn->guard);
+	conn_wait_idle(conn);
 }
 
-static void conn_new(struct rpc_server *server, int fd)
+static struct rpc_conn *conn_new(struct rpc_server *server, int fd)
 {
 	const struct rpc_server_config *config = &server->config;
 	struct rpc_conn *conn = xcalloc(1, sizeof(*conn));
@@ -133,6 +141,7 @@ static void conn_new(struct rpc_server *server, int fd)
 	static uint64_t last_connection;
 	struct err err = ERR_INIT;
 	conn->server = server;
+	conn->used_ms = h2_now_ms();
 	conn->peer.connection = ++last_connection;
 	if (peer_fill(&conn->peer, fd, &err) < 0 || (config->admit != NULL && config->admit(config->ctx, &conn->peer, &err) < 0)) {
 		conn->refused = xmalloc(sizeof(err));
@@ -143,6 +152,7 @@ static void conn_new(struct rpc_server *server, int fd)
 	evtimer_assign(&conn->guard, config->base, conn_on_guard, conn);
 	server_arm(&conn->guard, config->handshake_timeout_ms);
 	h2_session_init(&conn->h2, config->base, fd, &h2);
+	return conn;
 }
 
 /* ---------------------------------------------------------------- listening */
@@ -163,6 +173,12 @@ static void server_on_again(evutil_socket_t fd, short what, void *arg)
 		event_add(&server->accept, NULL);
 }
 
+static bool server_is_awaited(const struct rpc_server *server)
+{
+	struct pollfd waiting = { .fd = server->listen_fd, .events = POLLIN };
+	return poll(&waiting, 1, 0) > 0;
+}
+
 /* Takes up to `max` connections. */
 static void server_accept(struct rpc_server *server, int max)
 {
@@ -171,14 +187,18 @@ static void server_accept(struct rpc_server *server, int max)
 		if (fd < 0 && (errno == EINTR || errno == ECONNABORTED))
 			continue;
 		if (fd < 0) {
-			if (errno != EAGAIN && errno != EWOULDBLOCK)
+			bool is_empty = errno == EAGAIN || errno == EWOULDBLOCK, is_full = errno == EMFILE || errno == ENFILE;
+			if (is_full && !server_is_awaited(server)) /* without a free fd it fails before it looks */
+				return;
+			if (is_full && server_make_room(server, NULL))
+				continue;
+			if (!is_empty)
 				server_pause_accept(server);
 			return;
 		}
-		if (server->conn_count >= server->config.max_connections)
-			close(fd);
-		else
-			conn_new(server, fd);
+		struct rpc_conn *conn = conn_new(server, fd);
+		if (server->conn_count > server->config.max_connections)
+			(void)server_make_room(server, conn);
 	}
 }
 

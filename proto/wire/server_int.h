@@ -11,6 +11,7 @@ struct rpc_conn {
 	struct rpc_peer peer;
 	struct err *refused; /* not admitted: every call is answered with this */
 	struct event guard;  /* handshake, later idle time */
+	uint64_t used_ms;    /* when it came, or its last call ended; monotonic */
 	TAILQ_ENTRY(rpc_conn) link;
 };
 
@@ -71,6 +72,14 @@ struct rpc_call {
 	bool has_half_closed; /* the handler knows that the input has ended */
 	bool in_handle;
 };
+
+/*
+ * Ends a connection so that there is room for `newcomer`, perhaps that itself; NULL: for one that cannot be taken yet, and then only one
+ * that is not in use. False: there is none to be ended.
+ */
+bool server_make_room(struct rpc_server *server, struct rpc_conn *newcomer);
+
+void server_arm(struct event *event, uint32_t ms);
 
 const struct h2_ops *call_ops(void); /* without the members that are the connection's */
 const struct rpc_method *server_find_method(const struct rpc_server *server, const char *path);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "wire/utf8.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 size_t utf8_decode(const char *text, size_t len, uint32_t *point)
@@ -36,6 +37,30 @@ void utf8_repair(char *text)
 		text += n;
 		len -= n;
 	}
+}
+
+/* Control characters, and the marks that make text read otherwise than it is. */
+static bool point_is_obeyed(uint32_t c)
+{
+	return c < 32 || (c >= 127 && c < 160) || c == 0x061c || c == 0x200e || c == 0x200f || (c >= 0x202a && c <= 0x202e) ||
+	       (c >= 0x2066 && c <= 0x2069);
+}
+
+void utf8_make_harmless(char *text)
+{
+	char *to = text;
+	for (size_t len = strlen(text), n; len > 0; text += n, len -= n) {
+		uint32_t point = 0;
+		n = utf8_decode(text, len, &point);
+		bool is_blank = n == 1 && (point == '\n' || point == '\t'), is_bad = n == 0 || point_is_obeyed(point);
+		n = n > 0 ? n : 1;
+		if (is_bad)
+			*to = is_blank ? ' ' : '?';
+		else
+			memmove(to, text, n);
+		to += is_bad ? 1 : n;
+	}
+	*to = '\0';
 }
 
 static size_t point_width(uint32_t c)
@@ -79,8 +104,8 @@ void utf8_write_json(FILE *to, const char *text, size_t len)
 			fprintf(to, "\\%c", c);
 		else if (c == '\n')
 			fputs("\\n", to);
-		else if (c < 32 || c == 127)
-			fprintf(to, "\\u%04x", c);
+		else if (point_is_obeyed(point))
+			fprintf(to, "\\u%04x", (unsigned)point);
 		else
 			fwrite(text + i, 1, n, to);
 		i += n > 0 ? n : 1;

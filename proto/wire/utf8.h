@@ -13,8 +13,13 @@ size_t utf8_decode(const char *text, size_t len, uint32_t *point);
 /* What is no UTF-8 (a file's name, a character that was cut) becomes question marks: protobuf clients refuse a message that has it. */
 void utf8_repair(char *text);
 
+/* What a terminal would obey rather than show becomes question marks (line ends and tabs: blanks): control characters, those of eight bits
+ * included, marks that turn the direction of writing, and what is no UTF-8. The text never becomes longer. */
+void utf8_make_harmless(char *text);
+
 /* Columns of a text; an invalid byte counts as one. */
 size_t utf8_width(const char *text);
 
-/* Writes a JSON string with its quotes; an invalid byte becomes \udcNN, as Python's surrogateescape has it. */
+/* Writes a JSON string with its quotes; an invalid byte becomes \udcNN, as Python's surrogateescape has it. What a terminal would
+ * obey is escaped too. */
 void utf8_write_json(FILE *to, const char *text, size_t len);

@@ -10,5 +10,6 @@ bench: deps-demo
 	@$(TEST_ENV) $(PYTHON) tests/bench/bench.py $(BENCH_ARGS)
 	@$(TEST_ENV) $(PYTHON) tests/bench/by_hand.py $(BENCH_HAND_ARGS)
 	@$(TEST_ENV) $(PYTHON) tests/bench/many.py $(BENCH_MANY_ARGS)
+	@$(TEST_ENV) $(PYTHON) tests/bench/idle.py
 
 .PHONY: bench

@@ -193,8 +193,8 @@ class Raw:
         self.socket = socket.socket(socket.AF_UNIX)
         if rcvbuf:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
+        self.socket.connect(path)  # waits while the queue is full; one with a time-out would not
         self.socket.settimeout(CALL_DEADLINE)
-        self.socket.connect(path)
         self.next_stream = 1
         self.input = b""
         self.is_over = False

@@ -137,7 +137,8 @@ class Silence(Case):
         idle.read_until(DATA)
         wait_for(quiet.is_asleep, "the idle server to sleep")
         switches = quiet.status("voluntary_ctxt_switches")
-        for start in (b"", PREFACE[:10], PREFACE, PREFACE + frame(SETTINGS)[:5]):
+        cut = PREFACE + frame(SETTINGS) + frame(HEADERS, 0, 1, request_headers(b"Echo"))  # headers that never end
+        for start in (b"", PREFACE[:10], PREFACE, PREFACE + frame(SETTINGS)[:5], cut, cut[:-5]):
             client = self.server.raw(preface=False)
             client.send(start)
             self.assert_served()
@@ -385,13 +386,21 @@ class Many(Case):
         self.assert_served()
 
     def test_max_connections(self):
+        """One more costs the one its place that has been without a call for the longest time; where all have calls it is sent away."""
         server = self.start(max_connections=5)
         clients = [server.raw() for _ in range(5)]
         for client in clients:
             client.read_until(SETTINGS)
         late = server.raw()
-        late.read_to_end()
-        clients[0].close()
+        late.read_until(SETTINGS)
+        clients[0].read_to_end()
+        for client in clients[1:] + [late]:
+            client.request(b"Hold", pb.Note())
+            client.request(b"Echo", pb.Note(text="in"))
+            client.read_until(DATA)
+        later = server.raw()
+        later.read_to_end()
+        late.close()
         wait_for(lambda: self.is_taken(server), "a place to be free")
 
     @staticmethod
