@@ -262,6 +262,11 @@ void lease_bind(struct instance *inst, const struct lease_peer *peer)
 	instance_changed(inst);
 }
 
+bool lease_needs(const struct instance *inst, uint64_t connection)
+{
+	return inst->lease->terms.kind == KIND(CLIENT) && inst->lease->terms.connection == connection;
+}
+
 void lease_connection_lost(struct instance *inst, uint64_t connection)
 {
 	struct lease *lease = inst->lease;

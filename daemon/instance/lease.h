@@ -52,6 +52,8 @@ void lease_free(struct lease *lease); /* takes NULL */
 void lease_take(struct instance *inst, const struct lease_terms *terms, const char *actor);
 /* A client's lease is bound to this connection; of another kind, or none: nothing. */
 void lease_bind(struct instance *inst, const struct lease_peer *peer);
+/* Whether it depends on this connection. */
+bool lease_needs(const struct instance *inst, uint64_t connection);
 /* The connection is cut. */
 void lease_connection_lost(struct instance *inst, uint64_t connection);
 /* A ttl lease lasts from now on. ttl_ms 0: as long as before. FAILED_PRECONDITION (no-lease, invalid-lease). */

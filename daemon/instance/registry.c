@@ -346,7 +346,7 @@ void registry_connection_lost(struct registry *registry, uint64_t connection)
 bool registry_connection_is_needed(const struct registry *registry, uint64_t connection)
 {
 	for (size_t i = 0; i < registry->count; i++)
-		if (instance_keeper(registry->rows[i]) == connection && !instance_is_over(registry->rows[i]))
+		if (lease_needs(registry->rows[i], connection) && !instance_is_over(registry->rows[i]))
 			return true;
 	return false;
 }
