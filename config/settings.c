@@ -38,6 +38,10 @@ static const struct field rows[] = {
 		.help = "connections that one user may have open"),
 	SETTING(user_requests, "user-requests", FIELD_COUNT, .max = COUNT_MAX, .initial = "2000",
 		.help = "calls that one user may make in a second, over ten seconds"),
+	SETTING(upload_limit_bytes, "upload-limit", FIELD_SIZE, .max = BYTES_MAX, .initial = "256M",
+		.help = "how large an image may be that a client on another machine sends"),
+	SETTING(upload_store_bytes, "upload-store", FIELD_SIZE, .max = BYTES_MAX, .initial = "2G",
+		.help = "how much disk a user's images take that were sent; the oldest that no instance uses go first"),
 	SETTING(idle_ms, "idle", FIELD_DURATION, .max = TIME_MAX, .initial = "10m",
 		.help = "how long after its last instance ended a daemon ends that a client has started"),
 };

@@ -21,6 +21,7 @@
 #include "config/settings.h"
 #include "control.h"
 #include "instance/journal.h"
+#include "instance/uploads.h"
 #include "loop/inherit.h"
 #include "loop/loop.h"
 #include "loop/timer.h"
@@ -517,6 +518,8 @@ static void daemon_make_services(struct daemon *d)
 		.on_shutdown = daemon_end,
 		.ctx = d,
 	};
+	struct uploads_config uploads = { d->paths.state_dir, &d->settings, d->services.registry };
+	d->services.uploads = uploads_new(&uploads);
 }
 
 static void daemon_adopt(struct daemon *d)
@@ -568,6 +571,7 @@ static int daemon_stop(struct daemon *d)
 	control_close(d->control);
 	timer_free(d->idle_timer);
 	inherit_free(d->inherit);
+	uploads_free(d->services.uploads);
 	registry_free(d->services.registry);
 	journal_free(d->journal);
 	target_set_free(d->services.targets);
