@@ -39,6 +39,7 @@ static const struct {
 	[CALL_INSTANCES_WATCH] = ROW("Instances", "Watch", event, 0),
 	[CALL_CHANNELS_READ] = ROW("Channels", "Read", read_reply, 0),
 	[CALL_CHANNELS_ATTACH] = ROW("Channels", "Attach", attach_reply, 0),
+	[CALL_CHANNELS_UPLOAD] = ROW("Channels", "Upload", upload_reply, 0),
 	[CALL_PROPERTIES_LIST] = ROW("Properties", "List", list_properties_reply, 30000),
 	[CALL_PROPERTIES_GET] = ROW("Properties", "Get", property_value, 30000),
 	[CALL_PROPERTIES_SET] = ROW("Properties", "Set", set_property_reply, 30000),

@@ -15,9 +15,11 @@
 
 struct cli;
 struct expect;
+struct machine;
 
 struct session_config {
 	Pwemu__V1__StartRequest *request; /* no_wait and stop_on_disconnect are set here */
+	struct machine *machine;          /* what made it */
 	const char *channel;              /* shown and written; NULL: the console; "all": every one, with names before the lines */
 	bool foreground;                  /* show the emulator's messages instead of the console; no input */
 	bool interactive;                 /* raw terminal */

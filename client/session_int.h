@@ -42,7 +42,8 @@ struct session {
 	int signal;
 	unsigned signal_count;
 	bool timed_out, quit, stopping, sink_broken;
-	bool lost;     /* the connection; another one goes on */
+	struct err refusal; /* of the start; the machine can be adapted */
+	bool lost;          /* the connection; another one goes on */
 	bool finished; /* what still ends now must touch nothing */
 };
 

@@ -63,11 +63,30 @@ static void show_refusal(struct cli *cli)
 	pwemu__v1__instance__free_unpacked(inst, NULL);
 }
 
+/* Sends it again where it has to be another one, and where the connection was lost before the answer: its token makes that harmless. */
+static int call_start(struct cli *cli, struct machine *machine, ProtobufCMessage **reply, struct err *err)
+{
+	while (call_unary(&cli->conn, CALL_INSTANCES_START, &machine->request.base, 0, reply, err) < 0) {
+		struct err refusal = *err;
+		*err = (struct err)ERR_INIT;
+		int rc = -1;
+		if (conn_is_lost(&cli->conn, &refusal) && machine->token[0] != '\0')
+			rc = conn_reopen(&cli->conn, err);
+		else if (machine_can_adapt(machine, &refusal))
+			rc = machine_adapt(machine, cli, &refusal, err);
+		else
+			*err = refusal;
+		if (rc < 0)
+			return -1;
+	}
+	return 0;
+}
+
 static int start(struct cli *cli, struct machine *machine)
 {
 	ProtobufCMessage *reply = NULL;
 	struct err err = ERR_INIT;
-	if (call_unary(&cli->conn, CALL_INSTANCES_START, &machine->request.base, 0, &reply, &err) < 0) {
+	if (call_start(cli, machine, &reply, &err) < 0) {
 		if (strcmp(err.reason, "emulator-refused") == 0)
 			show_refusal(cli);
 		return cli_refused(&err);
@@ -75,6 +94,15 @@ static int start(struct cli *cli, struct machine *machine)
 	int code = start_report(cli, (const Pwemu__V1__Instance *)reply);
 	protobuf_c_message_free_unpacked(reply, NULL);
 	return code;
+}
+
+static int settle(struct cli *cli, struct machine *machine)
+{
+	struct err err = ERR_INIT;
+	int rc = machine_settle(machine, cli, &err);
+	if (rc < 0)
+		say_err(&err);
+	return rc;
 }
 
 static int start_with(struct cli *cli, const struct machine_files *files, start_before_fn before)
@@ -85,8 +113,8 @@ static int start_with(struct cli *cli, const struct machine_files *files, start_
 	int code = foreground ? EXIT_TROUBLE : EXIT_REFUSED;
 	if (machine_init(&machine, cli, cli->opts.args[0], files, false, &err) < 0) {
 		say_err(&err);
-	} else if (cli_connect(cli, CONN_START) == 0 && (before == NULL || before(cli, &machine.request) == 0)) {
-		struct session_config config = { .request = &machine.request, .foreground = true };
+	} else if (cli_connect(cli, CONN_START) == 0 && settle(cli, &machine) == 0 && (before == NULL || before(cli, &machine.request) == 0)) {
+		struct session_config config = { .request = &machine.request, .machine = &machine, .foreground = true };
 		code = foreground ? session_run(cli, &config) : start(cli, &machine);
 	}
 	machine_fini(&machine);
