@@ -14,22 +14,14 @@
 #include "instance/files.h"
 #include "instance/priv.h"
 
-#define ADOPT_KEEPER_MS 10000 /* for a client to come back after the daemon was replaced */
 #define ADOPT_ANSWER_MS 10000 /* nobody has asked it while there was no daemon */
 
 /* ---------------------------------------------------------------- the client that keeps it */
 
-static void adopt_on_keeper_timeout(void *ctx)
-{
-	instance_stop(ctx, 0, "its client was lost with the daemon");
-}
-
 static void adopt_await_keeper(struct instance *inst)
 {
-	if (!inst->request->stop_on_disconnect || inst->stop_requested)
-		return;
-	inst->keeper_timer = timer_new(inst->env->base, adopt_on_keeper_timeout, inst);
-	timer_arm(inst->keeper_timer, ADOPT_KEEPER_MS);
+	if (inst->request->stop_on_disconnect && !inst->stop_requested)
+		instance_await_keeper(inst);
 }
 
 /* ---------------------------------------------------------------- the host was rebooted */

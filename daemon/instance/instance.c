@@ -13,6 +13,7 @@
 #include "wire/utf8.h"
 
 #define INSTANCE_GRACE_MS     5000
+#define INSTANCE_KEEPER_MS 10000
 #define INSTANCE_STOP_MORE_MS 10000 /* beyond the grace of a stop, which ends in a SIGKILL */
 
 static void instance_on_timeout(void *ctx);
@@ -184,6 +185,19 @@ void instance_keep(struct instance *inst, uint64_t connection)
 	inst->keeper = connection;
 	if (inst->keeper_timer != NULL)
 		timer_disarm(inst->keeper_timer);
+}
+
+static void instance_on_keeper_timeout(void *ctx)
+{
+	instance_stop(ctx, 0, "its client was lost and has not come back");
+}
+
+void instance_await_keeper(struct instance *inst)
+{
+	inst->keeper = 0;
+	if (inst->keeper_timer == NULL)
+		inst->keeper_timer = timer_new(inst->env->base, instance_on_keeper_timeout, inst);
+	timer_arm(inst->keeper_timer, INSTANCE_KEEPER_MS);
 }
 
 void instance_rename(struct instance *inst, const char *name, const char *project)

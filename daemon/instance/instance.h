@@ -95,6 +95,8 @@ uint64_t instance_disk_bytes(struct instance *inst);
 bool instance_has_disk_bytes(const struct instance *inst); /* it has been measured */
 /* From now on it lives as long as this connection. */
 void instance_keep(struct instance *inst, uint64_t connection);
+/* Its connection was cut and may be made again: it is stopped when nobody keeps it within ten seconds. */
+void instance_await_keeper(struct instance *inst);
 /* A start under another name in the same working directory. */
 void instance_rename(struct instance *inst, const char *name, const char *project);
 /* Its description for clients; pointers into the instance, valid until it changes. To be released with instance_describe_fini. */

@@ -345,9 +345,15 @@ void registry_settings_changed(struct registry *registry)
 
 void registry_connection_lost(struct registry *registry, uint64_t connection)
 {
-	for (size_t i = 0; i < registry->count; i++)
-		if (instance_keeper(registry->rows[i]) == connection)
-			instance_stop(registry->rows[i], 0, "its client is gone");
+	for (size_t i = 0; i < registry->count; i++) {
+		struct instance *inst = registry->rows[i];
+		if (instance_keeper(inst) != connection)
+			continue;
+		if (instance_is_remote(inst)) /* a network was cut, perhaps */
+			instance_await_keeper(inst);
+		else
+			instance_stop(inst, 0, "its client is gone");
+	}
 }
 
 /* ---------------------------------------------------------------- start-up */
