@@ -26,13 +26,14 @@ static bool went_well(const Pwemu__V1__Instance *inst)
 		inst->end->cause == PWEMU__V1__END_CAUSE__END_CAUSE_GUEST_RESET);
 }
 
-static void report_addresses(const Pwemu__V1__Instance *inst)
+static void report_addresses(const struct cli *cli, const Pwemu__V1__Instance *inst)
 {
+	const char *where = cli->conn.is_elsewhere ? " of the daemon's machine" : "";
 	char address[512];
 	for (size_t i = 0; i < inst->n_channels; i++) {
 		const Pwemu__V1__Channel *channel = inst->channels[i];
 		if (strcmp(channel->type, "tcp") == 0 || strcmp(channel->type, "pty") == 0)
-			say_note("%s: %s on %s", inst->name, channel->name, endpoints_address(channel, address, sizeof(address)));
+			say_note("%s: %s on %s%s", inst->name, channel->name, endpoints_address(channel, address, sizeof(address)), where);
 	}
 }
 
@@ -40,7 +41,7 @@ int start_report(struct cli *cli, const Pwemu__V1__Instance *inst)
 {
 	if (show_is_running(inst)) {
 		say_note("%s: %s %s, pid %d", inst->name, inst->target, show_state(inst), inst->pid);
-		report_addresses(inst);
+		report_addresses(cli, inst);
 		return EXIT_DONE;
 	}
 	if (went_well(inst)) {

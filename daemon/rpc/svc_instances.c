@@ -205,7 +205,7 @@ static void handle_start(struct rpc_call *call, const ProtobufCMessage *message)
 	struct start_parts parts = { 0 };
 	struct service_caller who;
 	service_caller(call, &who);
-	struct instance *inst = registry_by_token(services->registry, who.user.uid, request->token);
+	struct instance *inst = registry_by_token(services->registry, who.caller.user->uid, request->token);
 	if (inst != NULL) {
 		start_again(call, inst, request);
 		return;
