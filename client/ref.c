@@ -84,7 +84,7 @@ int ref_get(struct cli *cli, unsigned nth, Pwemu__V1__Instance **out, struct err
 	Pwemu__V1__GetRequest request = PWEMU__V1__GET_REQUEST__INIT;
 	request.instance = &ref.message;
 	ProtobufCMessage *reply = NULL;
-	int result = call_unary(&cli->conn, CALL_INSTANCES_GET, &request.base, 0, &reply, err);
+	int result = call_again(&cli->conn, CALL_INSTANCES_GET, &request.base, &reply, err);
 	if (result == 0) {
 		*out = (Pwemu__V1__Instance *)reply;
 		note_other_project(&ref, *out);
