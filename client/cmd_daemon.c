@@ -234,7 +234,8 @@ static char *log_path(struct cli *cli, struct err *err)
 		return NULL;
 	char *path = info->log[0] != '\0' ? strdup(info->log) : NULL;
 	if (path != NULL && cli->conn.is_elsewhere) {
-		err_set(err, ERR_FAILED_PRECONDITION, "the log is a file on the daemon's machine, %s; `pwemu daemon logs` there shows it", path);
+		err_set(err, ERR_FAILED_PRECONDITION, "the log is a file on the daemon's machine, %s; `pwemu daemon logs` there shows it",
+			path);
 		free(path);
 		path = NULL;
 	} else if (path == NULL)

@@ -28,7 +28,7 @@ struct duct {
 	struct stdin_reader *in;
 	struct signals *signals;
 	struct event *last_words; /* timer: the answer to what came before the end of stdin */
-	uint64_t sent, taken; /* of the input, on this feed */
+	uint64_t sent, taken;     /* of the input, on this feed */
 	bool has_ended, is_done;
 	struct err status;
 	int signal;
@@ -165,15 +165,19 @@ static void on_signal(void *ctx, int number)
 	leave(duct);
 }
 
-static const struct feed_ops feed_ops = {
-	.on_data = on_data, .on_opened = on_opened, .on_writer = on_writer, .on_writable = on_writable, .on_taken = on_taken, .on_end = on_end
-};
+static const struct feed_ops feed_ops = { .on_data = on_data,
+					  .on_opened = on_opened,
+					  .on_writer = on_writer,
+					  .on_writable = on_writable,
+					  .on_taken = on_taken,
+					  .on_end = on_end };
 
 /* What was sent and not acknowledged may have been taken: nothing is sent twice. */
 static void tell_lost_input(struct duct *duct)
 {
 	if (duct->sent > duct->taken)
-		say_error("of the input %" PRIu64 " bytes were on their way when the connection ended: they are lost or were taken, and are not "
+		say_error("of the input %" PRIu64
+			  " bytes were on their way when the connection ended: they are lost or were taken, and are not "
 			  "sent again",
 			  duct->sent - duct->taken);
 	duct->sent = duct->taken = 0;

@@ -292,7 +292,8 @@ static const char share_details[] = "On a daemon of all users of a host an insta
 				    "is shared with names it OWNER/NAME. What was shared with the same user or group before is replaced.";
 
 static const char proxy_details[] =
-	"What `pwemu -H ssh://[user@]host[:port]` runs on the other machine, through ssh: the connection to the daemon there, whose user's\n"
+	"What `pwemu -H ssh://[user@]host[:port]` runs on the other machine, through ssh: the connection to the daemon there, whose "
+	"user's\n"
 	"daemon it starts where there is none. Where pwemu is not in the PATH of that machine: -H 'ssh://host?pwemu=/path/of/pwemu'.\n"
 	"$PWEMU_SSH is the command to use instead of ssh.";
 

@@ -77,8 +77,7 @@ static int dial_ssh(struct conn *conn, enum conn_mode mode, int *fd, struct err 
 static int dial_unix(struct conn *conn, enum conn_mode mode, int *fd, struct err *err);
 
 static const struct conn_scheme schemes[] = {
-	{ "ssh://", true, check_ssh, dial_ssh, ssh_explain },
-	{ "", false, check_unix, dial_unix, NULL }, /* also a path alone */
+	{ "ssh://", true, check_ssh, dial_ssh, ssh_explain }, { "", false, check_unix, dial_unix, NULL }, /* also a path alone */
 };
 
 static int set_host(struct conn *conn, const char *host, struct err *err)
@@ -277,7 +276,8 @@ static bool pause_for(struct conn *conn, uint64_t ms)
 static int open_again(struct conn *conn, struct err *err)
 {
 	uint64_t begin = clock_now_ms(), patience = patience_ms();
-	for (uint64_t wait = BACKOFF_MS; conn_open(conn, CONN_START, err) < 0; wait = wait < BACKOFF_MAX_MS / 2 ? 2 * wait : BACKOFF_MAX_MS) {
+	for (uint64_t wait = BACKOFF_MS; conn_open(conn, CONN_START, err) < 0;
+	     wait = wait < BACKOFF_MAX_MS / 2 ? 2 * wait : BACKOFF_MAX_MS) {
 		uint64_t spent = clock_now_ms() - begin;
 		bool is_final = err->code != ERR_UNAVAILABLE && err->code != ERR_DEADLINE_EXCEEDED;
 		if (is_final || spent >= patience)

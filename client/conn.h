@@ -4,8 +4,8 @@
  *
  * Looked for in this order: --host, $PWEMU_HOST, the whole-host daemon's socket if it exists, the user's socket. Only for the last a
  * daemon is started. An address that leads over a network makes the connection remote: images are uploaded, a loss is more than the end of
- * a daemon, and is noticed by asking. A daemon that is idle may leave while we connect: conn_open() returns after it has answered a first question.
- * Once in a program a note on stderr tells of a daemon of another version.
+ * a daemon, and is noticed by asking. A daemon that is idle may leave while we connect: conn_open() returns after it has answered a first
+ * question. Once in a program a note on stderr tells of a daemon of another version.
  */
 #pragma once
 

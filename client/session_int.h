@@ -44,7 +44,7 @@ struct session {
 	bool timed_out, quit, stopping, sink_broken;
 	struct err refusal; /* of the start; the machine can be adapted */
 	bool lost;          /* the connection; another one goes on */
-	bool finished; /* what still ends now must touch nothing */
+	bool finished;      /* what still ends now must touch nothing */
 };
 
 /* The instance's channel of this kind; NULL if it has none. */

@@ -224,7 +224,8 @@ bool ssh_explain(const char *url, struct err *err)
 	if (code == SSH_FAILED)
 		err_set(err, ERR_UNAVAILABLE, "%s: ssh has ended, see above", url);
 	else if (code == SSH_NOT_FOUND)
-		err_set(err, ERR_UNAVAILABLE, "%s: there is no pwemu in the PATH on that machine; name it: %s?pwemu=/path/of/pwemu", url, url);
+		err_set(err, ERR_UNAVAILABLE, "%s: there is no pwemu in the PATH on that machine; name it: %s?pwemu=/path/of/pwemu", url,
+			url);
 	else if (code > 0)
 		err_set(err, ERR_UNAVAILABLE, "%s: `pwemu proxy` on that machine ended with %d, see above", url, code);
 	else

@@ -107,7 +107,8 @@ static int fail_open(const struct image_file *file, const struct image_expect *e
 
 static int compare(const struct image_file *file, const struct stat *st, const struct image_expect *expect, struct err *err)
 {
-	if (!expect || expect->file || (st->st_dev == expect->device && st->st_ino == expect->inode && (uint64_t)st->st_size == expect->size))
+	if (!expect || expect->file ||
+	    (st->st_dev == expect->device && st->st_ino == expect->inode && (uint64_t)st->st_size == expect->size))
 		return 0;
 	if (st->st_dev == expect->device && st->st_ino == expect->inode) {
 		err_set(err, ERR_FAILED_PRECONDITION,

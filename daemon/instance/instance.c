@@ -13,7 +13,7 @@
 #include "wire/utf8.h"
 
 #define INSTANCE_GRACE_MS     5000
-#define INSTANCE_KEEPER_MS 10000
+#define INSTANCE_KEEPER_MS    10000
 #define INSTANCE_STOP_MORE_MS 10000 /* beyond the grace of a stop, which ends in a SIGKILL */
 
 static void instance_on_timeout(void *ctx);

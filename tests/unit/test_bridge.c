@@ -366,7 +366,9 @@ static void test_pty(void **state)
 	struct endpoint_fds fds = ENDPOINT_FDS_NONE;
 	char path[ENDPOINT_PATH_MAX];
 	struct inbox user, emulator;
-	struct bridge_config config = { .base = b->f->base, .list = { .owner = getuid() }, .path = s->path, .on_party = bench_on_party, .ctx = b };
+	struct bridge_config config = {
+		.base = b->f->base, .list = { .owner = getuid() }, .path = s->path, .on_party = bench_on_party, .ctx = b
+	};
 	bridge_free(s->bridge);
 	s->bridge = bridge_new(&config);
 	assert_int_equal(endpoint_make_pty(-1, "monitor", getuid(), &fds, path, &err), 0);
