@@ -33,7 +33,8 @@ check-integration: test-parts
 check-python: test-parts
 	@$(TEST_ENV) tests/run $(PYTEST)
 # The suites of a local client, for one that knows the daemon through `pwemu proxy` alone. What cannot hold there says why.
-REMOTE_SUITES := $(filter-out %/boards.bats %/install.bats,$(BATS))
+# Helper commands run where the user is: not elsewhere.
+REMOTE_SUITES := $(filter-out %/boards.bats %/install.bats %/client_helpers.bats,$(BATS))
 check-remote: test-parts
 	@PWEMU_TEST_REMOTE=1 $(TEST_ENV) tests/run $(REMOTE_SUITES)
 # check-driver-qemu, check-driver-renode: the suite of all drivers for one of them; PWEMU_TEST_RENODE=/path/to/renode: the real one.

@@ -183,7 +183,8 @@ static unsigned uploads_under_way(const struct uploads *uploads, uid_t uid, uint
 static void uploads_evict(const struct uploads *uploads, uid_t uid, struct uploads_rows *rows, uint64_t limit)
 {
 	char *dir = uploads_dir(uploads->config.state_dir, uid);
-	qsort(rows->rows, rows->count, sizeof(*rows->rows), uploads_compare);
+	if (rows->count > 0)
+		qsort(rows->rows, rows->count, sizeof(*rows->rows), uploads_compare);
 	size_t left = rows->count;
 	for (size_t i = 0; i < rows->count && (rows->bytes > limit || left >= UPLOADS_FILES); i++) {
 		if (uploads_is_in_use(uploads, uid, rows->rows[i].name))
