@@ -13,6 +13,8 @@
 #include "pwemu/v1/targets.pb-c.h"
 #include "wire/mem.h"
 
+#define MAX_CUTS 10 /* of the connection under one call */
+
 #define ROW(service, method, reply_type, timeout)                                                                                          \
 	{                                                                                                                                  \
 		{ "/pwemu.v1." service "/" method, &pwemu__v1__##reply_type##__descriptor }, timeout                                       \
@@ -41,6 +43,7 @@ static const struct {
 	[CALL_INSTANCES_WATCH] = ROW("Instances", "Watch", event, 0),
 	[CALL_CHANNELS_READ] = ROW("Channels", "Read", read_reply, 0),
 	[CALL_CHANNELS_ATTACH] = ROW("Channels", "Attach", attach_reply, 0),
+	[CALL_CHANNELS_UPLOAD] = ROW("Channels", "Upload", upload_reply, 0),
 	[CALL_PROPERTIES_LIST] = ROW("Properties", "List", list_properties_reply, 30000),
 	[CALL_PROPERTIES_GET] = ROW("Properties", "Get", property_value, 30000),
 	[CALL_PROPERTIES_SET] = ROW("Properties", "Set", set_property_reply, 30000),
@@ -82,11 +85,21 @@ int call_unary(struct conn *conn, enum call call, const ProtobufCMessage *reques
 	return rc < 0 ? explain(conn, call, err) : 0;
 }
 
+int call_again(struct conn *conn, enum call call, const ProtobufCMessage *request, ProtobufCMessage **reply, struct err *err)
+{
+	for (int i = 0; call_unary(conn, call, request, 0, reply, err) < 0; i++) {
+		if (!conn->is_remote || !conn_is_lost(conn, err) || i == MAX_CUTS || conn_reopen(conn, err) < 0)
+			return -1;
+		*err = (struct err)ERR_INIT;
+	}
+	return 0;
+}
+
 int call_repeatable(struct conn *conn, enum call call, const ProtobufCMessage *request, ProtobufCMessage **reply, struct err *err)
 {
-	if (call_unary(conn, call, request, 0, reply, err) == 0)
+	if (call_again(conn, call, request, reply, err) == 0)
 		return 0;
-	if (err->code != ERR_UNAVAILABLE || !rpc_client_is_closed(conn->client))
+	if (conn->is_remote || err->code != ERR_UNAVAILABLE || !rpc_client_is_closed(conn->client))
 		return -1;
 	conn_close(conn);
 	return conn_open(conn, CONN_START, err) < 0 ? -1 : call_unary(conn, call, request, 0, reply, err);

@@ -29,6 +29,7 @@ enum call {
 	CALL_INSTANCES_WATCH,
 	CALL_CHANNELS_READ,
 	CALL_CHANNELS_ATTACH,
+	CALL_CHANNELS_UPLOAD,
 	CALL_PROPERTIES_LIST,
 	CALL_PROPERTIES_GET,
 	CALL_PROPERTIES_SET,
@@ -48,7 +49,11 @@ uint32_t call_timeout_ms(enum call call); /* 0 for streams */
 int call_unary(struct conn *conn, enum call call, const ProtobufCMessage *request, uint32_t more_ms, ProtobufCMessage **reply,
 	       struct err *err) __attribute__((warn_unused_result));
 
-/* The same for a call that may be sent twice: when an idle daemon has left under it, another is started and asked. */
+/* The same for a call that may be sent twice: again when a remote connection was cut under it. */
+int call_again(struct conn *conn, enum call call, const ProtobufCMessage *request, ProtobufCMessage **reply, struct err *err)
+	__attribute__((warn_unused_result));
+
+/* … and local ones, too: when an idle daemon has left under it, another is started and asked. */
 int call_repeatable(struct conn *conn, enum call call, const ProtobufCMessage *request, ProtobufCMessage **reply, struct err *err)
 	__attribute__((warn_unused_result));
 

@@ -22,6 +22,12 @@
 #define RETURN_ROUND_MS     10
 #define RETURN_BY_OTHERS_MS 2000
 
+/* A number of another machine means somebody else here. */
+static int open_process(const struct cli *cli, const Pwemu__V1__InfoReply *info)
+{
+	return cli->conn.is_elsewhere ? -1 : pidfd_open(info->pid, 0);
+}
+
 static int get_info(struct cli *cli, Pwemu__V1__InfoReply **info, struct err *err)
 {
 	Pwemu__V1__InfoRequest request = PWEMU__V1__INFO_REQUEST__INIT;
@@ -96,7 +102,7 @@ static int stop_daemon(struct cli *cli, const Pwemu__V1__InfoReply *info, bool w
 {
 	uint32_t left = 0;
 	struct err err = ERR_INIT;
-	int pidfd = pidfd_open(info->pid, 0);
+	int pidfd = open_process(cli, info);
 	if (shut_down(cli, with_instances, false, &left, &err) < 0)
 		return cli_refused(&err);
 	if (wait_until_gone(cli, pidfd, info->pid) < 0)
@@ -156,7 +162,7 @@ static int replace_daemon(struct cli *cli, const Pwemu__V1__InfoReply *info)
 {
 	uint32_t left = 0;
 	struct err err = ERR_INIT;
-	int pidfd = pidfd_open(info->pid, 0);
+	int pidfd = open_process(cli, info);
 	if (shut_down(cli, false, false, &left, &err) < 0)
 		return cli_refused(&err);
 	if (wait_until_gone(cli, pidfd, info->pid) < 0)
@@ -170,7 +176,7 @@ static int restart_daemon(struct cli *cli, const Pwemu__V1__InfoReply *info)
 	struct err err = ERR_INIT;
 	if (info->auto_started && cli->conn.is_private)
 		return replace_daemon(cli, info);
-	int pidfd = pidfd_open(info->pid, 0);
+	int pidfd = open_process(cli, info);
 	int rc = shut_down(cli, false, true, &left, &err);
 	conn_close(&cli->conn);
 	if (rc == 0)
@@ -227,7 +233,12 @@ static char *log_path(struct cli *cli, struct err *err)
 	if (get_info(cli, &info, err) < 0)
 		return NULL;
 	char *path = info->log[0] != '\0' ? strdup(info->log) : NULL;
-	if (path == NULL)
+	if (path != NULL && cli->conn.is_elsewhere) {
+		err_set(err, ERR_FAILED_PRECONDITION, "the log is a file on the daemon's machine, %s; `pwemu daemon logs` there shows it",
+			path);
+		free(path);
+		path = NULL;
+	} else if (path == NULL)
 		err_set(err, ERR_NOT_FOUND, "the daemon (pid %d) writes its log to its stderr", info->pid);
 	pwemu__v1__info_reply__free_unpacked(info, NULL);
 	return path;

@@ -9,7 +9,7 @@
 #include "client/say.h"
 #include "client/show.h"
 
-static const char *const columns[] = { "NAME", "ID", "TARGET", "STATE", "PID", "BOOT", "OWNER", "PROJECT", "REASON" };
+static const char *const columns[] = { "NAME", "ID", "TARGET", "STATE", "PID", "BOOT", "OWNER", "HOST", "PROJECT", "REASON" };
 #define COLUMN_COUNT (sizeof(columns) / sizeof(columns[0]))
 
 static void add_row(struct out_table *table, const Pwemu__V1__Instance *inst, bool with_owner)
@@ -26,6 +26,7 @@ static void add_row(struct out_table *table, const Pwemu__V1__Instance *inst, bo
 		out_cell(table, OUT_PLAIN, "-");
 	out_cell(table, OUT_PLAIN, "%u", inst->boot);
 	out_cell(table, OUT_PLAIN, "%s", with_owner ? inst->owner : "");
+	out_cell(table, OUT_PLAIN, "%s", inst->host);
 	out_cell(table, OUT_PLAIN, "%s", inst->project);
 	if (inst->queue_position > 0)
 		out_cell(table, OUT_PLAIN, "number %u in the queue", inst->queue_position);

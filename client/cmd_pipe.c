@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <event2/event.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
@@ -27,6 +28,7 @@ struct duct {
 	struct stdin_reader *in;
 	struct signals *signals;
 	struct event *last_words; /* timer: the answer to what came before the end of stdin */
+	uint64_t sent, taken;     /* of the input, on this feed */
 	bool has_ended, is_done;
 	struct err status;
 	int signal;
@@ -60,6 +62,7 @@ static void on_bytes(void *ctx, const char *bytes, size_t len)
 {
 	struct duct *duct = ctx;
 	feed_send(duct->feed, bytes, len);
+	duct->sent += len;
 	flow(duct);
 }
 
@@ -139,6 +142,12 @@ static void on_writable(void *ctx, struct feed *feed)
 	flow(ctx);
 }
 
+static void on_taken(void *ctx, struct feed *feed, uint64_t bytes)
+{
+	(void)feed;
+	((struct duct *)ctx)->taken = bytes;
+}
+
 static void on_end(void *ctx, struct feed *feed, const struct err *status)
 {
 	(void)feed;
@@ -156,9 +165,23 @@ static void on_signal(void *ctx, int number)
 	leave(duct);
 }
 
-static const struct feed_ops feed_ops = {
-	.on_data = on_data, .on_opened = on_opened, .on_writer = on_writer, .on_writable = on_writable, .on_end = on_end
-};
+static const struct feed_ops feed_ops = { .on_data = on_data,
+					  .on_opened = on_opened,
+					  .on_writer = on_writer,
+					  .on_writable = on_writable,
+					  .on_taken = on_taken,
+					  .on_end = on_end };
+
+/* What was sent and not acknowledged may have been taken: nothing is sent twice. */
+static void tell_lost_input(struct duct *duct)
+{
+	if (duct->sent > duct->taken)
+		say_error("of the input %" PRIu64
+			  " bytes were on their way when the connection ended: they are lost or were taken, and are not "
+			  "sent again",
+			  duct->sent - duct->taken);
+	duct->sent = duct->taken = 0;
+}
 
 /* The daemon has gone: a serial goes on with the next one. */
 static bool resume(struct duct *duct)
@@ -167,6 +190,7 @@ static bool resume(struct duct *duct)
 	if (duct->is_done || duct->is_socket || duct->signal != 0 || !conn_is_lost(conn, &duct->status) ||
 	    conn_reopen(conn, &duct->status) < 0)
 		return false;
+	tell_lost_input(duct);
 	struct feed *old = duct->feed;
 	struct feed_config config = feed_continuation(old);
 	duct->has_ended = false;
@@ -182,8 +206,16 @@ static int result(struct duct *duct)
 	return duct->status.code != ERR_OK ? cli_refused(&duct->status) : EXIT_DONE;
 }
 
+static bool is_unwanted(const void *ctx)
+{
+	const struct duct *duct = ctx;
+	return duct->is_done || duct->signal != 0;
+}
+
 static int join(struct duct *duct, const struct feed_config *config)
 {
+	duct->cli->conn.is_unwanted = is_unwanted;
+	duct->cli->conn.unwanted_ctx = duct;
 	static const struct sink_ops sink_ops = { .on_drained = on_drained, .on_broken = on_broken };
 	static const struct stdin_ops stdin_ops = { .on_bytes = on_bytes, .on_end = on_stdin_end };
 	struct event_base *base = duct->cli->conn.base;

@@ -11,8 +11,10 @@
 #include "client/start.h"
 
 /* The instance that the request would start, and no other that a name finds. */
-static bool is_meant(const Pwemu__V1__StartRequest *request, const Pwemu__V1__Instance *inst)
+static bool is_meant(const struct cli *cli, const Pwemu__V1__StartRequest *request, const Pwemu__V1__Instance *inst)
 {
+	if (strcmp(inst->machine, cli->conn.is_elsewhere ? request->origin->machine : "") != 0)
+		return false;
 	if (request->working_dir[0] != '\0')
 		return strcmp(request->working_dir, inst->working_dir) == 0;
 	return strcmp(request->name[0] != '\0' ? request->name : "default", inst->name) == 0 &&
@@ -40,7 +42,7 @@ static int stop_what_runs(struct cli *cli, const Pwemu__V1__StartRequest *reques
 	int rc = call_unary(&cli->conn, CALL_INSTANCES_LIST, &list.base, 0, &message, &err);
 	const Pwemu__V1__ListReply *reply = (const Pwemu__V1__ListReply *)message;
 	for (size_t i = 0; rc == 0 && i < reply->n_instances; i++)
-		if (is_meant(request, reply->instances[i]) && show_is_running(reply->instances[i]))
+		if (is_meant(cli, request, reply->instances[i]) && show_is_running(reply->instances[i]))
 			rc = stop_by_id(cli, reply->instances[i]->id, &err);
 	if (message != NULL)
 		protobuf_c_message_free_unpacked(message, NULL);

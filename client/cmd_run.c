@@ -37,6 +37,7 @@ static int run(struct cli *cli, const struct machine_files *files, const struct 
 			expect_from_target(&cli->opts, machine.defaults, &expect, &err) == 0;
 	struct session_config config = {
 		.request = &machine.request,
+		.machine = &machine,
 		.channel = opt_text(&cli->opts, "channel"),
 		.interactive = term_is_interactive(),
 		.timeout_ms = opt_duration_ms(&cli->opts, "timeout", machine.defaults != NULL ? machine.defaults->timeout_ms : 0),
@@ -53,7 +54,7 @@ static int run(struct cli *cli, const struct machine_files *files, const struct 
 	int code;
 	if (is_ready && machine.request.n_images == 0)
 		code = cli_usage(cli, "wants a FILE to run on %s", cli->opts.args[0]);
-	else if (is_ready && cli_open(cli, CONN_START, &err) == 0)
+	else if (is_ready && cli_open(cli, CONN_START, &err) == 0 && machine_settle(&machine, cli, &err) == 0)
 		code = session_run(cli, &config);
 	else
 		code = session_refused(cli, &config, &err);

@@ -165,7 +165,7 @@ static void print_status(const Pwemu__V1__Instance *inst)
 	print_lease(inst);
 	if (inst->project[0] != '\0')
 		out_field("project:", OUT_PLAIN, "%s", inst->project);
-	out_field("directory:", OUT_PLAIN, "%s", inst->working_dir);
+	out_field("directory:", OUT_PLAIN, "%s%s%s", inst->working_dir, inst->host[0] != '\0' ? ", on " : "", inst->host);
 	for (size_t i = 0; i < inst->n_images; i++)
 		out_field("image:", OUT_PLAIN, "%s", inst->images[i]);
 	if (inst->n_channels > 0)

@@ -115,8 +115,16 @@ static const struct feed_ops feed_ops = {
 	.on_data = on_data, .on_opened = on_opened, .on_writer = on_writer, .on_writable = on_writable, .on_end = on_end
 };
 
+static bool is_unwanted(const void *ctx)
+{
+	const struct term *term = ctx;
+	return term->quit || term->signal != 0;
+}
+
 static int begin(struct term *term, const struct feed_config *feed_config, struct err *err)
 {
+	term->cli->conn.is_unwanted = is_unwanted;
+	term->cli->conn.unwanted_ctx = term;
 	static const struct sink_ops sink_ops = { .on_drained = on_drained, .on_broken = on_broken };
 	const struct opts *o = &term->cli->opts;
 	struct event_base *base = term->cli->conn.base;

@@ -202,6 +202,11 @@ static void on_timeout(evutil_socket_t fd, short what, void *ctx)
 	check_done(w);
 }
 
+static bool is_unwanted(const void *ctx)
+{
+	return ((const struct wait *)ctx)->timed_out;
+}
+
 /* Goes on with the next daemon. */
 static bool resume(struct wait *w)
 {
@@ -234,6 +239,8 @@ static void run_loop(struct wait *w)
 	struct timeval delay = { .tv_sec = (time_t)(w->timeout_ms / 1000), .tv_usec = (suseconds_t)(w->timeout_ms % 1000 * 1000) };
 	if (w->timeout_ms > 0)
 		evtimer_add(timer, &delay);
+	w->cli->conn.is_unwanted = is_unwanted;
+	w->cli->conn.unwanted_ctx = w;
 	watch_begin(&w->watch);
 	do
 		event_base_loop(base, EVLOOP_NO_EXIT_ON_EMPTY);
@@ -272,7 +279,7 @@ static int result(const struct wait *w)
 	}
 	if (is_met(w))
 		return EXIT_DONE;
-	if (w->trouble.code != ERR_OK)
+	if (w->trouble.code != ERR_OK && w->trouble.code != ERR_CANCELLED)
 		return cli_refused(&w->trouble);
 	const char *what = what_is_missing(w, missing, sizeof(missing));
 	if (w->timed_out) {

@@ -13,7 +13,7 @@ const struct opt_spec global_options[] = {
 	OPT_ROW("working-dir", 'C', OPT_TEXT, "DIR", "the instance whose working directory this is ($PW_EMU_WDIR)"),
 	OPT_ALIAS("wdir", 'w', OPT_TEXT, "working-dir"),
 	OPT_ROW("config", 'c', OPT_TEXT, "FILE", "the project's configuration: a pigweed.json or pwemu.json; default: see pwemu help config check"),
-	OPT_ROW("host", 'H', OPT_TEXT, "ADDRESS", "the daemon: unix:/path/of/control.sock ($PWEMU_HOST)"),
+	OPT_ROW("host", 'H', OPT_TEXT, "ADDRESS", "the daemon: unix:/path/of/control.sock or ssh://[user@]host ($PWEMU_HOST)"),
 	OPT_ROW("quiet", 'q', OPT_FLAG, NULL, "say nothing but errors"),
 	OPT_ROW("verbose", 'v', OPT_FLAG, NULL, "say what is done"),
 	OPT_ROW("help", 'h', OPT_FLAG, NULL, "show help and exit"),
@@ -305,6 +305,12 @@ static const char share_details[] = "On a daemon of all users of a host an insta
 				    "commands as the owner. Who it\n"
 				    "is shared with names it OWNER/NAME. What was shared with the same user or group before is replaced.";
 
+static const char proxy_details[] =
+	"What `pwemu -H ssh://[user@]host[:port]` runs on the other machine, through ssh: the connection to the daemon there, whose "
+	"user's\n"
+	"daemon it starts where there is none. Where pwemu is not in the PATH of that machine: -H 'ssh://host?pwemu=/path/of/pwemu'.\n"
+	"$PWEMU_SSH is the command to use instead of ssh.";
+
 const struct command commands[] = {
 	{ "run", "boot firmware, show its console, end with its exit code", "TARGET [FILE[@ADDR]...] [-- ARG...]", 1, ARGS_ANY, false, true,
 	  run_options, cmd_run, run_details },
@@ -353,6 +359,7 @@ const struct command commands[] = {
 	{ "daemon restart", "end the daemon and start it again; instances run on", "", 0, 0, false, false, NULL, cmd_daemon_restart, NULL },
 	{ "daemon reload", "have the daemon read its settings and targets again", "", 0, 0, false, false, NULL, cmd_daemon_reload, NULL },
 	{ "daemon logs", "the daemon's log", "", 0, 0, false, false, daemon_logs_options, cmd_daemon_logs, NULL },
+	{ "proxy", "join stdin and stdout to the daemon, for -H ssh://", "", 0, 0, false, false, NULL, cmd_proxy, proxy_details },
 	{ "help", "help for a command", "[COMMAND]", 0, 2, false, false, help_options, cmd_help, NULL },
 	{ .name = NULL },
 };

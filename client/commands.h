@@ -71,4 +71,5 @@ int cmd_daemon_stop(struct cli *cli);
 int cmd_daemon_restart(struct cli *cli);
 int cmd_daemon_reload(struct cli *cli);
 int cmd_daemon_logs(struct cli *cli);
+int cmd_proxy(struct cli *cli);
 int cmd_help(struct cli *cli);

@@ -7,31 +7,89 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "client/call.h"
+#include "client/clock.h"
 #include "client/say.h"
 #include "client/spawn.h"
+#include "client/ssh.h"
+#include "client/values.h"
 #include "wire/addr.h"
 #include "wire/rpc.h"
 
 #define ABSENT_MS 50   /* until a daemon that is not ours to start is looked for again, CONN_MAX_DEATHS times */
 #define STABLE_MS 1000 /* a daemon that was there for so long does not die of what we ask */
 
+#define CONN_REMOTE     "?remote"
+#define BACKOFF_MS      50 /* from try to try, doubled each time … */
+#define BACKOFF_MAX_MS  2000
+#define ALIVE_ASK_MS    15000 /* a silent connection that leads over a network is asked whether it is still there … */
+#define ALIVE_ANSWER_MS 10000 /* … and is lost without an answer */
+
+/* A kind of address. */
+struct conn_scheme {
+	const char *prefix;
+	bool is_remote;
+	int (*check)(struct conn *conn, const char *host, struct err *err);
+	int (*dial)(struct conn *conn, enum conn_mode mode, int *fd, struct err *err);
+	/* The connection ended before an answer. Puts why into err; true: another try may do better. NULL: always. */
+	bool (*explain)(const char *address, struct err *err);
+};
+
 static int set_socket(struct conn *conn, const char *path, struct err *err)
 {
 	if (snprintf(conn->socket, sizeof(conn->socket), "%s", path) >= (int)sizeof(conn->socket))
 		return err_set(err, ERR_INVALID_ARGUMENT, "path of the control socket: longer than %d bytes", PATHS_MAX - 1);
+	snprintf(conn->address, sizeof(conn->address), "unix:%s%s", path, conn->is_remote ? CONN_REMOTE : "");
 	return 0;
 }
 
+/* unix:/path?remote: a socket that leads to another machine, as `ssh -L` makes it. */
+static int check_unix(struct conn *conn, const char *host, struct err *err)
+{
+	char path[PATHS_MAX + 32];
+	snprintf(path, sizeof(path), "%s", strncmp(host, "unix:", 5) == 0 ? host + 5 : host);
+	size_t len = strlen(path), tail = strlen(CONN_REMOTE);
+	if (path[0] != '/')
+		return err_set(err, ERR_INVALID_ARGUMENT, "host '%s': write unix:/path/of/control.sock or ssh://[user@]host", host);
+	conn->is_remote = len > tail && strcmp(path + len - tail, CONN_REMOTE) == 0;
+	if (conn->is_remote)
+		path[len - tail] = '\0';
+	return set_socket(conn, path, err);
+}
+
+static int check_ssh(struct conn *conn, const char *host, struct err *err)
+{
+	if (ssh_check(host, err) < 0)
+		return -1;
+	if (snprintf(conn->address, sizeof(conn->address), "%s", host) >= (int)sizeof(conn->address))
+		return err_set(err, ERR_INVALID_ARGUMENT, "host: longer than %d bytes", CONN_ADDRESS_MAX - 1);
+	return 0;
+}
+
+static int dial_ssh(struct conn *conn, enum conn_mode mode, int *fd, struct err *err)
+{
+	(void)mode;
+	return ssh_connect(conn->address, fd, err);
+}
+
+static int dial_unix(struct conn *conn, enum conn_mode mode, int *fd, struct err *err);
+
+static const struct conn_scheme schemes[] = {
+	{ "ssh://", true, check_ssh, dial_ssh, ssh_explain }, { "", false, check_unix, dial_unix, NULL }, /* also a path alone */
+};
+
 static int set_host(struct conn *conn, const char *host, struct err *err)
 {
-	const char *path = strncmp(host, "unix:", 5) == 0 ? host + 5 : host;
-	if (path[0] != '/')
-		return err_set(err, ERR_INVALID_ARGUMENT, "host '%s': write unix:/path/of/control.sock", host);
-	return set_socket(conn, path, err);
+	const struct conn_scheme *scheme = schemes;
+	while (strncmp(host, scheme->prefix, strlen(scheme->prefix)) != 0)
+		scheme++;
+	conn->scheme = scheme;
+	conn->is_remote = scheme->is_remote;
+	int rc = scheme->check(conn, host, err);
+	conn->is_elsewhere = conn->is_remote;
+	return rc;
 }
 
 static bool is_socket(const char *path)
@@ -43,6 +101,7 @@ static bool is_socket(const char *path)
 int conn_init(struct conn *conn, const char *host, struct err *err)
 {
 	memset(conn, 0, sizeof(*conn));
+	conn->scheme = &schemes[sizeof(schemes) / sizeof(schemes[0]) - 1];
 	if (paths_init(&conn->paths, err) < 0)
 		return -1;
 	if (host == NULL)
@@ -60,7 +119,7 @@ static bool is_absent(const struct err *err)
 	return err->sys == ENOENT || err->sys == ECONNREFUSED || err->sys == ENOTDIR;
 }
 
-static int connect_socket(struct conn *conn, enum conn_mode mode, int *fd, struct err *err)
+static int dial_unix(struct conn *conn, enum conn_mode mode, int *fd, struct err *err)
 {
 	if (addr_connect_unix(conn->socket, fd, err) == 0)
 		return 0;
@@ -74,25 +133,25 @@ static int connect_socket(struct conn *conn, enum conn_mode mode, int *fd, struc
 	return err_reason(err, "no-daemon");
 }
 
-static uint64_t now_ms(void)
+int conn_dial(struct conn *conn, enum conn_mode mode, int *fd, struct err *err)
 {
-	struct timespec ts;
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+	return conn->scheme->dial(conn, mode, fd, err);
 }
 
 static int connect_client(struct conn *conn, enum conn_mode mode, struct err *err)
 {
 	int fd;
-	if (connect_socket(conn, mode, &fd, err) < 0)
+	if (conn_dial(conn, mode, &fd, err) < 0)
 		return -1;
-	say_detail("connected to %s", conn->socket);
+	say_detail("connected to %s", conn->address);
 	if (conn->base == NULL)
 		conn->base = event_base_new();
 	if (conn->base == NULL)
 		return err_set(err, ERR_INTERNAL, "no event loop can be made");
 	conn->client = rpc_client_new(conn->base, fd, NULL, NULL);
-	conn->opened_ms = now_ms();
+	if (conn->is_remote)
+		rpc_client_keep_alive(conn->client, ALIVE_ASK_MS, ALIVE_ANSWER_MS);
+	conn->opened_ms = clock_now_ms();
 	if (conn->progress_ms == 0)
 		conn->progress_ms = conn->opened_ms;
 	return 0;
@@ -125,15 +184,26 @@ void conn_ask_version(struct conn *conn)
 	(void)!ask(conn, &err);
 }
 
+/* Whether it is worth another try. */
+static bool may_try_again(const struct conn *conn, int round, struct err *err)
+{
+	bool may = err->code == ERR_UNAVAILABLE && round < 2;
+	if (err->code == ERR_UNAVAILABLE && conn->scheme->explain != NULL)
+		may = conn->scheme->explain(conn->address, err) && may;
+	return may;
+}
+
+/* Over a network the question costs little beside the rest, and tells what a call could not. */
 int conn_open(struct conn *conn, enum conn_mode mode, struct err *err)
 {
+	bool asks = mode == CONN_START || conn->is_remote;
 	for (int round = 0;; round++) {
 		if (connect_client(conn, mode, err) < 0)
 			return -1;
-		if (mode != CONN_START || ask(conn, err) == 0)
+		if (!asks || ask(conn, err) == 0)
 			return 0;
 		conn_close(conn);
-		if (err->code != ERR_UNAVAILABLE || round == 2)
+		if (!may_try_again(conn, round, err))
 			return -1;
 	}
 }
@@ -165,15 +235,72 @@ static int open_next(struct conn *conn, struct err *err)
 void conn_progress(struct conn *conn)
 {
 	conn->fruitless = 0;
-	conn->progress_ms = now_ms();
+	conn->progress_ms = clock_now_ms();
+}
+
+static uint64_t patience_ms(void)
+{
+	const char *text = getenv("PWEMU_RECONNECT");
+	struct err err = ERR_INIT;
+	uint64_t ms = CONN_PATIENCE_MS;
+	if (text != NULL && text[0] != '\0' && value_duration(text, &ms, &err) < 0)
+		say_note("PWEMU_RECONNECT: %s", err.msg);
+	return ms;
+}
+
+static bool is_unwanted(const struct conn *conn)
+{
+	return conn->is_unwanted != NULL && conn->is_unwanted(conn->unwanted_ctx);
+}
+
+static void on_pause_over(evutil_socket_t fd, short what, void *ctx)
+{
+	(void)fd, (void)what;
+	event_base_loopbreak(((struct conn *)ctx)->base);
+}
+
+/* The loop runs, so that signals and keys are seen; one that ends it only makes us look. */
+static bool pause_for(struct conn *conn, uint64_t ms)
+{
+	uint64_t until = clock_now_ms() + ms;
+	struct timeval delay = { .tv_sec = (time_t)(ms / 1000), .tv_usec = (suseconds_t)(ms % 1000 * 1000) };
+	struct event *timer = evtimer_new(conn->base, on_pause_over, conn);
+	evtimer_add(timer, &delay);
+	while (!is_unwanted(conn) && evtimer_pending(timer, NULL) && clock_now_ms() < until)
+		event_base_loop(conn->base, EVLOOP_NO_EXIT_ON_EMPTY);
+	event_free(timer);
+	return !is_unwanted(conn);
+}
+
+/* A network that was cut comes back, or does not. */
+static int open_again(struct conn *conn, struct err *err)
+{
+	uint64_t begin = clock_now_ms(), patience = patience_ms();
+	for (uint64_t wait = BACKOFF_MS; conn_open(conn, CONN_START, err) < 0;
+	     wait = wait < BACKOFF_MAX_MS / 2 ? 2 * wait : BACKOFF_MAX_MS) {
+		uint64_t spent = clock_now_ms() - begin;
+		bool is_final = err->code != ERR_UNAVAILABLE && err->code != ERR_DEADLINE_EXCEEDED;
+		if (is_final || spent >= patience)
+			return err_prefix(err, "the connection to %s was lost and could not be made again within %.1f s", conn->address,
+					  (double)spent / 1000);
+		if (!pause_for(conn, wait < patience - spent ? wait : patience - spent))
+			return err_set(err, ERR_CANCELLED, "the connection to %s was lost", conn->address);
+	}
+	say_note("connected to %s again", conn->address);
+	return 0;
 }
 
 int conn_reopen(struct conn *conn, struct err *err)
 {
 	conn_close(conn);
-	if (now_ms() - conn->opened_ms >= STABLE_MS)
+	if (conn->is_remote) {
+		conn->losses++;
+		say_note("the connection to %s was lost; connecting again", conn->address);
+		return open_again(conn, err);
+	}
+	if (clock_now_ms() - conn->opened_ms >= STABLE_MS)
 		conn_progress(conn);
-	bool is_patient = now_ms() - conn->progress_ms < CONN_PATIENCE_MS;
+	bool is_patient = clock_now_ms() - conn->progress_ms < CONN_PATIENCE_MS;
 	if (++conn->fruitless > CONN_MAX_LOSSES && !is_patient)
 		return err_set(err, ERR_UNAVAILABLE, "the daemon has gone %u times in a row; see: pwemu daemon logs", conn->fruitless);
 	(conn->losses++ == 0 ? say_note : say_detail)("the daemon has gone; going on with the next one");

@@ -47,10 +47,21 @@ static void on_acted(struct rpc_stream *stream, void *ctx, const struct err *sta
 		say_banner("--- %s: %s ---", what, status->msg);
 }
 
+/* While the connection is made again. */
+static bool is_cut_off(const struct console *console)
+{
+	if (console->cli->conn.client != NULL && console->feed != NULL)
+		return false;
+	say_banner("--- the connection is lost ---");
+	return true;
+}
+
 /* Sent beside the streams; the answer is told when it comes. `what` has static storage. */
 static void act(struct console *console, enum call call, ProtobufCMessage *request, const char *what)
 {
 	static const struct rpc_stream_ops ops = { .on_end = on_acted };
+	if (is_cut_off(console))
+		return;
 	struct rpc_stream *stream = rpc_client_call(console->cli->conn.client, call_method(call), request, call_timeout_ms(call), &ops,
 						    (void *)(uintptr_t)what);
 	rpc_stream_half_close(stream);
@@ -108,7 +119,7 @@ static void on_answer_end(struct rpc_stream *stream, void *ctx, const struct err
 static void ask(struct console *console, void (*on_reply)(struct console *console, const Pwemu__V1__Instance *inst))
 {
 	static const struct rpc_stream_ops ops = { .on_message = on_answer, .on_end = on_answer_end };
-	if (console->question != NULL)
+	if (console->question != NULL || is_cut_off(console))
 		return;
 	Pwemu__V1__InstanceRef ref = PWEMU__V1__INSTANCE_REF__INIT;
 	Pwemu__V1__GetRequest request = PWEMU__V1__GET_REQUEST__INIT;
@@ -125,6 +136,8 @@ static void take_writer_role(struct console *console)
 {
 	if (console->config.read_only)
 		say_banner("--- read-only, as you asked ---");
+	else if (is_cut_off(console))
+		return;
 	else if (feed_is_writer(console->feed))
 		say_banner("--- you have the writer role ---");
 	else

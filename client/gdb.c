@@ -145,10 +145,10 @@ static int gdb_make_connect(struct gdb *gdb, const struct cli *cli, const Pwemu_
 	if (n < 0)
 		return err_sys(err, errno, "find this program");
 	self[n] = '\0';
-	char *program = gdb_quote(self), *socket = gdb_quote(cli->conn.socket);
-	gdb->connect = xasprintf("target remote | %s -q -H unix:%s -i %s pipe gdb", program, socket, inst->id);
+	char *program = gdb_quote(self), *host = gdb_quote(cli->conn.address);
+	gdb->connect = xasprintf("target remote | %s -q -H %s -i %s pipe gdb", program, host, inst->id);
 	free(program);
-	free(socket);
+	free(host);
 	return 0;
 }
 

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "client/machine.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -11,9 +13,14 @@
 #include "client/endpoints.h"
 #include "client/image.h"
 #include "client/lease.h"
+#include "client/origin.h"
 #include "client/ref.h"
+#include "client/say.h"
+#include "client/upload.h"
 #include "config/policy.h"
 #include "wire/mem.h"
+
+#define MAX_ADAPTATIONS 3
 
 static bool is_changed(const char *variable, const char *const *changes, size_t count)
 {
@@ -34,20 +41,28 @@ void machine_environment(struct words *out, char *const *environment, const char
 			words_add(out, changes[i]);
 }
 
-static void fill_environment(struct machine *machine, const struct cli *cli)
+/* The variables of a client elsewhere stay with it, save those that somebody has asked for. */
+static void fill_variables(struct machine *machine, const struct cli *cli)
 {
+	static char *const none[] = { NULL };
 	size_t own = machine->defaults != NULL ? machine->defaults->n_environment : 0;
 	size_t count = own + opt_count(&cli->opts, "set-env");
 	const char **changes = xcalloc(count, sizeof(*changes));
 	for (size_t i = 0; i < count; i++)
 		changes[i] = i < own ? machine->defaults->environment[i] : opt_nth(&cli->opts, "set-env", i - own);
-	machine_environment(&machine->variables, environ, changes, count);
+	words_fini(&machine->variables);
+	machine_environment(&machine->variables, cli->conn.is_elsewhere ? none : environ, changes, count);
 	free(changes);
+	machine->environment.variables = machine->variables.list;
+	machine->environment.n_variables = machine->variables.count;
+}
+
+static void fill_environment(struct machine *machine, const struct cli *cli)
+{
+	fill_variables(machine, cli);
 	mode_t mask = umask(077);
 	umask(mask);
 	machine->cwd = getcwd(NULL, 0);
-	machine->environment.variables = machine->variables.list;
-	machine->environment.n_variables = machine->variables.count;
 	machine->environment.umask = mask;
 	if (machine->cwd != NULL)
 		machine->environment.cwd = machine->cwd;
@@ -182,10 +197,60 @@ int machine_init(struct machine *machine, struct cli *cli, const char *target, c
 	return fill_images(machine, files, err);
 }
 
-void machine_fini(struct machine *machine)
+/* ---------------------------------------------------------------- where the daemon is */
+
+/* So that a start can be repeated whose answer was lost with the connection. */
+static void fill_token(struct machine *machine)
+{
+	uint8_t random[16];
+	if (machine->token[0] != '\0' || getrandom(random, sizeof(random), GRND_NONBLOCK) != (ssize_t)sizeof(random))
+		return;
+	for (size_t i = 0; i < sizeof(random); i++)
+		snprintf(machine->token + 2 * i, 3, "%02x", random[i]);
+	machine->request.token = machine->token;
+}
+
+static int send_images(struct machine *machine, struct cli *cli, struct err *err)
 {
 	for (size_t i = 0; i < machine->request.n_images; i++)
+		if (upload_image(&cli->conn, &machine->images[i], err) < 0)
+			return -1;
+	return 0;
+}
+
+int machine_settle(struct machine *machine, struct cli *cli, struct err *err)
+{
+	machine->request.origin = origin_of(&cli->conn);
+	fill_token(machine);
+	if (!cli->conn.is_elsewhere)
+		return 0;
+	fill_variables(machine, cli);
+	machine->environment.cwd = (char *)(uintptr_t)protobuf_c_empty_string;
+	return send_images(machine, cli, err);
+}
+
+bool machine_can_adapt(const struct machine *machine, const struct err *refusal)
+{
+	bool is_image = strcmp(refusal->reason, "image-elsewhere") == 0 && machine->request.n_images > 0;
+	return machine->adaptations < MAX_ADAPTATIONS && (is_image || strcmp(refusal->reason, "client-elsewhere") == 0);
+}
+
+int machine_adapt(struct machine *machine, struct cli *cli, const struct err *refusal, struct err *err)
+{
+	say_detail("%s", refusal->msg);
+	machine->adaptations++;
+	if (strcmp(refusal->reason, "image-elsewhere") == 0)
+		return send_images(machine, cli, err);
+	cli->conn.is_elsewhere = true;
+	return machine_settle(machine, cli, err);
+}
+
+void machine_fini(struct machine *machine)
+{
+	for (size_t i = 0; i < machine->request.n_images; i++) {
 		free(machine->images[i].path);
+		upload_forget(&machine->images[i]);
+	}
 	if (machine->target != NULL)
 		pwemu__v1__target__free_unpacked(machine->target, NULL);
 	free(machine->images);

@@ -10,6 +10,7 @@
 #include "client/cli.h"
 #include "client/conf.h"
 #include "client/image.h"
+#include "client/origin.h"
 #include "client/say.h"
 #include "wire/mem.h"
 
@@ -52,6 +53,7 @@ void ref_init(struct ref *ref, const struct cli *cli, unsigned nth)
 	ref->project = conf_project_dir();
 	ref->working_dir = name == NULL || opt_has(&cli->opts, "working-dir") ? ref_working_dir(cli) : NULL;
 	ref->message.project = ref->project;
+	ref->message.origin = origin_of(&cli->conn);
 	if (ref->working_dir != NULL)
 		ref->message.working_dir = ref->working_dir;
 	if (name != NULL)
@@ -82,7 +84,7 @@ int ref_get(struct cli *cli, unsigned nth, Pwemu__V1__Instance **out, struct err
 	Pwemu__V1__GetRequest request = PWEMU__V1__GET_REQUEST__INIT;
 	request.instance = &ref.message;
 	ProtobufCMessage *reply = NULL;
-	int result = call_unary(&cli->conn, CALL_INSTANCES_GET, &request.base, 0, &reply, err);
+	int result = call_again(&cli->conn, CALL_INSTANCES_GET, &request.base, &reply, err);
 	if (result == 0) {
 		*out = (Pwemu__V1__Instance *)reply;
 		note_other_project(&ref, *out);

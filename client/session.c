@@ -21,6 +21,7 @@
 #include "client/console.h"
 #include "client/expect.h"
 #include "client/feed.h"
+#include "client/machine.h"
 #include "client/mux.h"
 #include "client/parent.h"
 #include "client/report.h"
@@ -467,7 +468,11 @@ static void on_start_end(struct rpc_stream *stream, void *ctx, const struct err 
 	struct session *s = ctx;
 	struct err err = ERR_INIT;
 	s->start = NULL;
-	if (status->code != ERR_OK || s->inst == NULL) {
+	if (conn_is_lost(&s->cli->conn, status) && s->config->request->token[0] != '\0' && s->inst == NULL) {
+		s->lost = true;
+	} else if (machine_can_adapt(s->config->machine, status)) {
+		s->refusal = *status;
+	} else if (status->code != ERR_OK || s->inst == NULL) {
 		err_set(&err, ERR_INTERNAL, "the daemon sent no answer");
 		set_trouble(s, status->code != ERR_OK ? status : &err);
 	} else if (s->finished) {
@@ -485,9 +490,23 @@ static void on_start_end(struct rpc_stream *stream, void *ctx, const struct err 
 	check_done(s);
 }
 
+static void send_start(struct session *s)
+{
+	static const struct rpc_stream_ops ops = { .on_message = on_started, .on_end = on_start_end };
+	s->start = rpc_client_call(s->cli->conn.client, call_method(CALL_INSTANCES_START), &s->config->request->base,
+				   call_timeout_ms(CALL_INSTANCES_START), &ops, s);
+	rpc_stream_half_close(s->start);
+}
+
+/* Who interrupts us twice does not wait for a connection, nor does who interrupts a start. */
+static bool is_unwanted(const void *ctx)
+{
+	const struct session *s = ctx;
+	return s->signal_count > (s->inst != NULL) || (s->quit && s->inst == NULL);
+}
+
 static void begin(struct session *s)
 {
-	static const struct rpc_stream_ops start_ops = { .on_message = on_started, .on_end = on_start_end };
 	static const struct sink_ops sink_ops = { .on_drained = on_drained, .on_broken = on_broken };
 	struct event_base *base = s->cli->conn.base;
 	s->signals = signals_new(base, on_signal, s);
@@ -500,24 +519,45 @@ static void begin(struct session *s)
 	if (s->config->request->lease == NULL)
 		s->config->request->stop_on_disconnect = 1;
 	watch_parent(s);
-	s->start = rpc_client_call(s->cli->conn.client, call_method(CALL_INSTANCES_START), &s->config->request->base,
-				   call_timeout_ms(CALL_INSTANCES_START), &start_ops, s);
-	rpc_stream_half_close(s->start);
+	s->cli->conn.is_unwanted = is_unwanted;
+	s->cli->conn.unwanted_ctx = s;
+	send_start(s);
 }
 
 /* ---------------------------------------------------------------- all of it */
 
-/* Goes on with the next daemon. A start that was not answered is not repeated: nobody knows what became of it. */
+/* The start was refused for what can be changed. */
+static bool adapt(struct session *s)
+{
+	struct err refusal = s->refusal, err = ERR_INIT;
+	s->refusal = (struct err)ERR_INIT;
+	if (is_unwanted(s))
+		return false;
+	if (machine_adapt(s->config->machine, s->cli, &refusal, &err) < 0) {
+		s->trouble = err;
+		return false;
+	}
+	send_start(s);
+	return true;
+}
+
+/* Goes on with the next daemon, or over another connection. A start that was not answered is sent again, its token makes it the same. */
 static bool resume(struct session *s)
 {
 	struct err err = ERR_INIT;
-	if (!s->lost || s->inst == NULL || s->signal_count >= SESSION_MANY_SIGNALS)
+	if (err_is_set(&s->refusal))
+		return adapt(s);
+	if (!s->lost || s->signal_count >= SESSION_MANY_SIGNALS)
 		return false;
 	s->lost = false;
 	if (conn_reopen(&s->cli->conn, &err) < 0) {
 		s->trouble = err;
-		err_prefix(&s->trouble, "%s may still run", s->inst->name);
+		err_prefix(&s->trouble, "%s may still run", s->inst != NULL ? s->inst->name : "an instance");
 		return false;
+	}
+	if (s->inst == NULL) {
+		send_start(s);
+		return true;
 	}
 	open_watch(s);
 	for (size_t i = 0; i < s->view_count; i++) {

@@ -15,10 +15,12 @@
 
 struct cli;
 struct expect;
+struct machine;
 struct parent;
 
 struct session_config {
 	Pwemu__V1__StartRequest *request; /* no_wait, attended and, where there is none, the lease are set here */
+	struct machine *machine;          /* what made it */
 	const char *channel;              /* shown and written; NULL: the console; "all": every one, with names before the lines */
 	bool foreground;                  /* show the emulator's messages instead of the console; no input */
 	bool interactive;                 /* raw terminal */

@@ -43,9 +43,10 @@ struct session {
 	int signal;
 	unsigned signal_count;
 	bool timed_out, quit, stopping, sink_broken, parent_ended;
-	bool is_queued; /* its channels are not there yet */
-	bool lost;      /* the connection; another one goes on */
-	bool finished;  /* what still ends now must touch nothing */
+	struct err refusal; /* of the start; the machine can be adapted */
+	bool is_queued;     /* its channels are not there yet */
+	bool lost;          /* the connection; another one goes on */
+	bool finished;      /* what still ends now must touch nothing */
 };
 
 /* The instance's channel of this kind; NULL if it has none. */

@@ -27,13 +27,14 @@ static bool went_well(const Pwemu__V1__Instance *inst)
 		inst->end->cause == PWEMU__V1__END_CAUSE__END_CAUSE_GUEST_RESET);
 }
 
-static void report_addresses(const Pwemu__V1__Instance *inst)
+static void report_addresses(const struct cli *cli, const Pwemu__V1__Instance *inst)
 {
+	const char *where = cli->conn.is_elsewhere ? " of the daemon's machine" : "";
 	char address[512];
 	for (size_t i = 0; i < inst->n_channels; i++) {
 		const Pwemu__V1__Channel *channel = inst->channels[i];
 		if (strcmp(channel->type, "tcp") == 0 || strcmp(channel->type, "pty") == 0)
-			say_note("%s: %s on %s", inst->name, channel->name, endpoints_address(channel, address, sizeof(address)));
+			say_note("%s: %s on %s%s", inst->name, channel->name, endpoints_address(channel, address, sizeof(address)), where);
 	}
 }
 
@@ -41,7 +42,7 @@ static int report(struct cli *cli, const Pwemu__V1__Instance *inst)
 {
 	if (show_is_running(inst)) {
 		say_note("%s: %s %s, pid %d", inst->name, inst->target, show_state(inst), inst->pid);
-		report_addresses(inst);
+		report_addresses(cli, inst);
 		return EXIT_DONE;
 	}
 	if (went_well(inst)) {
@@ -86,15 +87,43 @@ static void note_lease(const Pwemu__V1__StartRequest *request)
 			 "ttl:TIME");
 }
 
+/* Sends it again where it has to be another one, and where the connection was lost before the answer: its token makes that harmless. */
+static int call_start(struct cli *cli, struct machine *machine, ProtobufCMessage **reply, struct err *err)
+{
+	while (call_unary(&cli->conn, CALL_INSTANCES_START, &machine->request.base, 0, reply, err) < 0) {
+		struct err refusal = *err;
+		*err = (struct err)ERR_INIT;
+		int rc = -1;
+		if (conn_is_lost(&cli->conn, &refusal) && machine->token[0] != '\0')
+			rc = conn_reopen(&cli->conn, err);
+		else if (machine_can_adapt(machine, &refusal))
+			rc = machine_adapt(machine, cli, &refusal, err);
+		else
+			*err = refusal;
+		if (rc < 0)
+			return -1;
+	}
+	return 0;
+}
+
 static int start(struct cli *cli, struct machine *machine)
 {
 	ProtobufCMessage *reply = NULL;
 	struct err err = ERR_INIT;
-	if (call_unary(&cli->conn, CALL_INSTANCES_START, &machine->request.base, 0, &reply, &err) < 0)
+	if (call_start(cli, machine, &reply, &err) < 0)
 		return refused(cli, &err);
 	int code = start_finish(cli, (Pwemu__V1__Instance *)reply);
 	note_lease(&machine->request);
 	return code;
+}
+
+static int settle(struct cli *cli, struct machine *machine)
+{
+	struct err err = ERR_INIT;
+	int rc = machine_settle(machine, cli, &err);
+	if (rc < 0)
+		say_err(&err);
+	return rc;
 }
 
 static int start_with(struct cli *cli, const struct machine_files *files, start_before_fn before)
@@ -105,8 +134,9 @@ static int start_with(struct cli *cli, const struct machine_files *files, start_
 	int code = foreground ? EXIT_TROUBLE : EXIT_REFUSED;
 	if (machine_init(&machine, cli, cli->opts.args[0], files, false, &err) < 0) {
 		say_err(&err);
-	} else if (cli_connect(cli, CONN_START) == 0 && (before == NULL || before(cli, &machine.request) == 0)) {
-		struct session_config config = { .request = &machine.request, .foreground = true };
+	} else if (cli_connect(cli, CONN_START) == 0 && settle(cli, &machine) == 0 &&
+		   (before == NULL || before(cli, &machine.request) == 0)) {
+		struct session_config config = { .request = &machine.request, .machine = &machine, .foreground = true };
 		code = foreground ? session_run(cli, &config) : start(cli, &machine);
 	}
 	machine_fini(&machine);

@@ -85,12 +85,21 @@ static int fail_open(const struct image_file *file, const struct image_expect *e
 {
 	int sys = errno;
 
+	if (expect && expect->file) {
+		err_set(err, ERR_NOT_FOUND, "\"%s\" was uploaded, but is not with the daemon any more (%s): start it again with the file",
+			file->name, strerror(sys));
+		return err_reason(err, "image-elsewhere");
+	}
 	if (expect && sys == ENOENT) {
 		err_set(err, ERR_FAILED_PRECONDITION,
 			"\"%s\" is not there for the daemon, though the client sees it: they have different views of the file system "
 			"(container, chroot or private mount?)",
 			file->name);
-		return err_reason(err, "image-mismatch");
+		return err_reason(err, "image-elsewhere");
+	}
+	if (expect && sys == EACCES) {
+		err_set(err, ERR_FAILED_PRECONDITION, "\"%s\" may not be read by the daemon, though the client sees it", file->name);
+		return err_reason(err, "image-elsewhere");
 	}
 	err_sys(err, sys, "image \"%s\"", file->name);
 	return err_reason(err, "invalid-image");
@@ -98,18 +107,20 @@ static int fail_open(const struct image_file *file, const struct image_expect *e
 
 static int compare(const struct image_file *file, const struct stat *st, const struct image_expect *expect, struct err *err)
 {
-	if (!expect || (st->st_dev == expect->device && st->st_ino == expect->inode && (uint64_t)st->st_size == expect->size))
+	if (!expect || expect->file ||
+	    (st->st_dev == expect->device && st->st_ino == expect->inode && (uint64_t)st->st_size == expect->size))
 		return 0;
-	if (st->st_dev == expect->device && st->st_ino == expect->inode)
+	if (st->st_dev == expect->device && st->st_ino == expect->inode) {
 		err_set(err, ERR_FAILED_PRECONDITION,
 			"\"%s\" had %llu bytes when the client looked and has %llu now; is a build still writing it?", file->name,
 			(unsigned long long)expect->size, (unsigned long long)st->st_size);
-	else
-		err_set(err, ERR_FAILED_PRECONDITION,
-			"\"%s\" is another file for the daemon than for the client: it was replaced just now, or they have different "
-			"views of the file system (container, chroot or private mount?)",
-			file->name);
-	return err_reason(err, "image-mismatch");
+		return err_reason(err, "image-mismatch");
+	}
+	err_set(err, ERR_FAILED_PRECONDITION,
+		"\"%s\" is another file for the daemon than for the client: it was replaced just now, or they have different "
+		"views of the file system (container, chroot or private mount?)",
+		file->name);
+	return err_reason(err, "image-elsewhere");
 }
 
 static int check_stat(struct image_file *file, const struct image_expect *expect, struct err *err)
@@ -254,10 +265,10 @@ static int open_and_check(struct image_file *file, const char *path, const uint6
 	char shown[NAME_MAX_SHOWN];
 	struct image_info info = { 0 };
 
-	if (expect && expect->device == 0 && expect->inode == 0 && expect->size == 0)
+	if (expect && expect->file == NULL && expect->device == 0 && expect->inode == 0 && expect->size == 0)
 		expect = NULL;
 	file->name = shown_name(path, shown, sizeof(shown));
-	file->fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	file->fd = open(expect && expect->file ? expect->file : path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	int rc = file->fd < 0 ? fail_open(file, expect, err) : check_open_file(file, address, expect, &info, err);
 
 	if (file->fd >= 0)

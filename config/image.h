@@ -19,6 +19,7 @@ struct image_expect {
 	uint64_t device;
 	uint64_t inode;
 	uint64_t size;
+	const char *file; /* contents that stand for the path's: nothing is compared; NULL: none */
 };
 
 struct image_info {
@@ -40,9 +41,9 @@ const char *image_kind_name(enum image_kind kind);
 
 /*
  * Opens, classifies and checks one file. `address` is the load address the user gave for a raw binary, NULL for none; `expect` may be
- * NULL. Files the client sees otherwise (another mount namespace) give the reason "image-mismatch", all else that is wrong with
- * a file "invalid-image". A target without memory ranges is not range-checked. `out` is untouched on failure. Blocks as long as reading the
- * file blocks.
+ * NULL. Files the client sees otherwise (another mount namespace) give the reason "image-elsewhere", one whose size has changed since
+ * "image-mismatch", all else that is wrong with a file "invalid-image". A target without memory ranges is not range-checked. `out` is
+ * untouched on failure. Blocks as long as reading the file blocks.
  */
 int image_check(const char *path, const Pwemu__V1__Target *target, const uint64_t *address, const struct image_expect *expect,
 		struct image_info *out, struct err *err) __attribute__((warn_unused_result));

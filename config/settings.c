@@ -44,6 +44,10 @@ static const struct field rows[] = {
 		.help = "how long an instance leased to a client waits for it when its connection was cut or the daemon was restarted"),
 	SETTING(max_running, "max-running", FIELD_COUNT, .max = 100000, .initial = "0",
 		.help = "how many instances may run at once; starts beyond that wait in a queue, fair to all users; 0: no limit"),
+	SETTING(upload_limit_bytes, "upload-limit", FIELD_SIZE, .max = BYTES_MAX, .initial = "256M",
+		.help = "how large an image may be that a client on another machine sends"),
+	SETTING(upload_store_bytes, "upload-store", FIELD_SIZE, .max = BYTES_MAX, .initial = "2G",
+		.help = "how much disk a user's images take that were sent; the oldest that no instance uses go first"),
 	SETTING(idle_ms, "idle", FIELD_DURATION, .max = TIME_MAX, .initial = "10m",
 		.help = "how long after its last instance ended a daemon ends that a client has started"),
 };

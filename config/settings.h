@@ -25,9 +25,11 @@ struct settings {
 	uint64_t user_log_bytes;                /* … what a user's logs take on disk before he may start another … */
 	uint64_t user_connections;              /* … open connections … */
 	uint64_t user_requests;                 /* … calls in a second, over ten seconds */
-	uint64_t lease_grace_ms; /* a client whose connection was cut, or whose daemon was restarted, has this long to come back */
-	uint64_t max_running;    /* instances that may be there at once; more wait in the queue. 0: no limit */
-	uint64_t idle_ms;        /* a daemon that a client started ends this long after its last instance ended */
+	uint64_t lease_grace_ms;     /* a client whose connection was cut, or whose daemon was restarted, has this long to come back */
+	uint64_t max_running;        /* instances that may be there at once; more wait in the queue. 0: no limit */
+	uint64_t upload_limit_bytes; /* of one image that a client sends */
+	uint64_t upload_store_bytes; /* of all of a user's together; the oldest that nothing uses go first */
+	uint64_t idle_ms;            /* a daemon that a client started ends this long after its last instance ended */
 };
 
 const char *settings_isolate_word(enum settings_isolate isolate); /* "auto", "off", "required" */

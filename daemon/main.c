@@ -22,6 +22,7 @@
 #include "config/settings.h"
 #include "control.h"
 #include "instance/journal.h"
+#include "instance/uploads.h"
 #include "loop/inherit.h"
 #include "loop/loop.h"
 #include "loop/timer.h"
@@ -559,6 +560,8 @@ static void daemon_make_services(struct daemon *d)
 		.on_shutdown = daemon_end,
 		.ctx = d,
 	};
+	struct uploads_config uploads = { d->paths.state_dir, &d->settings, d->services.registry };
+	d->services.uploads = uploads_new(&uploads);
 }
 
 static void daemon_adopt(struct daemon *d)
@@ -613,6 +616,7 @@ static int daemon_stop(struct daemon *d)
 	timer_free(d->idle_timer);
 	manager_free(d->manager);
 	inherit_free(d->inherit);
+	uploads_free(d->services.uploads);
 	registry_free(d->services.registry);
 	journal_free(d->journal);
 	target_set_free(d->services.targets);

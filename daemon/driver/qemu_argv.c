@@ -129,8 +129,8 @@ static const char *qemu_firmware_name(const struct driver_start *start)
 {
 	if (start->image_count == 0)
 		return start->target->name;
-	const char *slash = strrchr(start->images[0].path, '/');
-	return slash != NULL ? slash + 1 : start->images[0].path;
+	const char *path = start->request->images[0]->path, *slash = strrchr(path, '/');
+	return slash != NULL ? slash + 1 : path;
 }
 
 /* The guest's console is the channel "semihosting": `:tt` goes to stdin and stdout, SYS_WRITE0 to the chardev, all to one FIFO pair.

@@ -206,6 +206,8 @@ struct instance *instance_restore(const struct instance_env *env, Pwemu__V1__Rec
 		.project = record->project,
 		.working_dir = record->working_dir,
 		.user = &user,
+		.machine = record->machine,
+		.host = record->host,
 	};
 	struct instance *inst = instance_new(env, &identity);
 	user_fini(&user);

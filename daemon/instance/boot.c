@@ -220,7 +220,13 @@ void boot_environment(const struct instance *inst, const char *mark, struct strv
 {
 	const Pwemu__V1__Environment *given = inst->request->environment;
 	strv_init(env);
-	if (given != NULL && given->n_variables > 0) {
+	if (instance_is_remote(inst)) {
+		for (char **var = environ; *var != NULL; var++)
+			strv_add(env, *var);
+		for (size_t i = 0; given != NULL && i < given->n_variables; i++)
+			if (strncmp(given->variables[i], "PWEMU_INSTANCE=", 15) != 0)
+				strv_set_env(env, given->variables[i]);
+	} else if (given != NULL && given->n_variables > 0) {
 		for (size_t i = 0; i < given->n_variables; i++)
 			if (strncmp(given->variables[i], "PWEMU_INSTANCE=", 15) != 0)
 				strv_add(env, given->variables[i]);
@@ -238,7 +244,8 @@ void boot_environment(const struct instance *inst, const char *mark, struct strv
 const char *boot_cwd(const struct instance *inst)
 {
 	const Pwemu__V1__Environment *environment = inst->request->environment;
-	return environment != NULL && environment->cwd[0] == '/' ? environment->cwd : inst->working_dir;
+	bool is_given = environment != NULL && environment->cwd[0] == '/' && !instance_is_remote(inst);
+	return is_given ? environment->cwd : inst->home;
 }
 
 mode_t boot_umask(const struct instance *inst)
@@ -262,7 +269,7 @@ static void boot_scope_endpoint(struct boot *b, const char *name)
 
 static void boot_fill_scope(struct boot *b)
 {
-	b->scope = (struct expand_scope){ b->inst->target->name, b->inst->working_dir, b->scope_rows, 0 };
+	b->scope = (struct expand_scope){ b->inst->target->name, b->inst->home, b->scope_rows, 0 };
 	for (size_t i = 0; i < b->plan.channel_count; i++)
 		boot_scope_endpoint(b, b->plan.channels[i].name);
 	for (size_t i = 0; i < b->plan.socket_count; i++)

@@ -6,6 +6,7 @@
 #include "config/settings.h"
 #include "config/subst.h"
 #include "instance/boot_int.h"
+#include "instance/uploads.h"
 #include "wire/mem.h"
 
 /* The target's word, else the daemon's. */
@@ -17,13 +18,21 @@ static const char *boot_isolate(const struct instance *inst)
 	return settings_isolate_word(settings != NULL ? settings->isolate : SETTINGS_ISOLATE_AUTO);
 }
 
+/* To be freed. */
+static char *boot_image_path(const struct boot *b, size_t i)
+{
+	const struct instance *inst = b->inst;
+	const Pwemu__V1__Image *image = inst->request->images[i];
+	return image->digest[0] != '\0' ? uploads_path(inst->env->state_dir, inst->user.uid, image->digest) : xstrdup(image->path);
+}
+
 int boot_make_plan(struct boot *b, const struct prepare_result *prepared, struct err *err)
 {
 	struct instance *inst = b->inst;
 	struct driver_image images[PREPARE_IMAGES_MAX];
 	size_t count = prepared != NULL ? prepared->image_count : 0;
 	for (size_t i = 0; i < count; i++) {
-		images[i].path = inst->request->images[i]->path;
+		images[i].path = boot_image_path(b, i);
 		images[i].kind = prepared->images[i].kind;
 		images[i].address = prepared->images[i].address;
 		images[i].entry = prepared->images[i].entry;
@@ -40,7 +49,10 @@ int boot_make_plan(struct boot *b, const struct prepare_result *prepared, struct
 	};
 	plan_fini(&b->plan);
 	plan_init(&b->plan);
-	return inst->driver->plan(&start, &b->plan, err);
+	int rc = inst->driver->plan(&start, &b->plan, err);
+	for (size_t i = 0; i < count; i++)
+		free((char *)(uintptr_t)images[i].path);
+	return rc;
 }
 
 static void boot_copy_argv(struct strv *to, const struct strv *from)

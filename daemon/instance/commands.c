@@ -381,7 +381,7 @@ int commands_assist(struct instance *inst, struct err *err)
 		names[i] = inst->commands[i].argv.items[0];
 	if (store_put(inst, err) < 0)
 		return -1;
-	return prepare_programs(inst->env->base, instance_as(inst), inst->request->environment, inst->working_dir, names,
+	return prepare_programs(inst->env->base, instance_as(inst), prepare_environment(inst->request), inst->home, names,
 				inst->command_count, commands_on_programs, inst, &inst->prepare, err);
 }
 

@@ -144,6 +144,8 @@ void instance_describe(struct instance *inst, Pwemu__V1__Instance *out)
 	out->uid = inst->user.uid;
 	out->shares = shares_messages(&inst->shares);
 	out->n_shares = inst->shares.count;
+	out->machine = inst->machine;
+	out->host = inst->host;
 	out->project = inst->project;
 	out->state = inst_state_row(inst->state)->shown;
 	out->reason = inst->reason;

@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/dirs.h"
 #include "instance/commands.h"
 #include "instance/expand.h"
 #include "instance/priv.h"
@@ -208,6 +209,8 @@ static bool files_are_leaving(const struct instance *inst)
 static void files_wanted(const struct files *files, struct files_list *out)
 {
 	*out = (struct files_list){ 0 };
+	if (instance_is_remote(files->inst)) /* its working directory is not here */
+		return;
 	if (!files_are_leaving(files->inst)) {
 		files_add_all(out, files->inst);
 		return;
@@ -224,7 +227,8 @@ static void files_wanted(const struct files *files, struct files_list *out)
 struct files_job {
 	const struct files_list *before, *wanted;
 	mode_t umask;
-	const char *directory; /* to be removed where it is empty; NULL: it stays */
+	const char *directory; /* to be removed where it is empty; NULL: it stays … */
+	bool is_home;          /* … whatever is in it */
 };
 
 static int files_make_link(const struct files_row *row)
@@ -281,7 +285,10 @@ static void files_work(void *arg, int reply_fd)
 		failed = true;
 		dprintf(reply_fd, "\"%s\" cannot be written: %s", row->path, strerror(errno));
 	}
-	if (job->directory != NULL)
+	struct err err = ERR_INIT;
+	if (job->is_home && dirs_remove(job->directory, &err) < 0)
+		dprintf(reply_fd, "%s", err.msg);
+	else if (job->directory != NULL && !job->is_home)
 		(void)rmdir(job->directory);
 }
 
@@ -312,7 +319,7 @@ static void files_on_done(void *ctx, const void *reply, size_t len, const struct
 
 static int files_run(struct files *files, const struct files_list *wanted, struct err *err)
 {
-	struct files_job job = { &files->made, wanted, boot_umask(files->inst), NULL };
+	struct files_job job = { &files->made, wanted, boot_umask(files->inst), NULL, false };
 	struct helper_spec helper = {
 		.name = "care of the working directory",
 		.user = instance_as(files->inst),
@@ -393,7 +400,8 @@ bool files_are_settled(const struct instance *inst)
 void files_assume(struct instance *inst)
 {
 	files_clear(&inst->files->made);
-	files_add_all(&inst->files->made, inst);
+	if (!instance_is_remote(inst))
+		files_add_all(&inst->files->made, inst);
 }
 
 static void files_on_erased(void *ctx, const void *reply, size_t len, const struct err *err)
@@ -408,13 +416,15 @@ void files_erase(struct instance *inst)
 	struct files *files = inst->files;
 	struct files_list none = { 0 };
 	struct err err = ERR_INIT;
-	if (inst->target == NULL || (inst->boot == 0 && inst->command_count == 0))
+	bool is_remote = instance_is_remote(inst);
+	if (inst->target == NULL || (!is_remote && inst->boot == 0 && inst->command_count == 0))
 		return;
 	char *own = xasprintf("%s/instances/", inst->env->state_dir);
 	bool is_ours = strncmp(inst->working_dir, own, strlen(own)) == 0; /* chosen by the daemon, not by the user */
 	free(own);
-	files_add_logs(&files->made, inst);
-	struct files_job job = { &files->made, &none, 0, is_ours ? inst->working_dir : NULL };
+	if (!is_remote)
+		files_add_logs(&files->made, inst);
+	struct files_job job = { &files->made, &none, 0, is_ours || is_remote ? inst->home : NULL, is_remote };
 	struct helper_spec helper = {
 		.name = "care of a working directory",
 		.user = instance_as(inst),

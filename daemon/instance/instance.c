@@ -42,6 +42,16 @@ const char *instance_working_dir(const struct instance *inst)
 {
 	return inst->working_dir;
 }
+
+const char *instance_machine(const struct instance *inst)
+{
+	return inst->machine;
+}
+
+bool instance_is_remote(const struct instance *inst)
+{
+	return inst->machine[0] != '\0';
+}
 uid_t instance_uid(const struct instance *inst)
 {
 	return inst->user.uid;
@@ -184,6 +194,21 @@ void instance_rename(struct instance *inst, const char *name, const char *projec
 
 /* ---------------------------------------------------------------- life */
 
+/* Of one of another machine the daemon has a directory instead, which is also the working directory where the client named none. */
+static void instance_set_place(struct instance *inst, const struct instance_identity *identity)
+{
+	const char *machine = identity->machine != NULL ? identity->machine : "";
+	inst->machine = xstrdup(machine);
+	inst->host = xstrdup(identity->host != NULL ? identity->host : "");
+	if (machine[0] == '\0')
+		inst->home = xstrdup(identity->working_dir);
+	else if (inst->env->is_system)
+		inst->home = xasprintf("%s/instances/%u/@%s", inst->env->state_dir, (unsigned)inst->user.uid, inst->id);
+	else
+		inst->home = xasprintf("%s/instances/@%s", inst->env->state_dir, inst->id);
+	inst->working_dir = xstrdup(identity->working_dir[0] != '\0' ? identity->working_dir : inst->home);
+}
+
 struct instance *instance_new(const struct instance_env *env, const struct instance_identity *identity)
 {
 	struct instance *inst = xcalloc(1, sizeof(*inst));
@@ -193,8 +218,8 @@ struct instance *instance_new(const struct instance_env *env, const struct insta
 	inst->id = xstrdup(identity->id);
 	inst->name = xstrdup(identity->name);
 	inst->project = xstrdup(identity->project);
-	inst->working_dir = xstrdup(identity->working_dir);
 	user_set(&inst->user, identity->user);
+	instance_set_place(inst, identity);
 	inst->timer = timer_new(env->base, instance_on_timeout, inst);
 	inst->link_again = timer_new(env->base, boot_link_again, inst);
 	inst->quit_late = timer_new(env->base, boot_quit_late, inst);
@@ -237,8 +262,8 @@ void instance_free(struct instance *inst)
 	ends_clear(&inst->ends);
 	user_fini(&inst->user);
 	shares_fini(&inst->shares);
-	char *const texts[] = { inst->id,      inst->name, inst->project,   inst->working_dir,
-				inst->program, inst->mark, inst->proc_name, inst->loaded_path };
+	char *const texts[] = { inst->id,        inst->name,        inst->project, inst->working_dir, inst->program, inst->mark,
+				inst->proc_name, inst->loaded_path, inst->machine, inst->host,        inst->home };
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
 		free(texts[i]);
 	free(inst);
@@ -328,8 +353,10 @@ static void enter_preparing(struct instance *inst)
 		.request = inst->request,
 		.executable = inst->driver->executable(inst->target, &err),
 		.install = inst->driver->install,
-		.working_dir = inst->working_dir,
+		.working_dir = inst->home,
 		.user = instance_as(inst),
+		.state_dir = inst->env->state_dir,
+		.uid = inst->user.uid,
 	};
 	int rc = spec.executable == NULL ? -1 : prepare_begin(inst->env->base, &spec, instance_on_prepared, inst, &inst->prepare, &err);
 	if (rc < 0 || channels_open_dir(inst, &err) < 0 || boot_lay_out(inst, &err) < 0 || boot_plan_commands(inst, &err) < 0)

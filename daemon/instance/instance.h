@@ -55,8 +55,9 @@ struct instance_identity {
 	const char *id;
 	const char *name;
 	const char *project;
-	const char *working_dir;
-	const struct user *user; /* its owner; copied */
+	const char *working_dir;    /* with a machine it may be "": the daemon's own place for it */
+	const struct user *user;    /* its owner; copied */
+	const char *machine, *host; /* of the client (origin.h); NULL, "": here */
 };
 
 struct instance *instance_new(const struct instance_env *env, const struct instance_identity *identity);
@@ -71,6 +72,9 @@ const char *instance_id(const struct instance *inst);
 const char *instance_name(const struct instance *inst);
 const char *instance_project(const struct instance *inst);
 const char *instance_working_dir(const struct instance *inst);
+/* Machine that its working directory is on; "": this one. */
+const char *instance_machine(const struct instance *inst);
+bool instance_is_remote(const struct instance *inst);
 uid_t instance_uid(const struct instance *inst);
 const struct user *instance_user(const struct instance *inst);
 enum inst_state instance_state(const struct instance *inst);

@@ -11,7 +11,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "config/sha256.h"
+#include "instance/origin.h"
 #include "instance/priv.h"
+#include "instance/uploads.h"
 #include "wire/mem.h"
 
 #define LOAD_FILE "loaded"
@@ -160,15 +163,35 @@ static struct load *load_new(struct instance *inst, driver_done_fn done, void *c
 static int load_look_at(struct load *load, const Pwemu__V1__LoadRequest *request, const struct user *user, struct err *err)
 {
 	struct instance *inst = load->inst;
+	char *file = NULL;
 	struct prepare_load_spec spec = { .target = inst->target, .image = request->image, .user = inst->env->is_system ? user : NULL };
+	if (request->image->digest[0] != '\0')
+		spec.file = file = uploads_path(inst->env->state_dir, user->uid, request->image->digest);
 	if (request->shift_case == PWEMU__V1__LOAD_REQUEST__SHIFT_OFFSET)
 		spec.offset = &request->offset;
 	spec.out_fd = openat(inst->log_dir, LOAD_NEW, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+	int rc = -1;
 	if (spec.out_fd < 0)
-		return err_sys(err, errno, "make \"%s\" of instance \"%s\"", LOAD_NEW, inst->name);
-	int rc = prepare_load_begin(inst->env->base, &spec, load_on_looked_at, load, &load->prepare, err);
-	close(spec.out_fd);
+		err_sys(err, errno, "make \"%s\" of instance \"%s\"", LOAD_NEW, inst->name);
+	else
+		rc = prepare_load_begin(inst->env->base, &spec, load_on_looked_at, load, &load->prepare, err);
+	if (spec.out_fd >= 0)
+		close(spec.out_fd);
+	free(file);
 	return rc;
+}
+
+static int load_check_image(const Pwemu__V1__LoadRequest *request, struct err *err)
+{
+	const Pwemu__V1__Image *image = request->image;
+	if (image == NULL || image->path[0] != '/' || (image->digest[0] != '\0' && !sha256_is_hex(image->digest))) {
+		err_set(err, ERR_INVALID_ARGUMENT, "load: the image needs an absolute path, and a digest where it was uploaded");
+		return err_reason(err, "invalid-image");
+	}
+	if (image->digest[0] != '\0' || request->instance == NULL || !origin_is_elsewhere(request->instance->origin))
+		return 0;
+	err_set(err, ERR_FAILED_PRECONDITION, "\"%.300s\" is on the client's machine: it has to be uploaded", image->path);
+	return err_reason(err, "image-elsewhere");
 }
 
 int instance_load(struct instance *inst, const Pwemu__V1__LoadRequest *request, const struct user *user, driver_done_fn done, void *ctx,
@@ -176,10 +199,8 @@ int instance_load(struct instance *inst, const Pwemu__V1__LoadRequest *request, 
 {
 	if (instance_check_up(inst, err) < 0 || load_check_idle(inst, err) < 0 || load_check_debugger(inst, err) < 0)
 		return -1;
-	if (request->image == NULL || request->image->path[0] != '/') {
-		err_set(err, ERR_INVALID_ARGUMENT, "load: the image needs an absolute path");
-		return err_reason(err, "invalid-image");
-	}
+	if (load_check_image(request, err) < 0)
+		return -1;
 	struct load *load = load_new(inst, done, ctx);
 	load->path = xstrdup(request->image->path);
 	load->run = !request->pause;

@@ -14,6 +14,8 @@
 #include "config/image.h"
 #include "config/image_calls.h"
 #include "instance/program.h"
+#include "instance/origin.h"
+#include "instance/uploads.h"
 #include "loop/helper.h"
 #include "wire/mem.h"
 
@@ -35,6 +37,11 @@ struct prepare_search {
 	const Pwemu__V1__Environment *environment; /* NULL: the daemon's own */
 	const char *dir;                           /* where that names no directory */
 };
+
+const Pwemu__V1__Environment *prepare_environment(const Pwemu__V1__StartRequest *request)
+{
+	return origin_is_elsewhere(request->origin) ? NULL : request->environment;
+}
 
 /* ---------------------------------------------------------------- in the helper */
 
@@ -98,7 +105,7 @@ static int prepare_find(const struct prepare_search *search, const char *name, c
 
 static int prepare_program(const struct prepare_spec *spec, struct prepare_result *result)
 {
-	const struct prepare_search search = { spec->request->environment, spec->working_dir };
+	const struct prepare_search search = { prepare_environment(spec->request), spec->working_dir };
 	const char *name = spec->executable;
 	bool has_slash = strchr(name, '/') != NULL;
 	int sys = prepare_find(&search, name, result->program);
@@ -123,11 +130,17 @@ static uint32_t prepare_kind(enum image_kind kind)
 	return kind == IMAGE_ELF ? DRIVER_IMAGE_ELF : kind == IMAGE_HEX ? DRIVER_IMAGE_HEX : DRIVER_IMAGE_BIN;
 }
 
+static int prepare_elsewhere(const Pwemu__V1__Image *image, struct err *err)
+{
+	err_set(err, ERR_FAILED_PRECONDITION, "\"%.300s\" is on the client's machine: it has to be uploaded", image->path);
+	return err_reason(err, "image-elsewhere");
+}
+
 /* A raw binary without an address goes to the board's boot memory. */
-static int prepare_image(const struct prepare_spec *spec, const Pwemu__V1__Image *image, struct prepare_result *result)
+static int prepare_file(const struct prepare_spec *spec, const Pwemu__V1__Image *image, const char *file, struct prepare_result *result)
 {
 	bool has_address = image->load_case == PWEMU__V1__IMAGE__LOAD_ADDRESS;
-	struct image_expect expect = { .device = image->device, .inode = image->inode, .size = image->size };
+	struct image_expect expect = { .device = image->device, .inode = image->inode, .size = image->size, .file = file };
 	struct image_info info;
 	if (image_check(image->path, spec->target, has_address ? &image->address : NULL, &expect, &info, &result->err) < 0)
 		return -1;
@@ -136,9 +149,35 @@ static int prepare_image(const struct prepare_spec *spec, const Pwemu__V1__Image
 	result->images[at].address = info.address;
 	result->images[at].entry = info.entry;
 	if (info.kind == IMAGE_ELF)
-		result->call_count += (uint32_t)image_semihosting_calls(image->path, spec->target, result->calls + result->call_count,
-									PREPARE_CALLS_MAX - result->call_count);
+		result->call_count +=
+			(uint32_t)image_semihosting_calls(file != NULL ? file : image->path, spec->target,
+							  result->calls + result->call_count, PREPARE_CALLS_MAX - result->call_count);
 	return 0;
+}
+
+static int prepare_image(const struct prepare_spec *spec, const Pwemu__V1__Image *image, struct prepare_result *result)
+{
+	if (image->digest[0] == '\0' && origin_is_elsewhere(spec->request->origin))
+		return prepare_elsewhere(image, &result->err);
+	char *file = image->digest[0] != '\0' ? uploads_path(spec->state_dir, spec->uid, image->digest) : NULL;
+	int rc = prepare_file(spec, image, file, result);
+	free(file);
+	return rc;
+}
+
+/* A private mount that we do not see. */
+static int prepare_cwd_check(const Pwemu__V1__StartRequest *request, struct err *err)
+{
+	const Pwemu__V1__Origin *origin = request->origin;
+	struct stat st;
+	if (origin == NULL || origin->remote || origin->cwd_inode == 0 || request->environment == NULL)
+		return 0;
+	int rc = stat(request->environment->cwd, &st);
+	if (rc == 0 ? st.st_dev == origin->cwd_device && st.st_ino == origin->cwd_inode : errno != ENOENT)
+		return 0;
+	err_set(err, ERR_FAILED_PRECONDITION, "\"%.300s\" is another directory for the daemon than for the client, which does not say so",
+		request->environment->cwd);
+	return err_reason(err, "client-elsewhere");
 }
 
 static int prepare_images(const struct prepare_spec *spec, struct prepare_result *result)
@@ -178,7 +217,7 @@ static void prepare_load_work(void *arg, int reply_fd)
 	struct prepare_load_spec *spec = arg;
 	const Pwemu__V1__Image *image = spec->image;
 	struct prepare_loaded loaded = { .err = ERR_INIT };
-	struct image_expect expect = { .device = image->device, .inode = image->inode, .size = image->size };
+	struct image_expect expect = { .device = image->device, .inode = image->inode, .size = image->size, .file = spec->file };
 	struct image_sink sink = { .write = prepare_put_piece, .ctx = spec };
 	struct image_info info;
 	bool has_address = image->load_case == PWEMU__V1__IMAGE__LOAD_ADDRESS;
@@ -203,7 +242,8 @@ static void prepare_work(void *arg, int reply_fd)
 	const struct prepare_spec *spec = arg;
 	static struct prepare_result result;
 	prepare_name_user(spec->user, &result);
-	if (prepare_program(spec, &result) == 0 && prepare_images(spec, &result) == 0 && dirs_make(spec->working_dir, &result.err) < 0)
+	if (prepare_cwd_check(spec->request, &result.err) == 0 && prepare_program(spec, &result) == 0 &&
+	    prepare_images(spec, &result) == 0 && dirs_make(spec->working_dir, &result.err) < 0)
 		err_prefix(&result.err, "working directory");
 	(void)prepare_write(reply_fd, &result, sizeof(result));
 }

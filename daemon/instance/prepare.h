@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/user.h"
 #include "driver/driver.h"
@@ -42,7 +43,12 @@ struct prepare_spec {
 	const char *install;     /* where it comes from, for people */
 	const char *working_dir; /* made with its parents, 0700 */
 	const struct user *user; /* who looks; NULL: the daemon's own user */
+	const char *state_dir;   /* where uploaded images are … */
+	uid_t uid;               /* … of this user */
 };
+
+/* Whose PATH and directory count: NULL for the daemon's own, which are those of a client elsewhere. */
+const Pwemu__V1__Environment *prepare_environment(const Pwemu__V1__StartRequest *request);
 
 /* on_done comes once, from the loop, save after prepare_cancel. */
 int prepare_begin(struct event_base *base, const struct prepare_spec *spec, void (*on_done)(void *ctx, const struct prepare_result *result),
@@ -52,7 +58,8 @@ struct prepare_program {
 	int sys; /* 0, or why it cannot be executed */
 	char path[PREPARE_PATH_MAX];
 };
-/* Looks for programs in the user's PATH; relative ones from his directory, where none is given from `dir`. on_done comes once, with as
+/* Looks for programs in the user's PATH; relative ones from his directory, where none is given from `dir`. environment NULL: the daemon's
+ * own (of a user elsewhere). on_done comes once, with as
  * many rows as names or with an error, from the loop, save after prepare_cancel. */
 int prepare_programs(struct event_base *base, const struct user *user, const Pwemu__V1__Environment *environment, const char *dir,
 		     const char *const *names, size_t count,
@@ -72,6 +79,7 @@ struct prepare_loaded {
 struct prepare_load_spec {
 	const Pwemu__V1__Target *target;
 	const Pwemu__V1__Image *image;
+	const char *file;        /* contents of an uploaded one; NULL: the image's path has them */
 	const uint64_t *offset;  /* as in LoadRequest; NULL: none */
 	int out_fd;              /* an empty file that gets the pieces (struct driver_piece) */
 	const struct user *user; /* who looks; NULL: the daemon's own user */

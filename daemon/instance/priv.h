@@ -58,6 +58,8 @@ struct instance {
 	char *id, *name, *project, *working_dir;
 	struct user user;     /* its owner … */
 	struct shares shares; /* … and what he lets others do */
+	char *machine, *host; /* of the client; "": here */
+	char *home;           /* the working directory; of an instance of another machine a directory of the daemon's */
 
 	enum inst_state state;
 	uint64_t state_since_ns;

@@ -16,6 +16,7 @@
 #include "config/nearest.h"
 #include "instance/journal.h"
 #include "instance/leftover.h"
+#include "instance/origin.h"
 #include "instance/registry_int.h"
 #include "instance/queue.h"
 #include "instance/retention.h"
@@ -183,12 +184,21 @@ static int registry_check_dir(const char *dir, struct err *err)
 	return err_set(err, ERR_INVALID_ARGUMENT, "working directory \"%.100s\": an absolute path of less than 3000 bytes is needed", dir);
 }
 
-static struct instance *registry_make(struct registry *registry, const struct user *user, const char *name, const char *project,
-				      const char *dir)
+/* dir "": the daemon's place for an instance of another machine. */
+static struct instance *registry_make(struct registry *registry, const struct user *user, const char *name,
+				      const Pwemu__V1__StartRequest *request, const char *dir)
 {
 	char id[INSTANCE_ID_LEN + 1];
 	registry_new_id(registry, id);
-	struct instance_identity identity = { .id = id, .name = name, .project = project, .working_dir = dir, .user = user };
+	struct instance_identity identity = {
+		.id = id,
+		.name = name,
+		.project = request->project,
+		.working_dir = dir,
+		.user = user,
+		.machine = origin_machine(request->origin),
+		.host = origin_host(request->origin),
+	};
 	struct instance *inst = instance_new(&registry->env, &identity);
 	registry_add(registry, inst);
 	return inst;
@@ -208,39 +218,42 @@ static char *registry_own_dir(const struct registry *registry, const struct user
 }
 
 /* <parent>/run-<n>, or the daemon's own place. */
-static char *registry_default_dir(const struct registry *registry, const struct user *user, const char *parent, const char *name)
+static char *registry_default_dir(const struct registry *registry, const struct user *user, const char *parent, const char *machine,
+				  const char *name)
 {
 	if (parent[0] != '\0')
 		return xasprintf("%s/%s", parent, name);
-	char *own = registry_own_dir(registry, user), *dir = xasprintf("%s/%s", own, name);
+	char *own = registry_own_dir(registry, user), *dir = machine[0] != '\0' ? xstrdup("") : xasprintf("%s/%s", own, name);
 	free(own);
 	return dir;
 }
 
 static struct instance *registry_claim_fresh(struct registry *registry, const Pwemu__V1__StartRequest *request, const struct user *user)
 {
+	const char *machine = origin_machine(request->origin);
 	char name[32], *dir = NULL;
 	size_t matches;
 	do {
 		free(dir);
 		snprintf(name, sizeof(name), "run-%u", ++registry->last_fresh);
-		dir = registry_default_dir(registry, user, request->working_dir, name);
-	} while (registry_by_name(registry, user->uid, name, NULL, &matches) != NULL || registry_by_dir(registry, user->uid, dir) != NULL);
-	struct instance *inst = registry_make(registry, user, name, request->project, dir);
+		dir = registry_default_dir(registry, user, request->working_dir, machine, name);
+	} while (registry_by_name(registry, user->uid, name, NULL, &matches) != NULL ||
+		 registry_by_dir(registry, user->uid, machine, dir) != NULL);
+	struct instance *inst = registry_make(registry, user, name, request, dir);
 	free(dir);
 	return inst;
 }
 
 /* Where an instance without a given working directory is: where it was before, else at the daemon's place for its name, or beside
  * that when another project has an instance of the same name there. */
-static char *registry_place(struct registry *registry, const struct user *user, const char *name, const char *project)
+static char *registry_place(struct registry *registry, const struct user *user, const char *name, const struct registry_scope *scope)
 {
 	size_t matches;
-	struct instance *before = registry_by_name(registry, user->uid, name, project, &matches);
+	struct instance *before = registry_by_name(registry, user->uid, name, scope, &matches);
 	if (before != NULL)
 		return xstrdup(instance_working_dir(before));
-	char *first = registry_default_dir(registry, user, "", name), *dir = xstrdup(first);
-	for (unsigned n = 2; registry_by_dir(registry, user->uid, dir) != NULL; n++) {
+	char *first = registry_default_dir(registry, user, "", scope->machine, name), *dir = xstrdup(first);
+	for (unsigned n = 2; registry_by_dir(registry, user->uid, scope->machine, dir) != NULL; n++) {
 		free(dir);
 		dir = xasprintf("%s~%u", first, n);
 	}
@@ -260,12 +273,13 @@ static struct instance *registry_already_running(struct instance *inst, struct e
 static struct instance *registry_claim_named(struct registry *registry, const Pwemu__V1__StartRequest *request, const struct user *user,
 					     struct err *err)
 {
+	const struct registry_scope scope = { request->project, origin_machine(request->origin) };
 	const char *name = request->name[0] != '\0' ? request->name : "default";
 	bool has_dir = request->working_dir[0] != '\0';
-	char *dir = has_dir ? xstrdup(request->working_dir) : registry_place(registry, user, name, request->project);
-	struct instance *inst = registry_by_dir(registry, user->uid, dir);
+	char *dir = has_dir ? xstrdup(request->working_dir) : registry_place(registry, user, name, &scope);
+	struct instance *inst = registry_by_dir(registry, user->uid, scope.machine, dir);
 	if (inst == NULL)
-		inst = registry_make(registry, user, name, request->project, dir);
+		inst = registry_make(registry, user, name, request, dir);
 	else if (!instance_is_over(inst))
 		inst = registry_already_running(inst, err);
 	else
@@ -274,9 +288,21 @@ static struct instance *registry_claim_named(struct registry *registry, const Pw
 	return inst;
 }
 
+struct instance *registry_by_token(struct registry *registry, uid_t uid, const char *token)
+{
+	registry_settle(registry);
+	for (size_t i = 0; token[0] != '\0' && i < registry->count; i++) {
+		const Pwemu__V1__StartRequest *request = instance_request(registry->rows[i]);
+		if (request != NULL && instance_uid(registry->rows[i]) == uid && strcmp(request->token, token) == 0)
+			return registry->rows[i];
+	}
+	return NULL;
+}
+
 struct instance *registry_claim(struct registry *registry, const Pwemu__V1__StartRequest *request, const struct user *user, struct err *err)
 {
-	if ((request->name[0] != '\0' && registry_check_name(request->name, err) < 0) || registry_check_dir(request->working_dir, err) < 0)
+	if ((request->name[0] != '\0' && registry_check_name(request->name, err) < 0) ||
+	    registry_check_dir(request->working_dir, err) < 0 || origin_check(request->origin, err) < 0)
 		return NULL;
 	if (registry->count >= REGISTRY_ROWS_MAX) {
 		err_set(err, ERR_RESOURCE_EXHAUSTED, "there are %zu instances; remove ended ones with: pwemu rm", registry->count);

@@ -49,6 +49,8 @@ struct instance *registry_by_id(struct registry *registry, const char *id);
  * from the loop. ALREADY_EXISTS (already-running) when it is not over. */
 struct instance *registry_claim(struct registry *registry, const Pwemu__V1__StartRequest *request, const struct user *user,
 				struct err *err);
+/* The user's instance whose latest start had this token; NULL: there is none, or the token is "". */
+struct instance *registry_by_token(struct registry *registry, uid_t uid, const char *token);
 /* Erases an instance that is over, logs and all. reason: for the event; NULL: nobody knew of it. Not from an observer. */
 void registry_remove(struct registry *registry, struct instance *inst, const char *reason);
 

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "config/nearest.h"
+#include "instance/origin.h"
 #include "wire/mem.h"
 
 struct instance *registry_by_id(struct registry *registry, const char *id)
@@ -20,22 +21,30 @@ struct instance *registry_by_id(struct registry *registry, const char *id)
 	return NULL;
 }
 
-struct instance *registry_by_dir(const struct registry *registry, uid_t uid, const char *dir)
+struct instance *registry_by_dir(const struct registry *registry, uid_t uid, const char *machine, const char *dir)
 {
-	for (size_t i = 0; i < registry->count; i++)
-		if (instance_uid(registry->rows[i]) == uid && strcmp(instance_working_dir(registry->rows[i]), dir) == 0)
-			return registry->rows[i];
+	for (size_t i = 0; i < registry->count; i++) {
+		struct instance *row = registry->rows[i];
+		if (instance_uid(row) == uid && strcmp(instance_machine(row), machine) == 0 && strcmp(instance_working_dir(row), dir) == 0)
+			return row;
+	}
 	return NULL;
 }
 
-struct instance *registry_by_name(const struct registry *registry, uid_t uid, const char *name, const char *project, size_t *matches)
+static bool find_is_in(const struct instance *inst, const struct registry_scope *scope)
+{
+	return scope == NULL ||
+	       (strcmp(instance_project(inst), scope->project) == 0 && strcmp(instance_machine(inst), scope->machine) == 0);
+}
+
+struct instance *registry_by_name(const struct registry *registry, uid_t uid, const char *name, const struct registry_scope *scope,
+				  size_t *matches)
 {
 	struct instance *found = NULL;
 	*matches = 0;
 	for (size_t i = 0; i < registry->count; i++) {
 		struct instance *inst = registry->rows[i];
-		if (instance_uid(inst) != uid || strcmp(instance_name(inst), name) != 0 ||
-		    (project != NULL && strcmp(instance_project(inst), project) != 0))
+		if (instance_uid(inst) != uid || strcmp(instance_name(inst), name) != 0 || !find_is_in(inst, scope))
 			continue;
 		if (found == NULL || (instance_is_over(found) && !instance_is_over(inst))) {
 			found = inst;
@@ -49,14 +58,14 @@ struct instance *registry_by_name(const struct registry *registry, uid_t uid, co
 
 /* ---------------------------------------------------------------- what is said when there is none */
 
-/* His own that run, "a, b, c", at most what fits; project NULL: of any. */
-static void find_names(const struct registry *registry, uid_t uid, const char *project, char *out, size_t size)
+/* His own that run, "a, b, c", at most what fits; scope NULL: of any. */
+static void find_names(const struct registry *registry, uid_t uid, const struct registry_scope *scope, char *out, size_t size)
 {
 	out[0] = '\0';
 	for (size_t i = 0; i < registry->count; i++) {
 		const struct instance *inst = registry->rows[i];
 		size_t used = strlen(out);
-		bool is_meant = instance_uid(inst) == uid && (project == NULL || strcmp(instance_project(inst), project) == 0);
+		bool is_meant = instance_uid(inst) == uid && find_is_in(inst, scope);
 		if (used < size - 1 && is_meant && !instance_is_over(inst))
 			snprintf(out + used, size - used, "%s%s", used > 0 ? ", " : "", instance_name(inst));
 	}
@@ -128,12 +137,12 @@ static struct instance *find_foreign(struct registry *registry, const struct cal
 	return matches == 1 ? found : find_ambiguous(registry, caller, found, err);
 }
 
-static struct instance *find_named(struct registry *registry, const struct caller *caller, const char *name, const char *project,
-				   struct err *err)
+static struct instance *find_named(struct registry *registry, const struct caller *caller, const char *name,
+				   const struct registry_scope *scope, struct err *err)
 {
 	size_t matches;
 	uid_t uid = caller->user->uid;
-	struct instance *inst = registry_by_name(registry, uid, name, project, &matches);
+	struct instance *inst = registry_by_name(registry, uid, name, scope, &matches);
 	if (inst == NULL)
 		inst = find_by_id(registry, caller, name);
 	if (inst != NULL && matches <= 1)
@@ -146,16 +155,17 @@ static struct instance *find_named(struct registry *registry, const struct calle
 }
 
 /* Nothing was named: "default", else the only one that runs. */
-static struct instance *find_implied(struct registry *registry, const struct caller *caller, const char *project, struct err *err)
+static struct instance *find_implied(struct registry *registry, const struct caller *caller, const struct registry_scope *scope,
+				     struct err *err)
 {
 	uid_t uid = caller->user->uid;
 	size_t matches, running = 0;
-	struct instance *inst = registry_by_name(registry, uid, "default", project, &matches), *only = NULL;
+	struct instance *inst = registry_by_name(registry, uid, "default", scope, &matches), *only = NULL;
 	if (inst != NULL)
 		return matches == 1 ? inst : find_ambiguous(registry, caller, inst, err);
 	for (size_t i = 0; i < registry->count; i++) {
 		struct instance *row = registry->rows[i];
-		if (instance_uid(row) == uid && !instance_is_over(row) && strcmp(instance_project(row), project) == 0) {
+		if (instance_uid(row) == uid && !instance_is_over(row) && find_is_in(row, scope)) {
 			only = row;
 			running++;
 		}
@@ -163,7 +173,7 @@ static struct instance *find_implied(struct registry *registry, const struct cal
 	if (running == 1)
 		return only;
 	char names[512];
-	find_names(registry, uid, running == 0 ? NULL : project, names, sizeof(names));
+	find_names(registry, uid, running == 0 ? NULL : scope, names, sizeof(names));
 	if (running == 0)
 		err_set(err, ERR_NOT_FOUND, "no instance runs here%s%s; name one with -i, or start one with: pwemu start TARGET -f FILE",
 			names[0] != '\0' ? ", elsewhere: " : "", names);
@@ -173,9 +183,13 @@ static struct instance *find_implied(struct registry *registry, const struct cal
 	return NULL;
 }
 
-static struct instance *find_in_dir(struct registry *registry, const struct caller *caller, const char *dir, struct err *err)
+/* One that asks without knowing that it is elsewhere (a private mount) finds what it started when it knew. */
+static struct instance *find_in_dir(struct registry *registry, const struct caller *caller, const Pwemu__V1__Origin *origin,
+				    const char *dir, struct err *err)
 {
-	struct instance *inst = registry_by_dir(registry, caller->user->uid, dir);
+	struct instance *inst = registry_by_dir(registry, caller->user->uid, origin_machine(origin), dir);
+	if (inst == NULL && origin != NULL && origin->machine[0] != '\0')
+		inst = registry_by_dir(registry, caller->user->uid, origin->machine, dir);
 	if (inst == NULL) {
 		err_set(err, ERR_NOT_FOUND, "no instance has the working directory \"%s\"; `pwemu ls -a -o json` shows them", dir);
 		err_reason(err, "no-instance");
@@ -185,19 +199,21 @@ static struct instance *find_in_dir(struct registry *registry, const struct call
 
 static struct instance *find_any(struct registry *registry, const Pwemu__V1__InstanceRef *ref, const struct caller *caller, struct err *err)
 {
+	const struct registry_scope here = { "", "" };
 	if (ref == NULL)
-		return find_implied(registry, caller, "", err);
+		return find_implied(registry, caller, &here, err);
 	if (ref->id[0] != '\0') {
 		struct instance *inst = find_by_id(registry, caller, ref->id);
 		return inst != NULL ? inst : find_nothing(registry, caller, ref->id, err);
 	}
 	if (ref->working_dir[0] != '\0')
-		return find_in_dir(registry, caller, ref->working_dir, err);
+		return find_in_dir(registry, caller, ref->origin, ref->working_dir, err);
 	if (strchr(ref->name, '/') != NULL)
 		return find_foreign(registry, caller, ref->name, err);
+	const struct registry_scope scope = { ref->project, origin_machine(ref->origin) };
 	if (ref->name[0] != '\0')
-		return find_named(registry, caller, ref->name, ref->project, err);
-	return find_implied(registry, caller, ref->project, err);
+		return find_named(registry, caller, ref->name, &scope, err);
+	return find_implied(registry, caller, &scope, err);
 }
 
 struct instance *registry_find(struct registry *registry, const Pwemu__V1__InstanceRef *ref, const struct caller *caller, enum right right,

@@ -24,6 +24,12 @@ struct registry {
 void registry_settle(struct registry *registry);
 /* limits.c: whether he may start one more. RESOURCE_EXHAUSTED (limit-reached) says which limit it is, and what to do. */
 int limits_check(const struct registry *registry, const struct user *user, struct err *err) __attribute__((warn_unused_result));
-struct instance *registry_by_dir(const struct registry *registry, uid_t uid, const char *dir);
-/* A user's instances of this name; project NULL: of any. One that runs beats one that is over. */
-struct instance *registry_by_name(const struct registry *registry, uid_t uid, const char *name, const char *project, size_t *matches);
+/* machine: as in instance_machine(). */
+struct instance *registry_by_dir(const struct registry *registry, uid_t uid, const char *machine, const char *dir);
+/* Where names belong: a project on a machine. */
+struct registry_scope {
+	const char *project, *machine;
+};
+/* A user's instances of this name; scope NULL: of any. One that runs beats one that is over. */
+struct instance *registry_by_name(const struct registry *registry, uid_t uid, const char *name, const struct registry_scope *scope,
+				  size_t *matches);

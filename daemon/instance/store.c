@@ -155,6 +155,8 @@ static void store_fill(struct instance *inst, Pwemu__V1__Record *record)
 	record->shares = shares_messages(&inst->shares);
 	record->n_shares = inst->shares.count;
 	record->owner = inst->user.is_named ? inst->user.name : (char *)"";
+	record->machine = inst->machine;
+	record->host = inst->host;
 	record->state = (char *)inst_state_row(inst->state)->name;
 	record->reason = inst->reason;
 	record->boot = inst->boot;

@@ -16,6 +16,7 @@ struct services {
 	struct target_set *targets;
 	struct settings *settings;
 	struct journal *journal;
+	struct uploads *uploads;
 	const char *socket, *state_dir, *targets_dir, *log;
 	const char *settings_path;  /* "": there can be none */
 	bool settings_are_required; /* a file that is not there is an error */
@@ -49,6 +50,9 @@ void svc_watch_handle(struct rpc_call *call, const ProtobufCMessage *message);
 
 /* Channels.Attach to a channel without a log; ends the call itself where it fails. */
 void svc_duct_open(struct rpc_call *call, struct instance *inst, const Pwemu__V1__AttachOpen *open);
+
+/* Channels.Upload */
+void svc_upload_handle(struct rpc_call *call, const ProtobufCMessage *message);
 
 /* Ends the call with the error. */
 void service_fail(struct rpc_call *call, const struct err *err);

@@ -441,11 +441,13 @@ static void handle_expose(struct rpc_call *call, const ProtobufCMessage *message
 
 #define READ_MAX   16384
 #define ATTACH_MAX (256u << 10)
+#define UPLOAD_MAX ((64u << 10) + 64)
 
 const struct rpc_method svc_channels_methods[] = {
 	SERVICE_METHOD("Channels", "List", RPC_UNARY, list_channels_request, list_channels_reply, READ_MAX, RIGHT_VIEW, handle_list),
 	SERVICE_METHOD("Channels", "Expose", RPC_UNARY, expose_request, channel, READ_MAX, RIGHT_CONTROL, handle_expose),
 	SERVICE_METHOD("Channels", "Read", RPC_SERVER_STREAM, read_request, read_reply, READ_MAX, RIGHT_VIEW, handle_read),
 	SERVICE_METHOD("Channels", "Attach", RPC_BIDI, attach_request, attach_reply, ATTACH_MAX, RIGHT_VIEW, handle_attach),
+	SERVICE_METHOD("Channels", "Upload", RPC_CLIENT_STREAM, upload_request, upload_reply, UPLOAD_MAX, RIGHT_NONE, svc_upload_handle),
 	{ 0 },
 };

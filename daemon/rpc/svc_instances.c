@@ -12,10 +12,14 @@
 #include "base/pb.h"
 #include "config/policy.h"
 #include "instance/lease.h"
+#include "instance/origin.h"
+#include "config/sha256.h"
 #include "loop/timer.h"
 #include "rpc/ask.h"
 #include "rpc/service.h"
 #include "wire/mem.h"
+
+#define START_TOKEN_MAX 64
 
 struct pending {
 	LIST_ENTRY(pending) link;
@@ -139,6 +143,11 @@ static int start_check(const Pwemu__V1__StartRequest *request, struct err *err)
 {
 	if (request->restart != NULL && policy_restart_check(request->restart, err) < 0)
 		return -1;
+	if (strlen(request->token) > START_TOKEN_MAX)
+		return err_set(err, ERR_INVALID_ARGUMENT, "token: at most %d bytes", START_TOKEN_MAX);
+	for (size_t i = 0; i < request->n_images; i++)
+		if (request->images[i]->digest[0] != '\0' && !sha256_is_hex(request->images[i]->digest))
+			return err_set(err, ERR_INVALID_ARGUMENT, "digest of an image: 64 lower-case hexadecimal digits are needed");
 	return request->hang != NULL ? policy_hang_check(request->hang, err) : 0;
 }
 
@@ -173,6 +182,7 @@ static int start_resolve(struct rpc_call *call, const Pwemu__V1__StartRequest *r
 	const struct services *services = service_of(call);
 	struct lease_peer peer;
 	service_lease_peer(call, out->actor, &peer);
+	peer.is_remote |= origin_is_elsewhere(request->origin); /* its process here is one that passes on */
 	if (services->is_ending) {
 		err_set(err, ERR_UNAVAILABLE, "the daemon is ending and starts nothing; try again in a moment");
 		return err_reason(err, "daemon-ending");
@@ -187,15 +197,34 @@ static int start_resolve(struct rpc_call *call, const Pwemu__V1__StartRequest *r
 	return out->driver != NULL ? 0 : -1;
 }
 
+/* Sent again since its connection ended before the answer: it waits for the same answer, and the instance lives as long as this one. */
+static void start_again(struct rpc_call *call, struct instance *inst, const Pwemu__V1__StartRequest *request)
+{
+	char actor[SERVICE_ACTOR_MAX];
+	struct lease_peer peer;
+	struct pending *pending = pending_new(call, inst, start_try);
+	pending->no_wait = request->no_wait;
+	pending->answer_queued = request->answer_queued;
+	service_lease_peer(call, actor, &peer);
+	peer.is_remote |= instance_is_remote(inst);
+	if (!instance_is_over(inst))
+		lease_bind(inst, &peer);
+	pending_try(pending, inst);
+}
+
 static void handle_start(struct rpc_call *call, const ProtobufCMessage *message)
 {
 	const Pwemu__V1__StartRequest *request = (const Pwemu__V1__StartRequest *)message;
 	struct services *services = service_of(call);
 	struct err err = ERR_INIT;
 	struct start_parts parts = { 0 };
-	struct instance *inst = NULL;
 	struct service_caller who;
 	service_caller(call, &who);
+	struct instance *inst = registry_by_token(services->registry, who.caller.user->uid, request->token);
+	if (inst != NULL) {
+		start_again(call, inst, request);
+		return;
+	}
 	if (start_resolve(call, request, &parts, &err) == 0)
 		inst = registry_claim(services->registry, request, who.caller.user, &err);
 	if (inst == NULL) {

@@ -219,6 +219,7 @@ static void watch_bind_lease(struct rpc_call *call, struct instance *inst)
 	char actor[SERVICE_ACTOR_MAX];
 	struct lease_peer who;
 	service_lease_peer(call, actor, &who);
+	who.is_remote |= instance_is_remote(inst);
 	lease_bind(inst, &who);
 }
 

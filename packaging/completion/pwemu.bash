@@ -52,8 +52,9 @@ _pwemu() {
 	'daemon restart') words='' ;;
 	'daemon reload') words='' ;;
 	'daemon logs') words=' --lines' ;;
+	'proxy') words='' ;;
 	'help') words=' --man --bash' ;;
-	'') words=' run start restart stop reset pause resume rm load prop-ls prop-get prop-set term pipe gdb gdb-cmds logs send wait ls status share unshare who lease lease lease events targets config config daemon daemon daemon daemon daemon help' ;;
+	'') words=' run start restart stop reset pause resume rm load prop-ls prop-get prop-set term pipe gdb gdb-cmds logs send wait ls status share unshare who lease lease lease events targets config config daemon daemon daemon daemon daemon proxy help' ;;
 	daemon) words='info stop restart reload logs' ;;
 	esac
 	if [[ $cur == -* ]]; then words+=' --instance --working-dir --config --host --quiet --verbose --help --version'

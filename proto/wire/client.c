@@ -388,6 +388,11 @@ struct rpc_client *rpc_client_new(struct event_base *base, int fd, void (*on_clo
 	return client;
 }
 
+void rpc_client_keep_alive(struct rpc_client *client, uint32_t ask_ms, uint32_t answer_ms)
+{
+	h2_session_keep_alive(&client->h2, ask_ms, answer_ms);
+}
+
 bool rpc_client_is_closed(const struct rpc_client *client)
 {
 	return client->h2.is_dead || client->h2.is_ending;

@@ -85,6 +85,7 @@ static void session_close(struct h2_session *session)
 	event_del(&session->turn);
 	session->is_scheduled = false;
 	event_del(&session->stall);
+	event_del(&session->alive);
 	nghttp2_session_del(session->ng);
 	session->ng = NULL;
 	io_fini(&session->io);
@@ -284,6 +285,7 @@ static void session_receive(struct h2_session *session, const uint8_t *data, siz
 static void session_on_input(void *ctx, const uint8_t *data, size_t len)
 {
 	struct h2_session *session = ctx;
+	session->heard++;
 	session->busy++; /* no turn is scheduled: it follows */
 	if (!session->is_ending && !session->is_lingering)
 		session_receive(session, data, len);
@@ -310,6 +312,36 @@ static const struct io_ops session_io_ops = {
 	.on_drained = session_on_drained,
 	.on_lost = session_on_lost,
 };
+
+/* ---------------------------------------------------------------- whether the peer is there */
+
+static void session_on_alive(evutil_socket_t fd, short what, void *arg)
+{
+	struct h2_session *session = arg;
+	(void)fd;
+	(void)what;
+	bool is_silent = session->heard == session->alive_heard;
+	if (is_silent && session->is_asked) {
+		session->io.is_write_broken = true; /* no last words to nobody */
+		h2_session_end_now(session, NGHTTP2_NO_ERROR);
+		return;
+	}
+	session->alive_heard = session->heard;
+	session->is_asked = is_silent;
+	session_delay(&session->alive, is_silent ? session->alive_answer_ms : session->alive_ask_ms);
+	if (is_silent && nghttp2_submit_ping(session->ng, NGHTTP2_FLAG_NONE, NULL) == 0)
+		h2_session_schedule(session);
+}
+
+void h2_session_keep_alive(struct h2_session *session, uint32_t ask_ms, uint32_t answer_ms)
+{
+	session->alive_ask_ms = ask_ms;
+	session->alive_answer_ms = answer_ms;
+	session->alive_heard = session->heard;
+	session->is_asked = false;
+	if (!session->is_dead)
+		session_delay(&session->alive, ask_ms);
+}
 
 /* ---------------------------------------------------------------- life */
 
@@ -344,6 +376,7 @@ void h2_session_init(struct h2_session *session, struct event_base *base, int fd
 	session->resets = (struct h2_rate){ RESET_BURST, RESET_BURST, RESET_RATE, now };
 	evtimer_assign(&session->turn, base, session_on_turn, session);
 	evtimer_assign(&session->stall, base, session_on_stall, session);
+	evtimer_assign(&session->alive, base, session_on_alive, session);
 	session->ng = h2_frames_new(session);
 	session_submit_settings(session);
 	io_init(&session->io, base, fd, config->is_server, &session_io_ops, session);

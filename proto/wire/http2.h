@@ -100,6 +100,7 @@ struct h2_session {
 	struct h2_streams ready;
 	struct event turn;
 	struct event stall;
+	struct event alive;
 	struct h2_rate control_frames;
 	struct h2_rate client_resets;
 	struct h2_rate resets;               /* that a client makes us send */
@@ -108,6 +109,8 @@ struct h2_session {
 	size_t over_mark;                    /* streams that hold more than a paused reader may make them hold */
 	uint64_t data_moved;                 /* bytes that left streams; grows only */
 	uint64_t stall_written, stall_moved;
+	uint64_t heard, alive_heard; /* inputs; grows only */
+	uint32_t alive_ask_ms, alive_answer_ms;
 	unsigned continuations;
 	unsigned busy; /* an on_ready may be on the stack */
 	bool is_settled;
@@ -118,6 +121,7 @@ struct h2_session {
 	bool is_dead;
 	bool is_scheduled; /* the turn event is armed */
 	bool is_stall_armed;
+	bool is_asked; /* a PING waits for its answer */
 	bool has_more; /* the flush stopped for fairness */
 };
 
@@ -134,6 +138,8 @@ void h2_session_go_away(struct h2_session *session);
 /* Flushes now. Nothing of this session may be on the stack. */
 void h2_session_turn(struct h2_session *session);
 void h2_session_schedule(struct h2_session *session);
+/* Asks a peer that has been silent for ask_ms (PING), and ends the connection when nothing comes for answer_ms then. */
+void h2_session_keep_alive(struct h2_session *session, uint32_t ask_ms, uint32_t answer_ms);
 
 /* Client: opens a stream. */
 int h2_stream_request(struct h2_session *session, struct h2_stream *stream, const nghttp2_nv *headers, size_t count)

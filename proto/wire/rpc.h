@@ -171,6 +171,8 @@ struct rpc_client_method {
 struct rpc_client *rpc_client_new(struct event_base *base, int fd, void (*on_closed)(struct rpc_client *client, void *ctx), void *ctx);
 void rpc_client_free(struct rpc_client *client); /* on_end of each open call is run with CANCELLED */
 bool rpc_client_is_closed(const struct rpc_client *client);
+/* A server that was silent for ask_ms is asked whether it is there; the connection is lost when nothing comes for answer_ms then. */
+void rpc_client_keep_alive(struct rpc_client *client, uint32_t ask_ms, uint32_t answer_ms);
 
 /* Begins a call. It is sent in the next turn of the loop; half-close it when `request` is all there is. timeout_ms 0: no deadline (streams
  * only). `request` is the first message, NULL for none yet. */

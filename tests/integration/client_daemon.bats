@@ -43,6 +43,7 @@ daemon_pid() { pwemu daemon info -o json | json 'j["pid"]'; }
 }
 
 @test "HOME that cannot be written" {
+	only_here "the home is the daemon's"
 	unset XDG_STATE_HOME
 	HOME=/proc/nowhere limited pwemu ls -o json
 	[ "$output" = "[]" ] || no "$stderr"
@@ -51,6 +52,7 @@ daemon_pid() { pwemu daemon info -o json | json 'j["pid"]'; }
 }
 
 @test "a daemon that cannot start says why" {
+	only_here "what the starter is told; afar it comes through ssh"
 	: >"$XDG_RUNTIME_DIR/pwemu"
 	limited pwemu ls
 	[ "$status" = 1 ]
@@ -59,6 +61,7 @@ daemon_pid() { pwemu daemon info -o json | json 'j["pid"]'; }
 }
 
 @test "info, stop, restart, reload, logs" {
+	only_here "the log is a file on the daemon's machine"
 	limited pwemu ls
 	limited pwemu daemon info
 	[ "$status" = 0 ]

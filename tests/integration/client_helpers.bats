@@ -26,6 +26,7 @@ begin() { limited env GREETING=hello pwemu -C "$T/dir" start board -f "$FW/slow.
 has_text() { [ "$(cat "$T/dir/$1.log")" = "$2" ]; }
 
 @test "they run where the user is, are shown, and end with the instance" {
+	only_here "they run in a directory of the daemon's"
 	begin
 	[ "$status" = 0 ]
 	wait_until "$DEADLINE" has_text before "hello

@@ -122,6 +122,7 @@ logs_have() { pwemu logs -i "$1" | grep -qF "$2"; }
 
 # The code of the firmware, not of the client; the working directory shows nothing afterwards.
 @test "start -F: exit 42 of the firmware, Ctrl-C, and a client that is killed" {
+	only_here "looks at the files in the working directory"
 	limited pwemu start "$BOARD" -f "$FW/exit.elf" -F --semihosting -C "$T/dir"
 	[ "$status" = 42 ]
 	contains "$output" leaving

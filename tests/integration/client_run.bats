@@ -110,6 +110,7 @@ is_verdict() { [ "$(tail -n 1 "$T/err" | sed 's/^pwemu: [^:]*: //; s/:.*//')" = 
 }
 
 @test "no emulator: 127; one that cannot be executed: 126" {
+	only_here "the emulator is found by the daemon's PATH"
 	mkdir bin
 	limited env PATH="$BUILD/bin:$T/work/bin" pwemu run "$BOARD" "$FW/hello.elf" --result verdict
 	[ "$status" = 127 ]
@@ -227,6 +228,7 @@ is_verdict() { [ "$(tail -n 1 "$T/err" | sed 's/^pwemu: [^:]*: //; s/:.*//')" = 
 }
 
 @test "relative arguments and a PATH that only the client knows" {
+	only_here "paths and PATH of the caller mean nothing elsewhere"
 	mkdir bin
 	ln -s "$(command -v qemu-system-arm)" bin/qemu-only-here
 	printf '#!/bin/sh\npwd >cwd; echo "$MARK" >mark; exec qemu-only-here "$@"\n' >bin/qemu-system-arm

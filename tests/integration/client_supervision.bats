@@ -104,6 +104,7 @@ of_another_version() {
 # ---------------------------------------------------------------- settings
 
 @test "a mistake in the settings: the daemon refuses to start and the client says why" {
+	only_here "what the starter is told; afar it comes through ssh"
 	settings '{
 "log-limt": "1M"}'
 	refused 1 "$HOME/.config/pwemu/pwemud.json:2: log-limt: unknown key 'log-limt' (did you mean \"log-limit\"" ls
@@ -120,6 +121,7 @@ of_another_version() {
 }
 
 @test "a mistake in the settings: a reload keeps the old ones and says why" {
+	only_here "the daemon's log"
 	settings '{"idle": "1h"}'
 	pwemu ls
 	limited pwemu daemon reload
@@ -227,6 +229,7 @@ of_another_version() {
 }
 
 @test "daemon restart: where nothing is installed any more the daemon ends with an error, its instances run on" {
+	only_here "looks at the daemon's process"
 	an_installation "$T/there"
 	start_daemon "$T/there/bin/pwemud"
 	pwemu -q start "$BOARD" -f "$FW/slow.elf" -i a

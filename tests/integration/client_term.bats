@@ -135,6 +135,7 @@ kill_emulator() { kill -KILL "$(pwemu status -i e -o json | json 'j["pid"]')"; }
 }
 
 @test "term goes on with the next daemon; with none it says so, restored" {
+	only_here "another text; test_reconnect.py has it"
 	start_echo
 	type_line "clear; pwemu term -i e; echo code \$?"
 	sees "ready>"

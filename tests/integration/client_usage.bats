@@ -87,6 +87,7 @@ no_daemon() { [ ! -e "$XDG_RUNTIME_DIR/pwemu/control.sock" ]; }
 }
 
 @test "daemon info, stop and logs start none" {
+	only_here "afar proxy starts the daemon"
 	for command in info stop logs; do
 		limited pwemu daemon $command
 		[ "$status" = 1 ]

@@ -17,6 +17,8 @@ setup() {
 	export HOME=$T/home XDG_RUNTIME_DIR=$T/run XDG_STATE_HOME=$T/state PWEMU_TEST=$T
 	export PATH=$BUILD/bin:$PATH
 	unset XDG_CONFIG_HOME PWEMU_HOST PW_EMU_WDIR PW_PROJECT_ROOT PW_ROOT NO_COLOR
+	# The same suite as for a local client, for one that comes through `pwemu proxy`.
+	if [ -n "${PWEMU_TEST_REMOTE:-}" ]; then export PWEMU_SSH=$ROOT/tests/fake/ssh PWEMU_HOST=ssh://test@far; fi
 	cd "$T/work" || return 1
 	declare -F test_setup >/dev/null && test_setup
 	return 0
@@ -83,6 +85,9 @@ limited() {
 	echo "stdout: $output"
 	echo "stderr: $stderr"
 }
+
+# A test that cannot hold for a client elsewhere, and why.
+only_here() { [ -z "${PWEMU_TEST_REMOTE:-}" ] || skip "optional: $1"; }
 
 # Fails with a text.
 no() {

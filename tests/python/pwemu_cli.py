@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 import unittest
 
-from pwemu_fixture import BUILD, CALL_DEADLINE, PATH, TEST_DEADLINE, processes_with, wait_for
+from pwemu_fixture import BUILD, CALL_DEADLINE, PATH, ROOT, TEST_DEADLINE, processes_with, wait_for
 
 PWEMU = os.path.join(BUILD, "bin/pwemu")
 
@@ -33,6 +33,8 @@ class CliCase(unittest.TestCase):
             path = os.path.join(self.dir, name.lower())
             os.mkdir(path, 0o700)
             self.environment["XDG_" + name] = path
+        if os.environ.get("PWEMU_TEST_REMOTE"):  # the same suite as for a local client, for one that comes through `pwemu proxy`
+            self.environment.update(PWEMU_SSH=os.path.join(ROOT, "tests/fake/ssh"), PWEMU_HOST="ssh://test@far")
         for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS"):
             if name in os.environ:
                 self.environment[name] = os.environ[name]

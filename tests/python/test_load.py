@@ -175,7 +175,7 @@ class Behaviour(Load):
         self.assert_refused(Code.NOT_FOUND, "invalid-image", gone, text="No such file")
         other = self.image("echo.elf")
         other.inode += 1
-        self.assert_refused(Code.FAILED_PRECONDITION, "image-mismatch", other)
+        self.assert_refused(Code.FAILED_PRECONDITION, "image-elsewhere", other)
         self.assert_refused(Code.INVALID_ARGUMENT, "invalid-image", instances_pb2.Image(path="echo.elf"), text="absolute")
         self.assert_echoes()
         self.assertEqual(self.read_all().count(b"ready> "), 2, "it ran on all the time")

@@ -87,14 +87,14 @@ static void test_expect(void **state)
 	assert_int_equal(image_check(image_path, board, NULL, &same, &info, &err), 0);
 	assert_int_equal(image_check(image_path, board, NULL, &none, &info, &err), 0);
 	assert_int_equal(image_check(image_path, board, NULL, &other, &info, &err), -1);
-	assert_string_equal(err.reason, "image-mismatch");
+	assert_string_equal(err.reason, "image-elsewhere");
 	assert_non_null(strstr(err.msg, "is another file for the daemon"));
 	assert_int_equal(image_check(image_path, board, NULL, &shorter, &info, &err), -1);
 	assert_string_equal(err.reason, "image-mismatch");
 	assert_non_null(strstr(err.msg, "had 255 bytes when the client looked and has 256 now"));
 	unlink(image_path);
 	assert_int_equal(image_check(image_path, board, NULL, &same, &info, &err), -1);
-	assert_string_equal(err.reason, "image-mismatch");
+	assert_string_equal(err.reason, "image-elsewhere");
 }
 
 static void test_bin_vectors(void **state)

@@ -204,6 +204,49 @@ static void test_idle_is_quiet(void **state)
 	assert_int_equal(event_base_foreach_event(fx->base, is_timer, NULL), 0);
 }
 
+/* Somebody listens, reads nothing and says nothing, as behind a network that was cut. */
+static void test_silent_server(void **state)
+{
+	struct fixture *fx = *state;
+	struct seen *seen = &fx->seen[0];
+	note request = NOTE_INIT;
+	int pair[2];
+	unsigned before = fx->closed;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
+	struct rpc_client *client = rpc_client_new(fx->base, pair[0], on_closed, fx);
+	rpc_stream_half_close(rpc_client_call(client, &hold, &request.base, 0, &seen_ops, seen));
+	rpc_client_keep_alive(client, 30, 30);
+	wait_for(fx, seen->is_ended && fx->closed == before + 1);
+	assert_int_equal(seen->status.code, ERR_UNAVAILABLE);
+	assert_string_equal(seen->status.reason, "disconnected");
+	rpc_client_free(client);
+	close(pair[1]);
+}
+
+static void on_while(evutil_socket_t fd, short what, void *ctx)
+{
+	(void)fd, (void)what;
+	*(bool *)ctx = true;
+}
+
+/* One that has nothing to say answers the question. */
+static void test_quiet_server_is_there(void **state)
+{
+	struct fixture *fx = *state;
+	struct err err = ERR_INIT;
+	note *reply = NULL;
+	bool is_over = false;
+	struct timeval a_while = { 0, 400000 };
+	rpc_client_keep_alive(fx->client, 20, TIMEOUT_MS);
+	struct event *timer = evtimer_new(fx->base, on_while, &is_over);
+	evtimer_add(timer, &a_while);
+	wait_for(fx, is_over);
+	event_free(timer);
+	assert_int_equal(fx->closed, 0);
+	assert_int_equal(unary(fx, &echo, 0, "", 0, &reply, &err), 0);
+	note_free(reply);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -219,6 +262,8 @@ int main(void)
 		TEST(test_drain_deadline),
 		TEST(test_relisten),
 		TEST(test_idle_is_quiet),
+		TEST(test_silent_server),
+		TEST(test_quiet_server_is_there),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

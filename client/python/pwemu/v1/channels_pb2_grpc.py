@@ -35,6 +35,11 @@ class ChannelsStub(object):
                 request_serializer=pwemu_dot_v1_dot_channels__pb2.AttachRequest.SerializeToString,
                 response_deserializer=pwemu_dot_v1_dot_channels__pb2.AttachReply.FromString,
                 )
+        self.Upload = channel.stream_unary(
+                '/pwemu.v1.Channels/Upload',
+                request_serializer=pwemu_dot_v1_dot_channels__pb2.UploadRequest.SerializeToString,
+                response_deserializer=pwemu_dot_v1_dot_channels__pb2.UploadReply.FromString,
+                )
 
 
 class ChannelsServicer(object):
@@ -69,6 +74,15 @@ class ChannelsServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Upload(self, request_iterator, context):
+        """Keeps an image with the daemon, for Image.digest. Answered at once when it is there already. RESOURCE_EXHAUSTED (upload-limit,
+        upload-store, disk-full) says which limit; INVALID_ARGUMENT (upload-mismatch) when the bytes are not those announced;
+        DEADLINE_EXCEEDED when nothing comes for 30 s. Of an upload that does not end well nothing stays.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ChannelsServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -91,6 +105,11 @@ def add_ChannelsServicer_to_server(servicer, server):
                     servicer.Attach,
                     request_deserializer=pwemu_dot_v1_dot_channels__pb2.AttachRequest.FromString,
                     response_serializer=pwemu_dot_v1_dot_channels__pb2.AttachReply.SerializeToString,
+            ),
+            'Upload': grpc.stream_unary_rpc_method_handler(
+                    servicer.Upload,
+                    request_deserializer=pwemu_dot_v1_dot_channels__pb2.UploadRequest.FromString,
+                    response_serializer=pwemu_dot_v1_dot_channels__pb2.UploadReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -167,5 +186,22 @@ class Channels(object):
         return grpc.experimental.stream_stream(request_iterator, target, '/pwemu.v1.Channels/Attach',
             pwemu_dot_v1_dot_channels__pb2.AttachRequest.SerializeToString,
             pwemu_dot_v1_dot_channels__pb2.AttachReply.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def Upload(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(request_iterator, target, '/pwemu.v1.Channels/Upload',
+            pwemu_dot_v1_dot_channels__pb2.UploadRequest.SerializeToString,
+            pwemu_dot_v1_dot_channels__pb2.UploadReply.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
