@@ -22,9 +22,10 @@ static void on_reply(void *ctx, struct json_object *value, const struct err *err
 		qmp_execute(told->qmp, "query-status", NULL, 60000, on_reply, told);
 }
 
-static void on_greeting(void *ctx)
+static void on_greeting(void *ctx, const char *version)
 {
 	struct told *told = ctx;
+	told->sum += strlen(version);
 	static const struct qmp_ask asks[2] = { { "qom-list", "{\"path\": \"/machine\"}", 60000, on_reply },
 						{ "qom-get", "{\"path\": \"/machine\", \"property\": \"type\"}", 60000, on_reply } };
 	if (told->asked++ < 50)

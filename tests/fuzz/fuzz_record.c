@@ -57,7 +57,13 @@ static void apply(const Pwemu__V1__Record *record)
 	struct instance_env env = { .base = base, .shim = "/nonexistent", .state_dir = fuzz_dir(), .run_dir = fuzz_dir(), .host_boot = "" };
 	struct user user;
 	user_init(&user, record->uid, record->gid, record->groups, record->n_groups, record->owner);
-	struct instance_identity identity = { record->id, record->name, record->project, record->working_dir, &user };
+	struct instance_identity identity = { .id = record->id,
+					      .name = record->name,
+					      .project = record->project,
+					      .working_dir = record->working_dir,
+					      .user = &user,
+					      .machine = record->machine,
+					      .host = record->host };
 	struct instance *inst = instance_new(&env, &identity);
 	user_fini(&user);
 	Pwemu__V1__Instance message;

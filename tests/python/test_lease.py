@@ -8,6 +8,8 @@ import subprocess
 import sys
 import unittest
 
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
 import grpc
 from pwemu_cli import PWEMU, CliCase
 from pwemu_fixture import (

@@ -10,7 +10,10 @@ import socket
 import subprocess
 import threading
 import time
+import sys
 import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from pwemu_cli import PWEMU, CliCase
 from pwemu_fixture import BUILD, CALL_DEADLINE, PATH, firmware, is_alive, wait_for

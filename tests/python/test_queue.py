@@ -5,7 +5,10 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import grpc
 from pwemu_cli import PWEMU, CliCase

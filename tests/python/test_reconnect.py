@@ -9,7 +9,11 @@ import signal
 import subprocess
 import threading
 import time
+import sys
 import unittest
+
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from cutter import Cutter
 from pwemu_cli import CliCase

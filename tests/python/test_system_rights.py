@@ -39,6 +39,7 @@ METHODS = {
     "Channels.List": (VIEW, REF),
     "Channels.Read": (VIEW, REF),
     "Channels.Expose": (CONTROL, {**REF, "channel": "no-such-channel"}),
+    "Channels.Upload": (NONE, {"begin": {"sha256": "no-digest"}}),
     "Properties.List": (VIEW, {**REF, "path": "/no/such"}),
     "Properties.Get": (VIEW, {**REF, "path": "/no/such", "property": "x"}),
     "Properties.Set": (CONTROL, {**REF, "path": "/no/such", "property": "x", "text": "1"}),

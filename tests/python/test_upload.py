@@ -6,7 +6,10 @@ import json
 import os
 import subprocess
 import threading
+import sys
 import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from pwemu_cli import CliCase
 from pwemu_fixture import CALL_DEADLINE, Case, channels_pb2, channels_pb2_grpc, common_pb2, firmware, grpc, instances_pb2, wait_for
