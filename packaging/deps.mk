@@ -3,7 +3,7 @@
 # PACKAGE:+PYTHON-MODULE (of Debian's Python).
 
 DEPS_BUILD := gcc:$(firstword $(CC)) libc6-dev:/usr/include/stdio.h pkg-config:$(PKG_CONFIG) libevent-dev:@libevent_core libjson-c-dev:@json-c \
-	libprotobuf-c-dev:@libprotobuf-c libnghttp2-dev:@libnghttp2 protobuf-c-compiler:protoc-c protobuf-compiler:protoc \
+	libprotobuf-c-dev:@libprotobuf-c libnghttp2-dev:@libnghttp2 libssl-dev:@openssl protobuf-c-compiler:protoc-c protobuf-compiler:protoc \
 	musl-tools:$(SHIM_CC)
 DEPS_DEMO := qemu-system-arm:qemu-system-arm gcc-arm-none-eabi:arm-none-eabi-gcc
 DEPS_TEST := $(DEPS_DEMO) qemu-system-misc:qemu-system-riscv32 gcc-riscv64-unknown-elf:riscv64-unknown-elf-gcc libcmocka-dev:@cmocka bats:bats \
