@@ -11,7 +11,7 @@
 
 #include "client/atomic.h"
 #include "client/drain.h"
-#include "client/sha256.h"
+#include "config/sha256.h"
 #include "client/tojson.h"
 #include "wire/mem.h"
 

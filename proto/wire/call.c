@@ -281,8 +281,9 @@ static int call_check_headers(struct rpc_call *call, const char **http_status, s
 		*err = *call->conn->refused;
 		return -1;
 	}
-	if (call->conn->peer.is_remote && conn_identify(call->conn, call->authorization, &call->peer, err) < 0)
-		return -1;
+	int rv = call->conn->peer.is_remote ? conn_identify(call->conn, call->authorization, &call->peer, err) : 0;
+	if (rv != 0)
+		return rv;
 	if (config->authorize != NULL)
 		return config->authorize(config->ctx, rpc_call_peer(call), call->method, err);
 	return 0;
@@ -292,9 +293,11 @@ static void call_open(struct rpc_call *call)
 {
 	struct err err = ERR_INIT;
 	const char *http_status = "200";
-	if (call->timeout_ms > 0)
+	if (call->timeout_ms > 0 && call->deadline_ms == 0)
 		call->deadline_ms = h2_now_ms() + call->timeout_ms;
 	int rv = call_check_headers(call, &http_status, &err);
+	if (rv > 0)
+		return; /* stays CALL_NEW */
 	free(call->path);
 	call->path = NULL;
 	free(call->authorization);

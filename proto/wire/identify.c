@@ -29,6 +29,14 @@ static const char *bearer_of(const char *authorization)
 	return strlen(token) <= TOKEN_MAX ? token : NULL;
 }
 
+static void identity_free(struct rpc_identity *identity)
+{
+	peer_fini(&identity->peer);
+	free(identity->token);
+	free(identity);
+}
+
+/* NULL: not known yet. */
 static struct rpc_identity *identity_new(struct rpc_conn *conn, const char *token)
 {
 	const struct rpc_server_config *config = &conn->server->config;
@@ -37,12 +45,16 @@ static struct rpc_identity *identity_new(struct rpc_conn *conn, const char *toke
 	identity->peer = conn->peer;
 	identity->peer.groups = NULL;
 	identity->peer.group_count = 0;
+	int rv = config->authenticate != NULL ? config->authenticate(config->ctx, &identity->peer, conn->certificate, token, &identity->err)
+					      : err_set(&identity->err, ERR_UNAUTHENTICATED, "nobody is served over the network");
+	if (rv > 0) {
+		identity_free(identity);
+		return NULL;
+	}
+	if (rv == 0)
+		conn->is_known = true;
 	SLIST_INSERT_HEAD(&conn->identities, identity, link);
 	conn->identity_count++;
-	if (config->authenticate == NULL)
-		err_set(&identity->err, ERR_UNAUTHENTICATED, "nobody is served over the network");
-	else if (config->authenticate(config->ctx, &identity->peer, conn->certificate, token, &identity->err) == 0)
-		conn->is_known = true;
 	return identity;
 }
 
@@ -63,6 +75,8 @@ int conn_identify(struct rpc_conn *conn, const char *authorization, const struct
 	}
 	if (identity == NULL)
 		identity = identity_new(conn, token);
+	if (identity == NULL)
+		return 1;
 	if (err_is_set(&identity->err)) {
 		*err = identity->err;
 		return -1;
@@ -76,9 +90,7 @@ void conn_forget_identities(struct rpc_conn *conn)
 	struct rpc_identity *identity;
 	while ((identity = SLIST_FIRST(&conn->identities)) != NULL) {
 		SLIST_REMOVE_HEAD(&conn->identities, link);
-		peer_fini(&identity->peer);
-		free(identity->token);
-		free(identity);
+		identity_free(identity);
 	}
 	free(conn->certificate);
 	conn->certificate = NULL;

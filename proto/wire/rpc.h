@@ -84,7 +84,7 @@ void *rpc_call_server_ctx(const struct rpc_call *call); /* rpc_server_config.ctx
 struct rpc_label {
 	char object[16];
 	char part[64];
-	char who[96];      /* calls, for people */
+	char who[128];      /* calls, for people */
 	unsigned right;    /* that it needs on the object */
 	uint64_t since_ns; /* when it was noted, in nanoseconds since the Unix epoch */
 };
@@ -118,7 +118,8 @@ struct rpc_server_config {
 	int (*admit)(void *ctx, const struct rpc_peer *peer, struct err *err);
 	/* Connections from the network only: who calls. `certificate`: common name of the verified one of the client, `token`: what follows
 	 * "Bearer " in the metadata `authorization`; NULL: none. Fills in uid, gid, groups (malloc, then the server's) and credential.
-	 * Asked once for each token on a connection. NULL: nobody from there may call. */
+	 * Asked once for each token on a connection. 1: it is not known yet; the call waits for rpc_server_look_again(). NULL: nobody from
+	 * there may call. */
 	int (*authenticate)(void *ctx, struct rpc_peer *peer, const char *certificate, const char *token, struct err *err);
 	/* Decides whether the peer may call this method; called before handle. NULL: everything. */
 	int (*authorize)(void *ctx, const struct rpc_peer *peer, const struct rpc_method *method, struct err *err);
@@ -154,6 +155,8 @@ void rpc_server_free(struct rpc_server *server); /* closes everything at once; o
  */
 void rpc_server_listen_tls(struct rpc_server *server, int listen_fd);
 void rpc_server_set_tls(struct rpc_server *server, const struct tls_ops *ops, struct tls *tls);
+/* Who calls is known now: calls that wait for that are looked at again, from the loop. */
+void rpc_server_look_again(struct rpc_server *server);
 /* Ends the remote connections of which is_revoked() says so for one of those they have told they are. */
 void rpc_server_revoke(struct rpc_server *server, bool (*is_revoked)(void *ctx, const struct rpc_peer *peer), void *ctx);
 

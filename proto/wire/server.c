@@ -341,6 +341,16 @@ void rpc_server_drop(struct rpc_server *server, uint64_t connection)
 			h2_session_end(&conn->h2, NGHTTP2_NO_ERROR);
 }
 
+void rpc_server_look_again(struct rpc_server *server)
+{
+	struct rpc_conn *conn;
+	struct h2_stream *stream;
+	TAILQ_FOREACH (conn, &server->conns, link)
+		TAILQ_FOREACH (stream, &conn->h2.streams, link)
+			if (conn->peer.is_remote && ((struct rpc_call *)stream)->state == CALL_NEW)
+				h2_stream_mark(stream);
+}
+
 void rpc_server_revoke(struct rpc_server *server, bool (*is_revoked)(void *ctx, const struct rpc_peer *peer), void *ctx)
 {
 	struct rpc_conn *conn;

@@ -101,7 +101,7 @@ struct rpc_call {
 	bool in_handle;
 };
 
-/* Who calls with this `authorization` (NULL: none) on a remote connection; valid as long as that. */
+/* Who calls with this `authorization` (NULL: none) on a remote connection; valid as long as that. 1: not known yet. */
 int conn_identify(struct rpc_conn *conn, const char *authorization, const struct rpc_peer **out, struct err *err);
 void conn_forget_identities(struct rpc_conn *conn);
 

@@ -15,7 +15,7 @@
 
 #include "client/atomic.h"
 #include "client/quote.h"
-#include "client/sha256.h"
+#include "config/sha256.h"
 
 static char dir[64];
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "client/sha256.h"
+#include "config/sha256.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -82,9 +82,22 @@ void sha256_finish(struct sha256 *sha, unsigned char out[SHA256_SIZE])
 		out[i] = (unsigned char)(sha->state[i / 4] >> (24 - 8 * (i % 4)));
 }
 
-int sha256_file(const char *path, char hex[2 * SHA256_SIZE + 1])
+void sha256_finish_hex(struct sha256 *sha, char hex[SHA256_HEX])
 {
-	unsigned char buffer[16384], sum[SHA256_SIZE];
+	unsigned char sum[SHA256_SIZE];
+	sha256_finish(sha, sum);
+	for (int i = 0; i < SHA256_SIZE; i++)
+		snprintf(hex + 2 * i, 3, "%02x", sum[i]);
+}
+
+bool sha256_is_hex(const char *text)
+{
+	return strlen(text) == SHA256_HEX - 1 && strspn(text, "0123456789abcdef") == SHA256_HEX - 1;
+}
+
+int sha256_file(const char *path, char hex[SHA256_HEX])
+{
+	unsigned char buffer[16384];
 	struct sha256 sha;
 	size_t n;
 	FILE *from = fopen(path, "re");
@@ -99,8 +112,6 @@ int sha256_file(const char *path, char hex[2 * SHA256_SIZE + 1])
 		errno = error;
 		return -1;
 	}
-	sha256_finish(&sha, sum);
-	for (int i = 0; i < SHA256_SIZE; i++)
-		snprintf(hex + 2 * i, 3, "%02x", sum[i]);
+	sha256_finish_hex(&sha, hex);
 	return 0;
 }
