@@ -11,9 +11,11 @@
 #include <unistd.h>
 
 #include "client/call.h"
+#include "client/contexts.h"
 #include "client/say.h"
 #include "client/spawn.h"
 #include "wire/addr.h"
+#include "wire/mem.h"
 #include "wire/rpc.h"
 
 #define ABSENT_MS 50   /* until a daemon that is not ours to start is looked for again, CONN_MAX_DEATHS times */
@@ -26,12 +28,52 @@ static int set_socket(struct conn *conn, const char *path, struct err *err)
 	return 0;
 }
 
-static int set_host(struct conn *conn, const char *host, struct err *err)
+static int set_host(struct conn *conn, const char *url, struct err *err)
 {
-	const char *path = strncmp(host, "unix:", 5) == 0 ? host + 5 : host;
-	if (path[0] != '/')
-		return err_set(err, ERR_INVALID_ARGUMENT, "host '%s': write unix:/path/of/control.sock", host);
-	return set_socket(conn, path, err);
+	if (host_parse(url, &conn->host, err) < 0)
+		return -1;
+	return conn->host.kind == HOST_UNIX ? set_socket(conn, conn->host.path, err) : 0;
+}
+
+/* NULL: the current one, if there is one. 1: none. */
+static int set_context(struct conn *conn, const char *name, struct err *err)
+{
+	struct contexts contexts;
+	if (contexts_load(conn->paths.contexts, &contexts, err) < 0)
+		return -1;
+	int rc = 1;
+	if (name == NULL)
+		name = contexts.current;
+	if (name != NULL && !context_is_none(name)) {
+		const struct context *found = contexts_find(&contexts, name, err);
+		rc = found != NULL ? set_host(conn, found->url, err) : -1;
+		if (rc == 0)
+			conn->host.context = xstrdup(name);
+		else if (found != NULL)
+			err_prefix(err, "context %s", name);
+	}
+	contexts_fini(&contexts);
+	return rc;
+}
+
+static const char *environment(const char *name)
+{
+	const char *value = getenv(name);
+	return value != NULL && value[0] != '\0' ? value : NULL;
+}
+
+/* 1: nobody was named. */
+static int set_named(struct conn *conn, const char *host, const char *context, struct err *err)
+{
+	if (host != NULL && host[0] != '\0') {
+		int rc = set_host(conn, host, err);
+		host_hide(host);
+		return rc;
+	}
+	if (context != NULL)
+		return set_context(conn, context, err);
+	host = environment("PWEMU_HOST");
+	return host != NULL ? set_host(conn, host, err) : set_context(conn, environment("PWEMU_CONTEXT"), err);
 }
 
 static bool is_socket(const char *path)
@@ -40,15 +82,14 @@ static bool is_socket(const char *path)
 	return stat(path, &st) == 0 && S_ISSOCK(st.st_mode);
 }
 
-int conn_init(struct conn *conn, const char *host, struct err *err)
+int conn_init(struct conn *conn, const char *host, const char *context, struct err *err)
 {
 	memset(conn, 0, sizeof(*conn));
 	if (paths_init(&conn->paths, err) < 0)
 		return -1;
-	if (host == NULL)
-		host = getenv("PWEMU_HOST");
-	if (host != NULL && host[0] != '\0')
-		return set_host(conn, host, err);
+	int rc = set_named(conn, host, context, err);
+	if (rc <= 0)
+		return rc;
 	if (is_socket(PATHS_SYSTEM_SOCKET))
 		return set_socket(conn, PATHS_SYSTEM_SOCKET, err);
 	conn->is_private = true;
@@ -81,17 +122,39 @@ static uint64_t now_ms(void)
 	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
 }
 
-static int connect_client(struct conn *conn, enum conn_mode mode, struct err *err)
+static int make_base(struct conn *conn, struct err *err)
+{
+	if (conn->base == NULL)
+		conn->base = event_base_new();
+	return conn->base != NULL ? 0 : err_set(err, ERR_INTERNAL, "no event loop can be made");
+}
+
+static int make_client(struct conn *conn, enum conn_mode mode, struct err *err)
 {
 	int fd;
 	if (connect_socket(conn, mode, &fd, err) < 0)
 		return -1;
 	say_detail("connected to %s", conn->socket);
-	if (conn->base == NULL)
-		conn->base = event_base_new();
-	if (conn->base == NULL)
-		return err_set(err, ERR_INTERNAL, "no event loop can be made");
+	if (make_base(conn, err) < 0)
+		return -1;
 	conn->client = rpc_client_new(conn->base, fd, NULL, NULL);
+	return 0;
+}
+
+static int make_tls_client(struct conn *conn, struct err *err)
+{
+	struct tls_link link = { .ops = NULL };
+	if (make_base(conn, err) < 0 || host_connect(&conn->host, conn->paths.tls_module, conn->base, &link, err) < 0)
+		return -1;
+	say_detail("connected to %s", conn->host.shown);
+	conn->client = rpc_client_new_tls(conn->base, &link, conn->host.name, conn->host.token, NULL, NULL);
+	return 0;
+}
+
+static int connect_client(struct conn *conn, enum conn_mode mode, struct err *err)
+{
+	if ((conn->host.kind == HOST_UNIX ? make_client(conn, mode, err) : make_tls_client(conn, err)) < 0)
+		return -1;
 	conn->opened_ms = now_ms();
 	if (conn->progress_ms == 0)
 		conn->progress_ms = conn->opened_ms;
@@ -186,4 +249,5 @@ void conn_fini(struct conn *conn)
 	if (conn->base != NULL)
 		event_base_free(conn->base);
 	conn->base = NULL;
+	host_fini(&conn->host);
 }

@@ -2,15 +2,16 @@
 /*
  * The connection to the daemon: where it is, and starting the user's own when none answers.
  *
- * Looked for in this order: --host, $PWEMU_HOST, the whole-host daemon's socket if it exists, the user's socket. Only for the last a
- * daemon is started. A daemon that is idle may leave while we connect: conn_open() returns after it has answered a first question.
- * Once in a program a note on stderr tells of a daemon of another version.
+ * Looked for in this order: --host, --context, $PWEMU_HOST, $PWEMU_CONTEXT, the current context, the whole-host daemon's socket if it
+ * exists, the user's socket. Only for the last a daemon is started. A daemon that is idle may leave while we connect: conn_open() returns
+ * after it has answered a first question. Once in a program a note on stderr tells of a daemon of another version.
  */
 #pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "client/host.h"
 #include "config/paths.h"
 #include "pwemu/v1/daemon.pb-c.h"
 #include "wire/err.h"
@@ -22,7 +23,8 @@ struct conn {
 	struct event_base *base;
 	struct rpc_client *client;
 	struct paths paths;
-	char socket[PATHS_MAX];
+	struct host host;       /* of kind HOST_UNIX also where nothing was said */
+	char socket[PATHS_MAX]; /* path of the control socket; "" for another kind of host */
 	unsigned losses;
 	char version[32];                /* the daemon's; "" before it was asked */
 	unsigned fruitless;              /* of these, those in a row in which nothing was achieved */
@@ -36,8 +38,8 @@ enum conn_mode {
 	CONN_NO_CHECK, /* as CONN_START, without the first question: for calls that may be repeated */
 };
 
-/* Fills in `conn` without touching anything. host may be NULL. */
-int conn_init(struct conn *conn, const char *host, struct err *err) __attribute__((warn_unused_result));
+/* Fills in `conn` without touching anything but the file of contexts. host and context may be NULL. */
+int conn_init(struct conn *conn, const char *host, const char *context, struct err *err) __attribute__((warn_unused_result));
 int conn_open(struct conn *conn, enum conn_mode mode, struct err *err) __attribute__((warn_unused_result));
 /* Ends the connection and goes on without; conn_open may follow. */
 void conn_close(struct conn *conn);

@@ -16,9 +16,9 @@ _pwemu() {
 	-o|--output) mapfile -t COMPREPLY < <(compgen -W 'table json' -- "$cur"); return ;;
 	esac
 	case $command in
-	'run') words=' --args --runner --pause --debug --semihosting --restart --lease --queue-timeout --set-env --channel --timeout --expect --fail --result --junit --log-dir --rm --detach-parent' ;;
-	'start') words=' --file --args --runner --pause --debug --semihosting --restart --lease --queue-timeout --set-env --tcp --pty --gdb --foreground' ;;
-	'restart') words=' --file --args --runner --pause --debug --semihosting --restart --lease --queue-timeout --set-env --tcp --pty --gdb --foreground' ;;
+	'run') words=' --args --runner --pause --debug --semihosting --restart --set-env --channel --timeout --expect --fail --result --junit --log-dir --rm' ;;
+	'start') words=' --file --args --runner --pause --debug --semihosting --restart --set-env --tcp --pty --gdb --foreground' ;;
+	'restart') words=' --file --args --runner --pause --debug --semihosting --restart --set-env --tcp --pty --gdb --foreground' ;;
 	'stop') words=' --all --grace' ;;
 	'reset') words='' ;;
 	'pause') words='' ;;
@@ -40,9 +40,6 @@ _pwemu() {
 	'share') words=' --with --group' ;;
 	'unshare') words=' --with --group' ;;
 	'who') words=' --output' ;;
-	'lease ls') words=' --output' ;;
-	'lease renew') words='' ;;
-	'lease rm') words='' ;;
 	'events') words=' --follow --from --output' ;;
 	'targets') words=' --output' ;;
 	'config check') words='' ;;
@@ -52,11 +49,19 @@ _pwemu() {
 	'daemon restart') words='' ;;
 	'daemon reload') words='' ;;
 	'daemon logs') words=' --lines' ;;
+	'context add') words=' --no-check' ;;
+	'context use') words='' ;;
+	'context ls') words=' --output' ;;
+	'context rm') words='' ;;
+	'context ca') words='' ;;
+	'token add') words=' --ttl --note --output' ;;
+	'token ls') words=' --output' ;;
+	'token rm') words='' ;;
 	'help') words=' --man --bash' ;;
-	'') words=' run start restart stop reset pause resume rm load prop-ls prop-get prop-set term pipe gdb gdb-cmds logs send wait ls status share unshare who lease lease lease events targets config config daemon daemon daemon daemon daemon help' ;;
+	'') words=' run start restart stop reset pause resume rm load prop-ls prop-get prop-set term pipe gdb gdb-cmds logs send wait ls status share unshare who events targets config config daemon daemon daemon daemon daemon context context context context context token token token help' ;;
 	daemon) words='info stop restart reload logs' ;;
 	esac
-	if [[ $cur == -* ]]; then words+=' --instance --working-dir --config --host --quiet --verbose --help --version'
+	if [[ $cur == -* ]]; then words+=' --instance --working-dir --config --host --context --quiet --verbose --help --version'
 	elif [[ $command == run || $command == start || $command == restart || $command == targets ]] && [ $count = 0 ]; then
 		words=$(pwemu targets 2>/dev/null | awk 'NR > 1 { print $1 }')
 	elif [ "$command" = run ]; then
