@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Connections, and the table that is all the programs see of this module. */
+#include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <event2/bufferevent_ssl.h>
 #include <event2/event.h>
@@ -15,6 +16,7 @@
 #include "wire/mem.h"
 
 #define CONN_READ_MAX (64 << 10)
+#define CONN_RECORD   (16 << 10) /* the most that one record of TLS holds */
 
 static SSL *conn_ssl(struct bufferevent *bev)
 {
@@ -36,7 +38,7 @@ static struct bufferevent *conn_attach(struct tls *tls, struct event_base *base,
 		return NULL;
 	}
 	bufferevent_openssl_set_allow_dirty_shutdown(bev, 1);
-	bufferevent_set_max_single_read(bev, CONN_READ_MAX);
+	bufferevent_set_max_single_read(bev, CONN_RECORD); /* room for it is kept by idle ones, too */
 	bufferevent_setwatermark(bev, EV_READ, 0, CONN_READ_MAX);
 	return bev;
 }
@@ -130,6 +132,28 @@ static char *conn_shown(struct bufferevent *bev, const uint8_t pin[TLS_PIN_BYTES
 	return NULL;
 }
 
+/* Whole records: the head of a frame and what follows it are apart in the buffer. */
+static int conn_write(struct bufferevent *bev, struct evbuffer *from)
+{
+	SSL *ssl = conn_ssl(bev);
+	size_t len;
+	while ((len = evbuffer_get_length(from)) > 0) {
+		size_t size = len < CONN_RECORD ? len : CONN_RECORD;
+		const unsigned char *data = evbuffer_pullup(from, (ev_ssize_t)size);
+		if (data == NULL)
+			abort(); /* out of memory */
+		ERR_clear_error();
+		int n = SSL_write(ssl, data, (int)size);
+		if (n <= 0) {
+			int why = SSL_get_error(ssl, n);
+			ERR_clear_error();
+			return why == SSL_ERROR_WANT_WRITE || why == SSL_ERROR_WANT_READ ? 0 : -1;
+		}
+		evbuffer_drain(from, (size_t)n);
+	}
+	return 0;
+}
+
 static uint64_t conn_written(struct bufferevent *bev)
 {
 	return BIO_number_written(SSL_get_wbio(conn_ssl(bev)));
@@ -160,6 +184,7 @@ const struct tls_ops pwemu_tls __attribute__((visibility("default"))) = {
 	.explain = conn_explain,
 	.subject = conn_subject,
 	.shown = conn_shown,
+	.write = conn_write,
 	.written = conn_written,
 	.end_output = conn_end_output,
 	.ensure = tls_ensure,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What is in io->out goes to the bufferevent's own output, which tries to write it at once; whatever stays there blocks. Input comes in
+ * What the socket does not take of io->out at once goes to the bufferevent's own output, and blocks until it has left. Input comes in
  * records of at most 16 KiB, of which one callback hands over what is there. The bufferevent tells the end before the data that came
- * ahead of it, and tells errors of writing in the middle of io_tls_write(): both are kept until it is their turn.
+ * ahead of it, so the end is kept until it is its turn.
  */
 #include "wire/io_tls.h"
 
@@ -18,7 +18,6 @@ struct io_tls {
 	struct bufferevent *bev;
 	bool is_open;   /* the handshake is done */
 	bool has_ended; /* nothing comes behind what has been read */
-	bool in_write;
 	int sys;
 };
 
@@ -69,10 +68,12 @@ static void io_tls_write_failed(struct io *io)
 void io_tls_write(struct io *io)
 {
 	struct io_tls *tls = io->tls;
+	struct evbuffer *below = bufferevent_get_output(tls->bev);
 	if (tls->is_open && !io->is_write_broken && evbuffer_get_length(io->out) > 0) {
-		tls->in_write = true;
-		buf_require(evbuffer_add_buffer(bufferevent_get_output(tls->bev), io->out) == 0);
-		tls->in_write = false;
+		if (evbuffer_get_length(below) == 0 && tls->ops->write(tls->bev, io->out) < 0)
+			io->is_write_broken = true;
+		else if (evbuffer_get_length(io->out) > 0)
+			buf_require(evbuffer_add_buffer(below, io->out) == 0);
 	}
 	if (io->is_write_broken)
 		io_tls_write_failed(io);
@@ -142,8 +143,6 @@ static void io_tls_on_event(struct bufferevent *bev, short what, void *arg)
 	}
 	if ((what & BEV_EVENT_WRITING) != 0) {
 		io->is_write_broken = true;
-		if (tls->in_write)
-			return;
 		io_tls_write_failed(io);
 		io->ops->on_drained(io->ctx);
 		return;

@@ -4,7 +4,7 @@
  * never maps it. A connection under TLS is a bufferevent that the module makes; io_tls.c moves its bytes.
  *
  * TLS 1.2 or newer, ALPN h2 required on both sides, no renegotiation, no compression, no resumption: what a certificate or a pin said
- * is looked at again on every connection.
+ * is looked at again on every connection. OpenSSL writes with write(2): the program has to ignore SIGPIPE.
  */
 #pragma once
 
@@ -22,6 +22,7 @@
 #define TLS_REASON_NAME "wrong-name" /* its certificate is for another name */
 
 struct bufferevent;
+struct evbuffer;
 struct event_base;
 struct tls; /* one side's configuration; connections keep what they began with */
 
@@ -64,6 +65,9 @@ struct tls_ops {
 	char *(*subject)(struct bufferevent *bev);
 	/* PEM of the certificate with this pin in what the server has shown, owned by the caller; NULL: there is none. */
 	char *(*shown)(struct bufferevent *bev, const uint8_t pin[TLS_PIN_BYTES]);
+	/* Takes from `from` what the socket takes now: the bufferevent itself writes from the loop only. Its own output must be empty, and
+	 * what is left must be its output next. -1: broken. */
+	int (*write)(struct bufferevent *bev, struct evbuffer *from);
 	uint64_t (*written)(struct bufferevent *bev); /* bytes the kernel has taken */
 	void (*end_output)(struct bufferevent *bev);
 
