@@ -16,14 +16,17 @@
 /* RFC 9113 forbids the others with TLS 1.2. */
 #define TLS_CIPHERS "ECDHE+AESGCM:ECDHE+CHACHA20"
 
+/* What the system said, where it did, tells more than what OpenSSL made of it. */
 const char *tls_reason(void)
 {
-	unsigned long code = ERR_peek_last_error();
-	const char *text = code == 0                          ? NULL
-			   : ERR_GET_LIB(code) == ERR_LIB_SYS ? strerror(ERR_GET_REASON(code))
-							      : ERR_reason_error_string(code);
-	ERR_clear_error();
-	return text != NULL ? text : "no reason is known";
+	const char *text = NULL, *system = NULL;
+	for (unsigned long code; (code = ERR_get_error()) != 0;) {
+		if (ERR_SYSTEM_ERROR(code))
+			system = strerror(ERR_GET_REASON(code));
+		else
+			text = ERR_reason_error_string(code);
+	}
+	return system != NULL ? system : text != NULL ? text : "no reason is known";
 }
 
 int tls_fail(struct err *err, const char *fmt, ...)
