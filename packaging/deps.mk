@@ -9,7 +9,7 @@ DEPS_DEMO := qemu-system-arm:qemu-system-arm gcc-arm-none-eabi:arm-none-eabi-gcc
 DEPS_TEST := $(DEPS_DEMO) qemu-system-misc:qemu-system-riscv32 gcc-riscv64-unknown-elf:riscv64-unknown-elf-gcc libcmocka-dev:@cmocka bats:bats \
 	python3:$(PYTHON) python3-grpcio:+grpc python3-protobuf:+google.protobuf protobuf-compiler-grpc:grpc_python_plugin \
 	python3-pytest:+pytest python3-pip:+pip python3-setuptools:+setuptools python3-wheel:+wheel \
-	tmux:tmux procps:ps gdb-multiarch:gdb-multiarch socat:socat python3-jsonschema:+jsonschema libsystemd-dev:@libsystemd
+	tmux:tmux procps:ps gdb-multiarch:gdb-multiarch socat:socat openssl:openssl nodejs:node npm:npm python3-jsonschema:+jsonschema libsystemd-dev:@libsystemd
 DEPS_FUZZ := clang:clang
 DEPS_LINT := clang-format:clang-format clang-tidy:clang-tidy shellcheck:shellcheck
 

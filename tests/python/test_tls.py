@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The network: the daemon under TLS, by pwemu and by stock clients, with tokens, with certificates, and those who have neither."""
 
+import hashlib
 import json
 import os
 import re
@@ -17,7 +18,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import grpc  # noqa: E402
 from pwemu_fixture import (  # noqa: E402
-    BOARD, BUILD, CALL_DEADLINE, PATH, PWEMU, PWEMUD, Case, channels_pb2, channels_pb2_grpc, common_pb2, daemon_pb2, daemon_pb2_grpc,
+    BOARD, BUILD, CALL_DEADLINE, PATH, PWEMU, PWEMUD, ROOT, Case, channels_pb2, channels_pb2_grpc, common_pb2, daemon_pb2, daemon_pb2_grpc,
     firmware, instances_pb2, instances_pb2_grpc, sequence, wait_for,
 )  # fmt: skip
 
@@ -480,6 +481,47 @@ class Stock(Network):
                 break
         call.cancel()
         self.assertEqual(bytes(got), sequence(0, len(got)))
+
+
+def node_modules():
+    """Where @grpc/grpc-js is, got from npm if need be; or why it is not."""
+    place = os.path.join(ROOT, "build/npm")
+    modules = os.path.join(place, "node_modules")
+    packages = ["@grpc/grpc-js@1", "@grpc/proto-loader@0"]
+    if not shutil.which("node") or not shutil.which("npm"):
+        return None, "node and npm are not installed"
+    if not os.path.exists(os.path.join(modules, "@grpc/proto-loader")):
+        os.makedirs(place, exist_ok=True)
+        command = ["npm", "install", "--prefix", place, "--no-audit", "--no-fund", "--fetch-retries=1", "--fetch-timeout=20000", *packages]
+        try:
+            result = subprocess.run(command, cwd=place, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False)
+        except subprocess.TimeoutExpired:
+            return None, "npm takes too long"
+        if result.returncode != 0:
+            return None, "npm: " + " ".join(result.stderr.split())[:200]
+    return modules, None
+
+
+class Node(Network):
+    def test_grpc_js(self):
+        """Another stock client, of another maker."""
+        modules, trouble = node_modules()
+        if trouble:
+            self.skipTest("optional: grpc-js: " + trouble)
+        self.start_fake(f"output=burst:{8 * MIB}", "long")
+        self.start_fake("output=echo", "echo")
+        ca = os.path.join(self.daemon.state_dir, "tls/ca.pem")
+        script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "network_client.js")
+        arguments = [os.path.join(ROOT, "proto"), f"localhost:{self.port}", ca, self.secret().secret, "long", "echo"]
+        result = subprocess.run(["node", script, *arguments], env={"NODE_PATH": modules, "PATH": PATH}, stdin=subprocess.DEVNULL,
+                                capture_output=True, text=True, timeout=2 * CALL_DEADLINE, check=False)  # fmt: skip
+        self.assertEqual(result.returncode, 0, result.stderr)
+        told = json.loads(result.stdout)
+        self.assertEqual(told["pid"], self.daemon.pid)
+        self.assertEqual(told["wrong"], {"code": Code.UNAUTHENTICATED.value[0], "reason": "bad-token"})
+        self.assertGreaterEqual(told["read"]["got"], 4 * MIB)
+        self.assertEqual(told["read"]["sha256"], hashlib.sha256(sequence(0, told["read"]["got"])).hexdigest())
+        self.assertTrue(told["echoed"])
 
 
 class Certificates(Network):
