@@ -16,9 +16,9 @@ _pwemu() {
 	-o|--output) mapfile -t COMPREPLY < <(compgen -W 'table json' -- "$cur"); return ;;
 	esac
 	case $command in
-	'run') words=' --args --runner --pause --debug --semihosting --restart --set-env --channel --timeout --expect --fail --result --junit --log-dir --rm' ;;
-	'start') words=' --file --args --runner --pause --debug --semihosting --restart --set-env --tcp --pty --gdb --foreground' ;;
-	'restart') words=' --file --args --runner --pause --debug --semihosting --restart --set-env --tcp --pty --gdb --foreground' ;;
+	'run') words=' --args --runner --pause --debug --semihosting --restart --lease --queue-timeout --set-env --channel --timeout --expect --fail --result --junit --log-dir --rm --detach-parent' ;;
+	'start') words=' --file --args --runner --pause --debug --semihosting --restart --lease --queue-timeout --set-env --tcp --pty --gdb --foreground' ;;
+	'restart') words=' --file --args --runner --pause --debug --semihosting --restart --lease --queue-timeout --set-env --tcp --pty --gdb --foreground' ;;
 	'stop') words=' --all --grace' ;;
 	'reset') words='' ;;
 	'pause') words='' ;;
@@ -40,6 +40,9 @@ _pwemu() {
 	'share') words=' --with --group' ;;
 	'unshare') words=' --with --group' ;;
 	'who') words=' --output' ;;
+	'lease ls') words=' --output' ;;
+	'lease renew') words='' ;;
+	'lease rm') words='' ;;
 	'events') words=' --follow --from --output' ;;
 	'targets') words=' --output' ;;
 	'config check') words='' ;;
@@ -58,7 +61,7 @@ _pwemu() {
 	'token ls') words=' --output' ;;
 	'token rm') words='' ;;
 	'help') words=' --man --bash' ;;
-	'') words=' run start restart stop reset pause resume rm load prop-ls prop-get prop-set term pipe gdb gdb-cmds logs send wait ls status share unshare who events targets config config daemon daemon daemon daemon daemon context context context context context token token token help' ;;
+	'') words=' run start restart stop reset pause resume rm load prop-ls prop-get prop-set term pipe gdb gdb-cmds logs send wait ls status share unshare who lease lease lease events targets config config daemon daemon daemon daemon daemon context context context context context token token token help' ;;
 	daemon) words='info stop restart reload logs' ;;
 	esac
 	if [[ $cur == -* ]]; then words+=' --instance --working-dir --config --host --context --quiet --verbose --help --version'

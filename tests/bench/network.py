@@ -45,13 +45,13 @@ class Bench:
         self.instances = instances_pb2_grpc.InstancesStub(channel)
         target = targets_pb2_grpc.TargetsStub(channel).Get(targets_pb2.GetTargetRequest(name=BOARD), timeout=10)
         target.qemu.executable = FAKE_EMULATOR
-        environment = instances_pb2.Environment(variables=[f"PATH={PATH}", f"FAKE_EMULATOR=output=burst:{size}"])
+        environment = instances_pb2.Environment(umask=0o22, variables=[f"PATH={PATH}", f"FAKE_EMULATOR=output=burst:{size}"])
         self.instances.Start(instances_pb2.StartRequest(name=NAME, target_config=target, environment=environment), timeout=60)
         wait_for(lambda: self.log_bytes() >= size, "the fake emulator's output", 300)
 
     def log_bytes(self):
         request = instances_pb2.GetRequest(instance=common_pb2.InstanceRef(name=NAME))
-        return next(c.log_end for c in self.instances.Get(request, timeout=10).channels if c.name == "serial0")
+        return next(c.offset for c in self.instances.Get(request, timeout=10).channels if c.name == "serial0")
 
     def run(self, url, *words):
         environment = {"PATH": PATH, "HOME": self.directory, "PWEMU_HOST": url}
