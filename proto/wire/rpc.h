@@ -84,7 +84,7 @@ void *rpc_call_server_ctx(const struct rpc_call *call); /* rpc_server_config.ctx
 struct rpc_label {
 	char object[16];
 	char part[64];
-	char who[128];      /* calls, for people */
+	char who[128];     /* calls, for people */
 	unsigned right;    /* that it needs on the object */
 	uint64_t since_ns; /* when it was noted, in nanoseconds since the Unix epoch */
 };
