@@ -41,6 +41,7 @@ class Readers(Case):
 
     options = {"stall_ms": 1000}
     limit_kib = 20 * 1024
+    last_words = (CALM,)
 
     def test_zero_window_many_replies(self):
         """20 connections that ask for 20 MB each: what is queued for one is limited, and then it is ended."""
@@ -51,7 +52,7 @@ class Readers(Case):
                 client.request(b"Big", pb.Note(number=200000))
         self.assert_served()
         for client in clients:
-            self.assertEqual(client.read_to_end(), CALM)
+            self.assertIn(client.read_to_end(), self.last_words)
         self.assert_rss_below(before, self.limit_kib)
 
     def test_zero_window_below_the_limit(self):
