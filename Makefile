@@ -56,7 +56,7 @@ UNIT_C := $(wildcard tests/unit/test_*.c)
 
 objs = $(patsubst %.c,$(B)/obj/%.o,$(1))
 
-all: $(B)/bin/pwemu $(B)/bin/pwemud $(B)/libexec/pwemu/pwemu-shim $(B)/share/pwemu/targets
+all: $(B)/bin/pwemu $(B)/bin/pwemud $(B)/libexec/pwemu/pwemu-shim $(B)/libexec/pwemu/pwemu-tls.so $(B)/share/pwemu/targets
 
 # The build tree has the layout of an installation, so that the programs find each other the same way in both.
 $(B)/bin/pwemud: $(B)/obj/daemon/main.o $(B)/libdaemon.a $(B)/libconfig.a $(B)/libwire.a
@@ -74,6 +74,15 @@ $(B)/libexec/pwemu/pwemu-shim: $(SHIM_SRC) $(wildcard daemon/shim/*.h) | deps-ch
 	@mkdir -p $(@D)
 	$(call say,SHIM,$@)
 	$(Q)$(SHIM_CC) -std=gnu11 -D_GNU_SOURCE -Os $(WARN) -static -s -I. -Idaemon -o $@ $(SHIM_SRC)
+
+# What OpenSSL is needed for, loaded for network addresses only. Its own copies of err and mem: it takes nothing from who loads it.
+TLS_SRC := $(wildcard proto/tls/*.c)
+TLS_MODULES := openssl libevent_openssl
+$(B)/libexec/pwemu/pwemu-tls.so: $(TLS_SRC) proto/wire/err.c proto/wire/mem.c $(wildcard proto/tls/*.h proto/wire/*.h) | deps-check
+	@mkdir -p $(@D)
+	$(call say,TLS,$@)
+	$(Q)$(LINK) -std=gnu11 -D_GNU_SOURCE $(WARN) -fPIC -fvisibility=hidden -fstack-protector-strong -shared -I. -Iproto \
+		$(shell $(PKG_CONFIG) --cflags $(TLS_MODULES) 2>/dev/null) $(CFLAGS) -o $@ $(filter %.c,$^) $(call lib,$(TLS_MODULES) libevent_core)
 
 $(B)/share/pwemu/targets:
 	@mkdir -p $(@D)
@@ -148,7 +157,7 @@ COMPLETION := share/bash-completion/completions/pwemu
 install: all install-python
 	install -d $(DEST)/bin $(DEST)/libexec/pwemu $(DEST)/share/pwemu/targets $(DEST)/share/pwemu/schema $(addprefix $(DEST)/,$(sort $(dir $(MAN) $(MAN_DAEMON) $(COMPLETION) $(SYSTEMD_INSTALLED))))
 	install -m 755 $(B)/bin/pwemu $(B)/bin/pwemud $(DEST)/bin/
-	install -m 755 $(B)/libexec/pwemu/pwemu-shim $(DEST)/libexec/pwemu/
+	install -m 755 $(B)/libexec/pwemu/pwemu-shim $(B)/libexec/pwemu/pwemu-tls.so $(DEST)/libexec/pwemu/
 	install -m 644 config/targets/*.json $(DEST)/share/pwemu/targets/
 	install -m 644 config/schema/*.json $(DEST)/share/pwemu/schema/
 	install -m 644 packaging/man/pwemu.1 $(DEST)/$(MAN)

@@ -53,6 +53,9 @@ static const struct {
 	[CALL_DAEMON_INFO] = ROW("Daemon", "Info", info_reply, 10000),
 	[CALL_DAEMON_RELOAD] = ROW("Daemon", "Reload", reload_reply, 10000),
 	[CALL_DAEMON_SHUTDOWN] = ROW("Daemon", "Shutdown", shutdown_reply, 30000),
+	[CALL_DAEMON_ADD_TOKEN] = ROW("Daemon", "AddToken", add_token_reply, 20000),
+	[CALL_DAEMON_LIST_TOKENS] = ROW("Daemon", "ListTokens", list_tokens_reply, 10000),
+	[CALL_DAEMON_REMOVE_TOKEN] = ROW("Daemon", "RemoveToken", remove_token_reply, 10000),
 };
 _Static_assert(sizeof(rows) / sizeof(rows[0]) == CALL_COUNT, "a row for every method");
 

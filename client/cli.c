@@ -55,7 +55,9 @@ int cli_open(struct cli *cli, enum conn_mode mode, struct err *err)
 {
 	if (cli->conn.client != NULL)
 		return 0;
-	return conn_init(&cli->conn, opt_text(&cli->opts, "host"), err) < 0 ? -1 : conn_open(&cli->conn, mode, err);
+	return conn_init(&cli->conn, opt_text(&cli->opts, "host"), opt_text(&cli->opts, "context"), err) < 0
+		       ? -1
+		       : conn_open(&cli->conn, mode, err);
 }
 
 int cli_connect(struct cli *cli, enum conn_mode mode)

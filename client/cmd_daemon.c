@@ -45,6 +45,10 @@ static void print_info(const Pwemu__V1__InfoReply *info)
 	out_field("pid:", OUT_PLAIN, "%d", info->pid);
 	out_field("version:", OUT_PLAIN, "%s", info->version);
 	out_field("socket:", OUT_PLAIN, "%s", info->socket);
+	for (size_t i = 0; i < info->n_listen; i++)
+		out_field(i == 0 ? "network:" : "", OUT_PLAIN, "%s", info->listen[i]);
+	if (info->ca_pin[0] != '\0')
+		out_field("CA pin:", OUT_PLAIN, "%s", info->ca_pin);
 	out_field("state:", OUT_PLAIN, "%s", info->state_dir);
 	out_field("targets:", OUT_PLAIN, "%s", info->targets_dir);
 	if (info->settings[0] != '\0')
@@ -190,7 +194,7 @@ int cmd_daemon_restart(struct cli *cli)
 {
 	Pwemu__V1__InfoReply *info = NULL;
 	struct err err = ERR_INIT;
-	if (conn_init(&cli->conn, opt_text(&cli->opts, "host"), &err) < 0)
+	if (conn_init(&cli->conn, opt_text(&cli->opts, "host"), opt_text(&cli->opts, "context"), &err) < 0)
 		return cli_refused(&err);
 	if (conn_open(&cli->conn, CONN_EXISTING, &err) < 0) {
 		if (strcmp(err.reason, "no-daemon") != 0)
@@ -226,7 +230,7 @@ int cmd_daemon_reload(struct cli *cli)
 static char *log_path(struct cli *cli, struct err *err)
 {
 	Pwemu__V1__InfoReply *info = NULL;
-	if (conn_init(&cli->conn, opt_text(&cli->opts, "host"), err) < 0)
+	if (conn_init(&cli->conn, opt_text(&cli->opts, "host"), opt_text(&cli->opts, "context"), err) < 0)
 		return NULL;
 	if (conn_open(&cli->conn, CONN_EXISTING, err) < 0)
 		return cli->conn.is_private ? tail_daemon_log(&cli->conn.paths) : NULL;

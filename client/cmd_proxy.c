@@ -127,7 +127,8 @@ int cmd_proxy(struct cli *cli)
 {
 	struct err err = ERR_INIT;
 	int fd;
-	if (conn_init(&cli->conn, opt_text(&cli->opts, "host"), &err) < 0 || conn_dial(&cli->conn, CONN_NO_CHECK, &fd, &err) < 0)
+	if (conn_init(&cli->conn, opt_text(&cli->opts, "host"), opt_text(&cli->opts, "context"), &err) < 0 ||
+	    conn_dial(&cli->conn, CONN_NO_CHECK, &fd, &err) < 0)
 		return cli_refused(&err);
 	int error = join(fd);
 	close(fd);

@@ -5,7 +5,7 @@
 
 #include "config/nearest.h"
 
-#define MAX_COMMANDS 64
+#define MAX_COMMANDS 96
 
 /* clang-format off */
 const struct opt_spec global_options[] = {
@@ -13,7 +13,8 @@ const struct opt_spec global_options[] = {
 	OPT_ROW("working-dir", 'C', OPT_TEXT, "DIR", "the instance whose working directory this is ($PW_EMU_WDIR)"),
 	OPT_ALIAS("wdir", 'w', OPT_TEXT, "working-dir"),
 	OPT_ROW("config", 'c', OPT_TEXT, "FILE", "the project's configuration: a pigweed.json or pwemu.json; default: see pwemu help config check"),
-	OPT_ROW("host", 'H', OPT_TEXT, "ADDRESS", "the daemon: unix:/path/of/control.sock or ssh://[user@]host ($PWEMU_HOST)"),
+	OPT_ROW("host", 'H', OPT_TEXT, "ADDRESS", "the daemon: unix:/path/of/control.sock, ssh://[user@]host or tcp://HOST:PORT?ca=PIN&token=TOKEN ($PWEMU_HOST)"),
+	OPT_ROW("context", '\0', OPT_TEXT, "NAME", "the daemon of this name ($PWEMU_CONTEXT); see pwemu help context add"),
 	OPT_ROW("quiet", 'q', OPT_FLAG, NULL, "say nothing but errors"),
 	OPT_ROW("verbose", 'v', OPT_FLAG, NULL, "say what is done"),
 	OPT_ROW("help", 'h', OPT_FLAG, NULL, "show help and exit"),
@@ -178,6 +179,18 @@ static const struct opt_spec daemon_logs_options[] = {
 	OPT_END,
 };
 
+static const struct opt_spec context_add_options[] = {
+	OPT_ROW("no-check", '\0', OPT_FLAG, NULL, "do not connect to see whether it is right; Python clients need that once"),
+	OPT_END,
+};
+
+static const struct opt_spec token_add_options[] = {
+	OPT_ROW("ttl", '\0', OPT_TEXT, "TIME", "how long it is good: 8h, 30d; default: until it is removed"),
+	OPT_ROW("note", '\0', OPT_TEXT, "TEXT", "what it is for"),
+	OPTION_OUTPUT,
+	OPT_END,
+};
+
 static const struct opt_spec help_options[] = {
 	OPT_ROW("man", '\0', OPT_FLAG, NULL, "the manual page, for man(1)"),
 	OPT_ROW("bash", '\0', OPT_FLAG, NULL, "completion for bash"),
@@ -311,6 +324,21 @@ static const char proxy_details[] =
 	"daemon it starts where there is none. Where pwemu is not in the PATH of that machine: -H 'ssh://host?pwemu=/path/of/pwemu'.\n"
 	"$PWEMU_SSH is the command to use instead of ssh.";
 
+static const char context_add_details[] =
+	"A context is a daemon with a name. URL is what `pwemu token add` prints on the daemon's host, `-` reads it from stdin:\n"
+	"tcp://HOST:PORT?ca=PIN&token=TOKEN, or unix:PATH. PIN is the SHA-256 of the CA's certificate, which the server must have; other "
+	"keys\n"
+	"are cert=FILE and key=FILE (a certificate of ours, instead of a token), cafile=FILE (believe that instead of a pin) and\n"
+	"tls-server-name=NAME (what the server's certificate is for, where that is not HOST).\n"
+	"\n"
+	"The daemon is the one of -H, else of --context, $PWEMU_HOST, $PWEMU_CONTEXT, else the current context's, else that of this host.\n"
+	"For a named one none is ever started. Contexts are kept in ~/.config/pwemu/contexts.json, which nobody else can read.";
+
+static const char token_add_details[] =
+	"Makes a token with which clients on other machines act as USER (default: you) and prints the line that is to be run there. Only\n"
+	"root makes tokens for others. The daemon keeps no more than a hash of it. It must serve the network: pwemud --listen "
+	"tcp://HOST:PORT.";
+
 const struct command commands[] = {
 	{ "run", "boot firmware, show its console, end with its exit code", "TARGET [FILE[@ADDR]...] [-- ARG...]", 1, ARGS_ANY, false, true,
 	  run_options, cmd_run, run_details },
@@ -360,6 +388,18 @@ const struct command commands[] = {
 	{ "daemon reload", "have the daemon read its settings and targets again", "", 0, 0, false, false, NULL, cmd_daemon_reload, NULL },
 	{ "daemon logs", "the daemon's log", "", 0, 0, false, false, daemon_logs_options, cmd_daemon_logs, NULL },
 	{ "proxy", "join stdin and stdout to the daemon, for -H ssh://", "", 0, 0, false, false, NULL, cmd_proxy, proxy_details },
+	{ "context add", "give a daemon a name", "NAME URL|-", 2, 2, false, false, context_add_options, cmd_context_add,
+	  context_add_details },
+	{ "context use", "choose the daemon that is used", "NAME|-", 1, 1, false, false, NULL, cmd_context_use,
+	  "`-` or `default`: none of them, so the daemon of this host." },
+	{ "context ls", "list contexts, without their tokens", "", 0, 0, false, false, output_options, cmd_context_ls, NULL },
+	{ "context rm", "forget contexts", "NAME...", 1, ARGS_ANY, false, false, NULL, cmd_context_rm, NULL },
+	{ "context ca", "print the CA that is pinned, in PEM", "", 0, 0, false, false, NULL, cmd_context_ca,
+	  "For programs that want a CA and not a pin. It comes from the daemon, and is the one that is pinned." },
+	{ "token add", "let somebody come in from the network", "[USER]", 0, 1, false, false, token_add_options, cmd_token_add,
+	  token_add_details },
+	{ "token ls", "list tokens", "", 0, 0, false, false, output_options, cmd_token_ls, "Your own; root sees all." },
+	{ "token rm", "make tokens worthless and close their connections", "ID...", 1, ARGS_ANY, false, false, NULL, cmd_token_rm, NULL },
 	{ "help", "help for a command", "[COMMAND]", 0, 2, false, false, help_options, cmd_help, NULL },
 	{ .name = NULL },
 };

@@ -11,11 +11,13 @@
 
 #include "client/call.h"
 #include "client/clock.h"
+#include "client/contexts.h"
 #include "client/say.h"
 #include "client/spawn.h"
 #include "client/ssh.h"
 #include "client/values.h"
 #include "wire/addr.h"
+#include "wire/mem.h"
 #include "wire/rpc.h"
 
 #define ABSENT_MS 50   /* until a daemon that is not ours to start is looked for again, CONN_MAX_DEATHS times */
@@ -32,7 +34,9 @@ struct conn_scheme {
 	const char *prefix;
 	bool is_remote;
 	int (*check)(struct conn *conn, const char *host, struct err *err);
+	/* NULL: there is no plain way, `make` does it. */
 	int (*dial)(struct conn *conn, enum conn_mode mode, int *fd, struct err *err);
+	int (*make)(struct conn *conn, enum conn_mode mode, struct err *err);
 	/* The connection ended before an answer. Puts why into err; true: another try may do better. NULL: always. */
 	bool (*explain)(const char *address, struct err *err);
 };
@@ -52,7 +56,8 @@ static int check_unix(struct conn *conn, const char *host, struct err *err)
 	snprintf(path, sizeof(path), "%s", strncmp(host, "unix:", 5) == 0 ? host + 5 : host);
 	size_t len = strlen(path), tail = strlen(CONN_REMOTE);
 	if (path[0] != '/')
-		return err_set(err, ERR_INVALID_ARGUMENT, "host '%s': write unix:/path/of/control.sock or ssh://[user@]host", host);
+		return err_set(err, ERR_INVALID_ARGUMENT,
+			       "host '%s': write unix:/path/of/control.sock, ssh://[user@]host or tcp://HOST:PORT", host);
 	conn->is_remote = len > tail && strcmp(path + len - tail, CONN_REMOTE) == 0;
 	if (conn->is_remote)
 		path[len - tail] = '\0';
@@ -76,8 +81,38 @@ static int dial_ssh(struct conn *conn, enum conn_mode mode, int *fd, struct err 
 
 static int dial_unix(struct conn *conn, enum conn_mode mode, int *fd, struct err *err);
 
+/* What is shown of it has no secrets. */
+static int check_tcp(struct conn *conn, const char *host, struct err *err)
+{
+	if (host_parse(host, &conn->host, err) < 0)
+		return -1;
+	snprintf(conn->address, sizeof(conn->address), "%s", conn->host.shown);
+	return 0;
+}
+
+static int make_plain(struct conn *conn, enum conn_mode mode, struct err *err)
+{
+	int fd;
+	if (conn_dial(conn, mode, &fd, err) < 0)
+		return -1;
+	conn->client = rpc_client_new(conn->base, fd, NULL, NULL);
+	return 0;
+}
+
+static int make_tls(struct conn *conn, enum conn_mode mode, struct err *err)
+{
+	struct tls_link link = { .ops = NULL };
+	(void)mode;
+	if (host_connect(&conn->host, conn->paths.tls_module, conn->base, &link, err) < 0)
+		return -1;
+	conn->client = rpc_client_new_tls(conn->base, &link, conn->host.name, conn->host.token, NULL, NULL);
+	return 0;
+}
+
 static const struct conn_scheme schemes[] = {
-	{ "ssh://", true, check_ssh, dial_ssh, ssh_explain }, { "", false, check_unix, dial_unix, NULL }, /* also a path alone */
+	{ "ssh://", true, check_ssh, dial_ssh, make_plain, ssh_explain },
+	{ "tcp://", true, check_tcp, NULL, make_tls, NULL },
+	{ "", false, check_unix, dial_unix, make_plain, NULL }, /* also a path alone */
 };
 
 static int set_host(struct conn *conn, const char *host, struct err *err)
@@ -98,16 +133,56 @@ static bool is_socket(const char *path)
 	return stat(path, &st) == 0 && S_ISSOCK(st.st_mode);
 }
 
-int conn_init(struct conn *conn, const char *host, struct err *err)
+/* NULL: the current one, if there is one. 1: none. */
+static int set_context(struct conn *conn, const char *name, struct err *err)
+{
+	struct contexts contexts;
+	if (contexts_load(conn->paths.contexts, &contexts, err) < 0)
+		return -1;
+	int rc = 1;
+	if (name == NULL)
+		name = contexts.current;
+	if (name != NULL && !context_is_none(name)) {
+		const struct context *found = contexts_find(&contexts, name, err);
+		rc = found != NULL ? set_host(conn, found->url, err) : -1;
+		if (rc == 0)
+			conn->host.context = xstrdup(name);
+		else if (found != NULL)
+			err_prefix(err, "context %s", name);
+	}
+	contexts_fini(&contexts);
+	return rc;
+}
+
+static const char *environment(const char *name)
+{
+	const char *value = getenv(name);
+	return value != NULL && value[0] != '\0' ? value : NULL;
+}
+
+/* 1: nobody was named. */
+static int set_named(struct conn *conn, const char *host, const char *context, struct err *err)
+{
+	if (host != NULL && host[0] != '\0') {
+		int rc = set_host(conn, host, err);
+		host_hide(host);
+		return rc;
+	}
+	if (context != NULL)
+		return set_context(conn, context, err);
+	host = environment("PWEMU_HOST");
+	return host != NULL ? set_host(conn, host, err) : set_context(conn, environment("PWEMU_CONTEXT"), err);
+}
+
+int conn_init(struct conn *conn, const char *host, const char *context, struct err *err)
 {
 	memset(conn, 0, sizeof(*conn));
 	conn->scheme = &schemes[sizeof(schemes) / sizeof(schemes[0]) - 1];
 	if (paths_init(&conn->paths, err) < 0)
 		return -1;
-	if (host == NULL)
-		host = getenv("PWEMU_HOST");
-	if (host != NULL && host[0] != '\0')
-		return set_host(conn, host, err);
+	int rc = set_named(conn, host, context, err);
+	if (rc <= 0)
+		return rc;
 	if (is_socket(PATHS_SYSTEM_SOCKET))
 		return set_socket(conn, PATHS_SYSTEM_SOCKET, err);
 	conn->is_private = true;
@@ -135,20 +210,20 @@ static int dial_unix(struct conn *conn, enum conn_mode mode, int *fd, struct err
 
 int conn_dial(struct conn *conn, enum conn_mode mode, int *fd, struct err *err)
 {
+	if (conn->scheme->dial == NULL)
+		return err_set(err, ERR_FAILED_PRECONDITION, "%s: a connection under TLS cannot be passed on", conn->address);
 	return conn->scheme->dial(conn, mode, fd, err);
 }
 
 static int connect_client(struct conn *conn, enum conn_mode mode, struct err *err)
 {
-	int fd;
-	if (conn_dial(conn, mode, &fd, err) < 0)
-		return -1;
-	say_detail("connected to %s", conn->address);
 	if (conn->base == NULL)
 		conn->base = event_base_new();
 	if (conn->base == NULL)
 		return err_set(err, ERR_INTERNAL, "no event loop can be made");
-	conn->client = rpc_client_new(conn->base, fd, NULL, NULL);
+	if (conn->scheme->make(conn, mode, err) < 0)
+		return -1;
+	say_detail("connected to %s", conn->address);
 	if (conn->is_remote)
 		rpc_client_keep_alive(conn->client, ALIVE_ASK_MS, ALIVE_ANSWER_MS);
 	conn->opened_ms = clock_now_ms();
@@ -310,6 +385,7 @@ int conn_reopen(struct conn *conn, struct err *err)
 void conn_fini(struct conn *conn)
 {
 	conn_close(conn);
+	host_fini(&conn->host);
 	if (conn->base != NULL)
 		event_base_free(conn->base);
 	conn->base = NULL;

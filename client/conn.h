@@ -2,16 +2,17 @@
 /*
  * The connection to the daemon: where it is, and starting the user's own when none answers.
  *
- * Looked for in this order: --host, $PWEMU_HOST, the whole-host daemon's socket if it exists, the user's socket. Only for the last a
- * daemon is started. An address that leads over a network makes the connection remote: images are uploaded, a loss is more than the end of
- * a daemon, and is noticed by asking. A daemon that is idle may leave while we connect: conn_open() returns after it has answered a first
- * question. Once in a program a note on stderr tells of a daemon of another version.
+ * Looked for in this order: --host, --context, $PWEMU_HOST, $PWEMU_CONTEXT, the current context, the whole-host daemon's socket if it
+ * exists, the user's socket. Only for the last a daemon is started. An address that leads over a network makes the connection remote:
+ * images are uploaded, a loss is more than the end of a daemon, and is noticed by asking. A daemon that is idle may leave while we connect:
+ * conn_open() returns after it has answered a first question. Once in a program a note on stderr tells of a daemon of another version.
  */
 #pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "client/host.h"
 #include "config/paths.h"
 #include "pwemu/v1/daemon.pb-c.h"
 #include "wire/err.h"
@@ -26,7 +27,8 @@ struct conn {
 	struct rpc_client *client;
 	struct paths paths;
 	const struct conn_scheme *scheme;
-	char address[CONN_ADDRESS_MAX]; /* as for --host */
+	struct host host;               /* of tcp:// */
+	char address[CONN_ADDRESS_MAX]; /* as for --host, without secrets */
 	char socket[PATHS_MAX];         /* path of the control socket; of an address of another kind "" */
 	unsigned losses;
 	char version[32];                /* the daemon's; "" before it was asked */
@@ -46,8 +48,8 @@ enum conn_mode {
 	CONN_NO_CHECK, /* as CONN_START, without the first question: for calls that may be repeated */
 };
 
-/* Fills in `conn` without touching anything. host may be NULL. */
-int conn_init(struct conn *conn, const char *host, struct err *err) __attribute__((warn_unused_result));
+/* Fills in `conn` without touching anything but the file of contexts. host and context may be NULL. */
+int conn_init(struct conn *conn, const char *host, const char *context, struct err *err) __attribute__((warn_unused_result));
 int conn_open(struct conn *conn, enum conn_mode mode, struct err *err) __attribute__((warn_unused_result));
 /* The way to the daemon alone, without a word on it. */
 int conn_dial(struct conn *conn, enum conn_mode mode, int *fd, struct err *err) __attribute__((warn_unused_result));

@@ -146,7 +146,13 @@ static int gdb_make_connect(struct gdb *gdb, const struct cli *cli, const Pwemu_
 		return err_sys(err, errno, "find this program");
 	self[n] = '\0';
 	char *program = gdb_quote(self), *host = gdb_quote(cli->conn.address);
-	gdb->connect = xasprintf("target remote | %s -q -H %s -i %s pipe gdb", program, host, inst->id);
+	if (cli->conn.host.url == NULL) {
+		gdb->connect = xasprintf("target remote | %s -q -H %s -i %s pipe gdb", program, host, inst->id);
+	} else {
+		/* the address has a token in it, and arguments are for everybody's eyes */
+		setenv("PWEMU_HOST", cli->conn.host.url, 1);
+		gdb->connect = xasprintf("target remote | %s -q -i %s pipe gdb", program, inst->id);
+	}
 	free(program);
 	free(host);
 	return 0;

@@ -54,14 +54,14 @@ static int paths_state(struct paths *paths, struct err *err)
 	return paths_format(paths->state_dir, err, paths->fallback_state_dir, "", "");
 }
 
-static int paths_settings(struct paths *paths, struct err *err)
+static int paths_config(char out[PATHS_MAX], const char *file, struct err *err)
 {
 	const char *xdg = paths_env("XDG_CONFIG_HOME");
 	const char *home = paths_env("HOME");
-	paths->settings[0] = '\0';
+	out[0] = '\0';
 	if (xdg != NULL)
-		return paths_format(paths->settings, err, xdg, "/pwemu/pwemud.json", "");
-	return home != NULL ? paths_format(paths->settings, err, home, "/.config/pwemu/pwemud.json", "") : 0;
+		return paths_format(out, err, xdg, "/pwemu/", file);
+	return home != NULL ? paths_format(out, err, home, "/.config/pwemu/", file) : 0;
 }
 
 static int paths_installation(struct paths *paths, struct err *err)
@@ -77,15 +77,16 @@ static int paths_installation(struct paths *paths, struct err *err)
 			*slash = '\0';
 	}
 	if (paths_format(paths->daemon, err, exe, "/bin/pwemud", "") < 0 ||
-	    paths_format(paths->shim, err, exe, "/libexec/pwemu/pwemu-shim", "") < 0)
+	    paths_format(paths->shim, err, exe, "/libexec/pwemu/pwemu-shim", "") < 0 ||
+	    paths_format(paths->tls_module, err, exe, "/libexec/pwemu/pwemu-tls.so", "") < 0)
 		return -1;
 	return paths_format(paths->targets_dir, err, exe, "/share/pwemu/targets", "");
 }
 
 int paths_init(struct paths *paths, struct err *err)
 {
-	if (paths_runtime(paths, err) < 0 || paths_state(paths, err) < 0 || paths_settings(paths, err) < 0 ||
-	    paths_installation(paths, err) < 0)
+	if (paths_runtime(paths, err) < 0 || paths_state(paths, err) < 0 || paths_config(paths->settings, "pwemud.json", err) < 0 ||
+	    paths_config(paths->contexts, "contexts.json", err) < 0 || paths_installation(paths, err) < 0)
 		return -1;
 	return paths_format(paths->control_socket, err, paths->runtime_dir, "/control.sock", "");
 }

@@ -13,8 +13,10 @@ struct paths {
 	char fallback_state_dir[PATHS_MAX]; /* used by the daemon when state_dir cannot be written */
 	char daemon[PATHS_MAX];             /* pwemud */
 	char shim[PATHS_MAX];               /* pwemu-shim */
+	char tls_module[PATHS_MAX];         /* pwemu-tls.so */
 	char targets_dir[PATHS_MAX];        /* presets */
 	char run_dir[PATHS_MAX];            /* of run directories; "": <state_dir>/run */
+	char contexts[PATHS_MAX];           /* $XDG_CONFIG_HOME/pwemu/contexts.json, else in ~/.config; "" without a home */
 	char settings[PATHS_MAX];           /* $XDG_CONFIG_HOME/pwemu/pwemud.json, else in ~/.config; "" without a home */
 };
 

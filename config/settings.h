@@ -8,6 +8,8 @@
 
 #include "wire/err.h"
 
+#define SETTINGS_TEXT_MAX 1024
+
 struct settings {
 	uint32_t port_first, port_last; /* TCP ports that endpoints get when none was asked for */
 	uint64_t log_limit_bytes;       /* newest bytes kept of a channel, where the target says nothing */
@@ -25,11 +27,15 @@ struct settings {
 	uint64_t user_log_bytes;                /* … what a user's logs take on disk before he may start another … */
 	uint64_t user_connections;              /* … open connections … */
 	uint64_t user_requests;                 /* … calls in a second, over ten seconds */
-	uint64_t lease_grace_ms;     /* a client whose connection was cut, or whose daemon was restarted, has this long to come back */
-	uint64_t max_running;        /* instances that may be there at once; more wait in the queue. 0: no limit */
-	uint64_t upload_limit_bytes; /* of one image that a client sends */
-	uint64_t upload_store_bytes; /* of all of a user's together; the oldest that nothing uses go first */
-	uint64_t idle_ms;            /* a daemon that a client started ends this long after its last instance ended */
+	uint64_t lease_grace_ms;        /* a client whose connection was cut, or whose daemon was restarted, has this long to come back */
+	uint64_t max_running;           /* instances that may be there at once; more wait in the queue. 0: no limit */
+	uint64_t upload_limit_bytes;    /* of one image that a client sends */
+	uint64_t upload_store_bytes;    /* of all of a user's together; the oldest that nothing uses go first */
+	char listen[SETTINGS_TEXT_MAX]; /* network addresses, "tcp://HOST:PORT", with blanks between; read at start only */
+	char tls_cert[SETTINGS_TEXT_MAX], tls_key[SETTINGS_TEXT_MAX]; /* PEM files of what is shown there; "": made by the daemon */
+	char tls_client_ca[SETTINGS_TEXT_MAX]; /* PEM file; clients with a certificate of one of these need no token */
+	char tls_users[SETTINGS_TEXT_MAX];     /* "COMMON-NAME=USER …"; others act as the user of their common name */
+	uint64_t idle_ms;                      /* a daemon that a client started ends this long after its last instance ended */
 };
 
 const char *settings_isolate_word(enum settings_isolate isolate); /* "auto", "off", "required" */

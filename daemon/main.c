@@ -28,6 +28,7 @@
 #include "loop/timer.h"
 #include "manager.h"
 #include "rpc/auth.h"
+#include "rpc/remote.h"
 #include "rpc/service.h"
 #include "wire/mem.h"
 
@@ -43,6 +44,7 @@ struct options {
 	int ready_fd;
 	int lock_fd; /* the lock of the state directory, from the daemon that was this process before; -1: this is the first */
 	char *socket, *state_dir, *run_dir, *targets_dir, *settings; /* NULL: the default */
+	struct strv listen;
 	enum log_level level;
 	int64_t idle_ms; /* -1: as the settings say */
 };
@@ -82,6 +84,8 @@ static const char usage[] =
 	"      --run-dir DIR       FIFOs and sockets of instances (default: run in the state directory; with --system /run/pwemu)\n"
 	"      --targets-dir DIR   presets (default: share/pwemu/targets of the installation)\n"
 	"      --config FILE       settings (default: $XDG_CONFIG_HOME/pwemu/pwemud.json, else ~/.config/pwemu/pwemud.json)\n"
+	"      --listen tcp://HOST:PORT  serve the network as well, under TLS; [ADDRESS]:PORT for IPv6, port 0: any that is free;\n"
+	"                          may be repeated\n"
 	"      --log-level LEVEL   error, warning, info (default) or debug\n"
 	"      --auto              end when idle (clients use this)\n"
 	"      --idle SECONDS      with --auto: how long after the last instance ended, instead of the setting\n"
@@ -99,6 +103,7 @@ enum {
 	OPT_SYSTEM,
 	OPT_TARGETS_DIR,
 	OPT_CONFIG,
+	OPT_LISTEN,
 	OPT_LOG_LEVEL,
 	OPT_AUTO,
 	OPT_IDLE,
@@ -115,6 +120,7 @@ static const struct option long_options[] = {
 	{ "system", no_argument, NULL, OPT_SYSTEM },
 	{ "targets-dir", required_argument, NULL, OPT_TARGETS_DIR },
 	{ "config", required_argument, NULL, OPT_CONFIG },
+	{ "listen", required_argument, NULL, OPT_LISTEN },
 	{ "log-level", required_argument, NULL, OPT_LOG_LEVEL },
 	{ "auto", no_argument, NULL, OPT_AUTO },
 	{ "idle", required_argument, NULL, OPT_IDLE },
@@ -183,6 +189,9 @@ static void options_apply(struct options *o, int opt)
 	case 'f':
 		o->foreground = true;
 		break;
+	case OPT_LISTEN:
+		strv_add(&o->listen, optarg);
+		break;
 	case OPT_LOG_LEVEL:
 		if (log_level_parse(optarg, &o->level) < 0)
 			options_bad("--log-level", optarg);
@@ -218,6 +227,7 @@ static void options_apply(struct options *o, int opt)
 static void options_parse(struct options *o, int argc, char **argv)
 {
 	*o = (struct options){ .ready_fd = -1, .lock_fd = -1, .level = LOG_LEVEL_INFO, .idle_ms = -1 };
+	strv_init(&o->listen);
 	for (int opt; (opt = getopt_long(argc, argv, "fh", long_options, NULL)) != -1;)
 		options_apply(o, opt);
 	if (optind < argc)
@@ -497,13 +507,19 @@ static uint32_t daemon_max_connections(void)
 
 static void daemon_serve(struct daemon *d, int listen_fd)
 {
-	static const struct rpc_method *const tables[] = { svc_instances_methods, svc_channels_methods, svc_properties_methods,
-							   svc_targets_methods,   svc_daemon_methods,   NULL };
+	static const struct rpc_method *const tables[] = { svc_instances_methods,
+							   svc_channels_methods,
+							   svc_properties_methods,
+							   svc_targets_methods,
+							   svc_daemon_methods,
+							   svc_tokens_methods,
+							   NULL };
 	struct rpc_server_config config = {
 		.base = d->base,
 		.tables = tables,
 		.admit = auth_admit,
 		.authorize = auth_authorize,
+		.authenticate = auth_authenticate,
 		.on_disconnect = daemon_on_disconnect,
 		.is_needed = daemon_is_needed,
 		.max_connections = daemon_max_connections(),
@@ -512,6 +528,7 @@ static void daemon_serve(struct daemon *d, int listen_fd)
 		.descriptors_len = (size_t)(wire_descriptors_end - wire_descriptors),
 	};
 	d->server = d->services.server = rpc_server_new(&config, listen_fd);
+	remote_serve(d->services.remote, d->server);
 }
 
 static void daemon_on_listen(void *ctx, int listen_fd)
@@ -564,6 +581,22 @@ static void daemon_make_services(struct daemon *d)
 	d->services.uploads = uploads_new(&uploads);
 }
 
+static int daemon_open_network(struct daemon *d, struct err *err)
+{
+	const struct remote_config config = {
+		.base = d->base,
+		.module = d->paths.tls_module,
+		.state_dir = d->paths.state_dir,
+		.settings = &d->settings,
+		.listen = d->options.listen.items,
+		.listen_count = d->options.listen.count,
+		.own = &d->own,
+		.is_system = d->services.is_system,
+		.users = d->services.users,
+	};
+	return remote_open(&config, &d->services.remote, err);
+}
+
 static void daemon_adopt(struct daemon *d)
 {
 	journal_tell(d->journal, PWEMU__V1__EVENT_KIND__EVENT_KIND_DAEMON, "pwemud " PWEMU_VERSION " (process %d) begins", (int)getpid());
@@ -592,6 +625,10 @@ static int daemon_start(struct daemon *d, struct err *err)
 	d->journal = journal_open(d->base, d->paths.state_dir);
 	daemon_make_services(d);
 	auth_init(&d->services);
+	if (daemon_open_network(d, err) < 0) {
+		close(listen_fd);
+		return -1;
+	}
 	daemon_load_targets(d);
 	daemon_adopt(d);
 	svc_instances_init(&d->services);
@@ -622,6 +659,7 @@ static int daemon_stop(struct daemon *d)
 	target_set_free(d->services.targets);
 	auth_fini(&d->services);
 	users_free(d->services.users);
+	remote_close(d->services.remote);
 	user_fini(&d->own);
 	loop_free(d->base);
 	return lock_fd;
@@ -645,6 +683,8 @@ static void daemon_argv(const struct daemon *d, struct strv *argv, const char *n
 	for (size_t i = 0; i < OPTIONS_PATHS; i++)
 		if (*options_path_at(o, i) != NULL)
 			strv_addf(argv, "%s=%s", options_paths[i].name, *options_path_at(o, i));
+	for (size_t i = 0; i < o->listen.count; i++)
+		strv_addf(argv, "--listen=%s", o->listen.items[i]);
 }
 
 /* Begins again as the program that is installed now, in this process: with the lock held all the time, no other daemon can come between.

@@ -3,13 +3,13 @@
 # PACKAGE:+PYTHON-MODULE (of Debian's Python).
 
 DEPS_BUILD := gcc:$(firstword $(CC)) libc6-dev:/usr/include/stdio.h pkg-config:$(PKG_CONFIG) libevent-dev:@libevent_core libjson-c-dev:@json-c \
-	libprotobuf-c-dev:@libprotobuf-c libnghttp2-dev:@libnghttp2 protobuf-c-compiler:protoc-c protobuf-compiler:protoc \
+	libprotobuf-c-dev:@libprotobuf-c libnghttp2-dev:@libnghttp2 libssl-dev:@openssl protobuf-c-compiler:protoc-c protobuf-compiler:protoc \
 	musl-tools:$(SHIM_CC)
 DEPS_DEMO := qemu-system-arm:qemu-system-arm gcc-arm-none-eabi:arm-none-eabi-gcc
 DEPS_TEST := $(DEPS_DEMO) qemu-system-misc:qemu-system-riscv32 gcc-riscv64-unknown-elf:riscv64-unknown-elf-gcc libcmocka-dev:@cmocka bats:bats \
 	python3:$(PYTHON) python3-grpcio:+grpc python3-protobuf:+google.protobuf protobuf-compiler-grpc:grpc_python_plugin \
 	python3-pytest:+pytest python3-pip:+pip python3-setuptools:+setuptools python3-wheel:+wheel \
-	tmux:tmux procps:ps gdb-multiarch:gdb-multiarch socat:socat python3-jsonschema:+jsonschema libsystemd-dev:@libsystemd \
+	tmux:tmux procps:ps gdb-multiarch:gdb-multiarch socat:socat openssl:openssl nodejs:node npm:npm python3-jsonschema:+jsonschema libsystemd-dev:@libsystemd \
 	openssh-server:/usr/sbin/sshd openssh-client:ssh
 DEPS_FUZZ := clang:clang
 DEPS_LINT := clang-format:clang-format clang-tidy:clang-tidy shellcheck:shellcheck

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "config/settings.h"
 #include "loop/timer.h"
+#include "rpc/remote.h"
 #include "wire/mem.h"
 
 #define AUTH_BURST_S 10
@@ -111,6 +112,8 @@ static int auth_check_connections(const struct services *services, const struct 
 int auth_admit(void *ctx, const struct rpc_peer *peer, struct err *err)
 {
 	struct services *services = ctx;
+	if (peer->is_remote) /* who it is comes with its calls */
+		return 0;
 	int rc = services->is_system ? auth_check_namespace(peer, err) : auth_check_one_user(services, peer, err);
 	if (rc == 0)
 		rc = auth_check_connections(services, peer, err);
@@ -119,6 +122,13 @@ int auth_admit(void *ctx, const struct rpc_peer *peer, struct err *err)
 	if (services->is_system)
 		(void)users_name(services->users, peer->uid); /* so that it is known when it is wanted */
 	return 0;
+}
+
+int auth_authenticate(void *ctx, struct rpc_peer *peer, const char *certificate, const char *token, struct err *err)
+{
+	struct services *services = ctx;
+	int rc = remote_authenticate(services->remote, peer, certificate, token, err);
+	return rc == 0 ? auth_check_connections(services, peer, err) : rc;
 }
 
 /* ---------------------------------------------------------------- calls */

@@ -9,6 +9,7 @@
 #include "instance/lease.h"
 #include "loop/timer.h"
 #include "rpc/auth.h"
+#include "rpc/remote.h"
 
 struct services *service_of(struct rpc_call *call)
 {
@@ -94,7 +95,10 @@ void service_actor(const struct rpc_call *call, char out[SERVICE_ACTOR_MAX])
 		snprintf(user, sizeof(user), "%s", name);
 	else
 		snprintf(user, sizeof(user), "user %u", (unsigned)peer->uid);
-	snprintf(out, SERVICE_ACTOR_MAX, "client of %s (process %d)", user, (int)peer->pid);
+	if (peer->is_remote)
+		snprintf(out, SERVICE_ACTOR_MAX, "client of %s (%s)", user, peer->address);
+	else
+		snprintf(out, SERVICE_ACTOR_MAX, "client of %s (process %d)", user, (int)peer->pid);
 }
 
 /* ---------------------------------------------------------------- rights */
@@ -184,14 +188,13 @@ int service_reload_targets(struct services *services, const char *who, struct er
 
 int service_reload_settings(struct services *services, const char *who, struct err *err)
 {
-	if (services->settings_path[0] == '\0')
-		return 0;
-	if (settings_load(services->settings_path, services->settings_are_required, services->settings, err) < 0)
+	if (services->settings_path[0] != '\0' &&
+	    settings_load(services->settings_path, services->settings_are_required, services->settings, err) < 0)
 		return err_prefix(err, "the settings stay as they were");
 	log_message_by(LOG_LEVEL_INFO, NULL, who, "settings read, asked by %s", who);
 	registry_settings_changed(services->registry);
 	auth_init(services);
-	return 0;
+	return remote_reload(services->remote, err);
 }
 
 void service_lease_peer(const struct rpc_call *call, char actor[SERVICE_ACTOR_MAX], struct lease_peer *out)

@@ -26,6 +26,7 @@ struct services {
 	gid_t admin_group; /* (gid_t)-1: none */
 	struct auth *auth;
 	struct rpc_server *server; /* NULL before it serves */
+	struct remote *remote;     /* the network; never NULL once it serves */
 	bool is_auto;
 	bool is_ending;    /* nothing is started any more */
 	bool must_restart; /* … and then the installed program replaces this one */
@@ -35,7 +36,7 @@ struct services {
 };
 
 extern const struct rpc_method svc_instances_methods[], svc_channels_methods[], svc_properties_methods[], svc_targets_methods[],
-	svc_daemon_methods[];
+	svc_daemon_methods[], svc_tokens_methods[];
 
 /* Instances.Share, Unshare, Who */
 void svc_share_handle(struct rpc_call *call, const ProtobufCMessage *message);

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "instance/journal.h"
 #include "pwemu/v1/daemon.pb-c.h"
+#include "rpc/remote.h"
 #include "rpc/service.h"
 #include "wire/mem.h"
 
@@ -27,7 +28,13 @@ static void handle_info(struct rpc_call *call, const ProtobufCMessage *message)
 	reply.auto_started = services->is_auto;
 	reply.is_system = services->is_system;
 	reply.last_event = journal_last(services->journal);
+	reply.ca_pin = (char *)(uintptr_t)remote_pin(services->remote);
+	size_t count = remote_address_count(services->remote);
+	reply.listen = xcalloc(count + 1, sizeof(*reply.listen));
+	for (size_t i = 0; i < count; i++)
+		reply.listen[reply.n_listen++] = (char *)(uintptr_t)remote_address(services->remote, i);
 	rpc_call_reply(call, &reply.base);
+	free(reply.listen);
 }
 
 static void handle_reload(struct rpc_call *call, const ProtobufCMessage *message)

@@ -53,11 +53,19 @@ _pwemu() {
 	'daemon reload') words='' ;;
 	'daemon logs') words=' --lines' ;;
 	'proxy') words='' ;;
+	'context add') words=' --no-check' ;;
+	'context use') words='' ;;
+	'context ls') words=' --output' ;;
+	'context rm') words='' ;;
+	'context ca') words='' ;;
+	'token add') words=' --ttl --note --output' ;;
+	'token ls') words=' --output' ;;
+	'token rm') words='' ;;
 	'help') words=' --man --bash' ;;
-	'') words=' run start restart stop reset pause resume rm load prop-ls prop-get prop-set term pipe gdb gdb-cmds logs send wait ls status share unshare who lease lease lease events targets config config daemon daemon daemon daemon daemon proxy help' ;;
+	'') words=' run start restart stop reset pause resume rm load prop-ls prop-get prop-set term pipe gdb gdb-cmds logs send wait ls status share unshare who lease lease lease events targets config config daemon daemon daemon daemon daemon proxy context context context context context token token token help' ;;
 	daemon) words='info stop restart reload logs' ;;
 	esac
-	if [[ $cur == -* ]]; then words+=' --instance --working-dir --config --host --quiet --verbose --help --version'
+	if [[ $cur == -* ]]; then words+=' --instance --working-dir --config --host --context --quiet --verbose --help --version'
 	elif [[ $command == run || $command == start || $command == restart || $command == targets ]] && [ $count = 0 ]; then
 		words=$(pwemu targets 2>/dev/null | awk 'NR > 1 { print $1 }')
 	elif [ "$command" = run ]; then

@@ -150,7 +150,7 @@ void *rpc_call_ctx(const struct rpc_call *call)
 }
 const struct rpc_peer *rpc_call_peer(const struct rpc_call *call)
 {
-	return &call->conn->peer;
+	return call->peer != NULL ? call->peer : &call->conn->peer;
 }
 const struct rpc_method *rpc_call_method(const struct rpc_call *call)
 {
@@ -251,6 +251,9 @@ static void call_on_header(struct h2_stream *stream, const char *name, size_t na
 			call->timeout_ms = 1;
 	} else if (call_name_is(name, name_len, "grpc-encoding")) {
 		call->is_encoded = !call_name_is(value, len, "identity");
+	} else if (call->conn->peer.is_remote && call_name_is(name, name_len, "authorization")) {
+		free(call->authorization);
+		call->authorization = xasprintf("%.*s", (int)len, value); /* its length is bounded with the header list's */
 	}
 }
 
@@ -278,8 +281,11 @@ static int call_check_headers(struct rpc_call *call, const char **http_status, s
 		*err = *call->conn->refused;
 		return -1;
 	}
+	int rv = call->conn->peer.is_remote ? conn_identify(call->conn, call->authorization, &call->peer, err) : 0;
+	if (rv != 0)
+		return rv;
 	if (config->authorize != NULL)
-		return config->authorize(config->ctx, &call->conn->peer, call->method, err);
+		return config->authorize(config->ctx, rpc_call_peer(call), call->method, err);
 	return 0;
 }
 
@@ -287,11 +293,15 @@ static void call_open(struct rpc_call *call)
 {
 	struct err err = ERR_INIT;
 	const char *http_status = "200";
-	if (call->timeout_ms > 0)
+	if (call->timeout_ms > 0 && call->deadline_ms == 0)
 		call->deadline_ms = h2_now_ms() + call->timeout_ms;
 	int rv = call_check_headers(call, &http_status, &err);
+	if (rv > 0)
+		return; /* stays CALL_NEW */
 	free(call->path);
 	call->path = NULL;
+	free(call->authorization);
+	call->authorization = NULL;
 	if (rv < 0) {
 		call_finish_http(call, &err, http_status);
 		return;
@@ -451,6 +461,7 @@ static void call_on_free(struct h2_stream *stream)
 	event_del(&call->timer);
 	free(call->path);
 	free(call->message);
+	free(call->authorization);
 	free(call->label);
 	free(call);
 }

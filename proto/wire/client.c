@@ -21,6 +21,9 @@
 
 struct rpc_client {
 	struct h2_session h2;
+	const char *scheme;
+	char *authority;     /* NULL: a UNIX socket */
+	char *authorization; /* NULL: none */
 	void (*on_closed)(struct rpc_client *client, void *ctx);
 	void *ctx;
 	struct event reap;
@@ -203,16 +206,20 @@ static void stream_on_timer(evutil_socket_t fd, short what, void *arg)
 static void stream_submit(struct rpc_client *client, struct rpc_stream *stream, uint32_t timeout_ms)
 {
 	char timeout[TIMEOUT_TEXT_MAX];
-	nghttp2_nv nv[8] = {
+	nghttp2_nv nv[9] = {
 		NV(":method", "POST"),
-		NV(":scheme", "http"),
+		NV(":scheme", client->scheme),
 		NV(":path", stream->method->path),
-		NV(":authority", "localhost"),
+		NV(":authority", client->authority != NULL ? client->authority : "localhost"),
 		NV("content-type", "application/grpc"),
 		NV("te", "trailers"),
 		NV("user-agent", "pwemu/" PWEMU_VERSION),
 	};
 	size_t count = 7;
+	if (client->authorization != NULL) {
+		nv[count] = NV("authorization", client->authorization);
+		nv[count++].flags |= NGHTTP2_NV_FLAG_NO_INDEX; /* a secret stays out of compression */
+	}
 	if (timeout_ms > 0) {
 		struct timeval delay = { .tv_sec = timeout_ms / 1000, .tv_usec = (suseconds_t)(timeout_ms % 1000) * 1000 };
 		timeout_format(timeout_ms, timeout);
@@ -367,20 +374,29 @@ static const struct h2_ops client_ops = {
 	.on_dead = client_on_dead,
 };
 
+static void client_free(struct rpc_client *client)
+{
+	h2_session_fini(&client->h2);
+	free(client->authority);
+	free(client->authorization);
+	free(client);
+}
+
 /* Freed inside one of its own callbacks: the memory goes when the stack is clear. */
 static void client_on_reap(evutil_socket_t fd, short what, void *arg)
 {
 	struct rpc_client *client = arg;
 	(void)fd;
 	(void)what;
-	h2_session_fini(&client->h2);
-	free(client);
+	client_free(client);
 }
 
-struct rpc_client *rpc_client_new(struct event_base *base, int fd, void (*on_closed)(struct rpc_client *client, void *ctx), void *ctx)
+static struct rpc_client *client_new(struct event_base *base, int fd, const struct tls_link *tls,
+				     void (*on_closed)(struct rpc_client *client, void *ctx), void *ctx)
 {
-	static const struct h2_config config = { .ops = &client_ops };
+	const struct h2_config config = { .ops = &client_ops, .tls = tls };
 	struct rpc_client *client = xcalloc(1, sizeof(*client));
+	client->scheme = tls != NULL ? "https" : "http";
 	h2_session_init(&client->h2, base, fd, &config);
 	evtimer_assign(&client->reap, base, client_on_reap, client);
 	client->on_closed = on_closed;
@@ -391,6 +407,21 @@ struct rpc_client *rpc_client_new(struct event_base *base, int fd, void (*on_clo
 void rpc_client_keep_alive(struct rpc_client *client, uint32_t ask_ms, uint32_t answer_ms)
 {
 	h2_session_keep_alive(&client->h2, ask_ms, answer_ms);
+}
+
+struct rpc_client *rpc_client_new(struct event_base *base, int fd, void (*on_closed)(struct rpc_client *client, void *ctx), void *ctx)
+{
+	return client_new(base, fd, NULL, on_closed, ctx);
+}
+
+struct rpc_client *rpc_client_new_tls(struct event_base *base, const struct tls_link *link, const char *authority, const char *token,
+				      void (*on_closed)(struct rpc_client *client, void *ctx), void *ctx)
+{
+	struct rpc_client *client = client_new(base, -1, link, on_closed, ctx);
+	client->authority = xstrdup(authority);
+	if (token != NULL)
+		client->authorization = xasprintf("Bearer %s", token);
+	return client;
 }
 
 bool rpc_client_is_closed(const struct rpc_client *client)
@@ -418,6 +449,5 @@ void rpc_client_free(struct rpc_client *client)
 		evtimer_add(&client->reap, &now);
 		return;
 	}
-	h2_session_fini(&client->h2);
-	free(client);
+	client_free(client);
 }

@@ -169,7 +169,7 @@ static void session_watch_stall(struct h2_session *session)
 		event_del(&session->stall);
 		return;
 	}
-	session->stall_written = session->io.written;
+	session->stall_written = io_written(&session->io);
 	session->stall_moved = session->data_moved;
 	session_delay(&session->stall, ms);
 }
@@ -180,7 +180,7 @@ static void session_on_stall(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	session->is_stall_armed = false;
-	bool is_socket_stuck = session->io.is_blocked && session->io.written == session->stall_written;
+	bool is_socket_stuck = session->io.is_blocked && io_written(&session->io) == session->stall_written;
 	bool is_stream_stuck = session->over_mark > 0 && session->data_moved == session->stall_moved;
 	if (session->is_lingering)
 		h2_session_end_now(session, NGHTTP2_NO_ERROR);
@@ -379,7 +379,11 @@ void h2_session_init(struct h2_session *session, struct event_base *base, int fd
 	evtimer_assign(&session->alive, base, session_on_alive, session);
 	session->ng = h2_frames_new(session);
 	session_submit_settings(session);
-	io_init(&session->io, base, fd, config->is_server, &session_io_ops, session);
+	if (config->tls != NULL)
+		io_init_tls(&session->io, config->tls, config->is_server, &session_io_ops, session);
+	else
+		io_init(&session->io, base, fd, config->is_server, &session_io_ops, session);
+	session->config.tls = NULL;
 	h2_session_schedule(session);
 }
 

@@ -20,6 +20,7 @@
 
 #include "wire/codec.h"
 #include "wire/io.h"
+#include "wire/tls.h"
 
 #define H2_MAX_FRAME_BYTES      (256 << 10)
 #define H2_MAX_HEADERS_BYTES    (16 << 10) /* of one header list, as the protocol counts: names + values + 32 each */
@@ -86,8 +87,9 @@ struct h2_rate {
 
 struct h2_config {
 	bool is_server;
-	uint32_t stall_timeout_ms; /* 0: none */
-	size_t max_queued_bytes;   /* 0: none */
+	uint32_t stall_timeout_ms;  /* 0: none */
+	size_t max_queued_bytes;    /* 0: none */
+	const struct tls_link *tls; /* instead of the fd of h2_session_init(), during that */
 	const struct h2_ops *ops;
 };
 

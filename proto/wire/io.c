@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "wire/buf.h"
+#include "wire/io_tls.h"
 
 #define IO_VECS 32
 
@@ -68,6 +69,10 @@ static void io_write_failed(struct io *io)
 
 void io_write(struct io *io)
 {
+	if (io->tls != NULL) {
+		io_tls_write(io);
+		return;
+	}
 	while (evbuffer_get_length(io->out) > 0) {
 		if (io->is_write_broken) {
 			io_write_failed(io);
@@ -110,24 +115,48 @@ void io_init(struct io *io, struct event_base *base, int fd, bool hold_when_bloc
 	event_add(&io->read_event, NULL);
 }
 
+void io_init_tls(struct io *io, const struct tls_link *link, bool hold_when_blocked, const struct io_ops *ops, void *ctx)
+{
+	*io = (struct io){ .hold_when_blocked = hold_when_blocked, .ops = ops, .ctx = ctx };
+	io->out = buf_new();
+	io_tls_init(io, link);
+}
+
 void io_fini(struct io *io)
 {
 	if (io->out == NULL)
 		return;
-	event_del(&io->read_event);
-	event_del(&io->write_event);
+	if (io->tls != NULL) {
+		io_tls_fini(io);
+	} else {
+		event_del(&io->read_event);
+		event_del(&io->write_event);
+		close(io->fd);
+	}
 	evbuffer_free(io->out);
 	io->out = NULL;
-	close(io->fd);
 	io->fd = -1;
 }
 
 void io_end_output(struct io *io)
 {
-	shutdown(io->fd, SHUT_WR);
+	if (io->tls != NULL)
+		io_tls_end_output(io);
+	else
+		shutdown(io->fd, SHUT_WR);
 }
 
 size_t io_queued(const struct io *io)
 {
-	return evbuffer_get_length(io->out);
+	return io->tls != NULL ? io_tls_queued(io) : evbuffer_get_length(io->out);
+}
+
+uint64_t io_written(const struct io *io)
+{
+	return io->tls != NULL ? io_tls_written(io) : io->written;
+}
+
+char *io_subject(const struct io *io)
+{
+	return io->tls != NULL ? io_tls_subject(io) : NULL;
 }

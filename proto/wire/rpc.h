@@ -23,6 +23,9 @@
 #include "wire/err.h"
 
 struct event_base;
+struct tls;
+struct tls_ops;
+struct tls_link;
 
 enum rpc_kind { RPC_UNARY, RPC_SERVER_STREAM, RPC_CLIENT_STREAM, RPC_BIDI, RPC_KIND_COUNT };
 
@@ -31,16 +34,21 @@ enum rpc_kind { RPC_UNARY, RPC_SERVER_STREAM, RPC_CLIENT_STREAM, RPC_BIDI, RPC_K
 struct rpc_call;
 struct rpc_server;
 
-/* Who is at the other end; filled when the connection is accepted. */
+#define RPC_ADDRESS_MAX    56
+#define RPC_CREDENTIAL_MAX 80
+
+/* Who is at the other end; filled when the connection is accepted, of a remote one when its first call with a token arrives. */
 struct rpc_peer {
 	uid_t uid; /* -1: not known (no UNIX socket), as gid and pid */
 	gid_t gid;
 	pid_t pid;
 	const gid_t *groups; /* supplementary ones; valid as long as the connection */
 	size_t group_count;
-	bool is_alien;       /* it lives in another user or mount namespace, or that cannot be found out: its uid 0 is not root here */
-	bool is_remote;      /* it came over the network */
-	uint64_t connection; /* unique number of the connection in this process, from 1 */
+	bool is_alien;  /* it lives in another user or mount namespace, or that cannot be found out: its uid 0 is not root here */
+	bool is_remote; /* it came over the network: uid, gid and groups are those that its certificate or token stand for */
+	char address[RPC_ADDRESS_MAX];       /* where from, "192.0.2.1:49152"; "": not remote */
+	char credential[RPC_CREDENTIAL_MAX]; /* what tells who it is, as authenticate() named it; "": not remote */
+	uint64_t connection;                 /* unique number of the connection in this process, from 1 */
 };
 
 struct rpc_method {
@@ -76,7 +84,7 @@ void *rpc_call_server_ctx(const struct rpc_call *call); /* rpc_server_config.ctx
 struct rpc_label {
 	char object[16];
 	char part[64];
-	char who[96];      /* calls, for people */
+	char who[128];     /* calls, for people */
 	unsigned right;    /* that it needs on the object */
 	uint64_t since_ns; /* when it was noted, in nanoseconds since the Unix epoch */
 };
@@ -108,6 +116,11 @@ struct rpc_server_config {
 	/* Decides whether the peer may open a connection (called once after accept). A refused one is told why in answer to each
 	 * call and is closed after handshake_timeout_ms. NULL: everybody. */
 	int (*admit)(void *ctx, const struct rpc_peer *peer, struct err *err);
+	/* Connections from the network only: who calls. `certificate`: common name of the verified one of the client, `token`: what follows
+	 * "Bearer " in the metadata `authorization`; NULL: none. Fills in uid, gid, groups (malloc, then the server's) and credential.
+	 * Asked once for each token on a connection. 1: it is not known yet; the call waits for rpc_server_look_again(). NULL: nobody from
+	 * there may call. */
+	int (*authenticate)(void *ctx, struct rpc_peer *peer, const char *certificate, const char *token, struct err *err);
 	/* Decides whether the peer may call this method; called before handle. NULL: everything. */
 	int (*authorize)(void *ctx, const struct rpc_peer *peer, const struct rpc_method *method, struct err *err);
 	/* A connection is gone; its calls have ended before. NULL: not wanted. */
@@ -139,6 +152,18 @@ void rpc_server_drain(struct rpc_server *server, uint32_t deadline_ms, void (*on
 void rpc_server_relisten(struct rpc_server *server, int listen_fd);
 void rpc_server_free(struct rpc_server *server); /* closes everything at once; on_end of each call is run; not from callbacks */
 
+/*
+ * Serves a TCP socket as well, which it then owns, under TLS and authenticate(). Connections that have not told who they are within
+ * handshake_timeout_ms are closed, and all from the network together have at most half of max_connections. `tls` stays the caller's until
+ * another is set; connections keep the one they began with.
+ */
+void rpc_server_listen_tls(struct rpc_server *server, int listen_fd);
+void rpc_server_set_tls(struct rpc_server *server, const struct tls_ops *ops, struct tls *tls);
+/* Who calls is known now: calls that wait for that are looked at again, from the loop. */
+void rpc_server_look_again(struct rpc_server *server);
+/* Ends the remote connections of which is_revoked() says so for one of those they have told they are. */
+void rpc_server_revoke(struct rpc_server *server, bool (*is_revoked)(void *ctx, const struct rpc_peer *peer), void *ctx);
+
 /* Ends the connection with this number (rpc_peer.connection), e.g. when a right was revoked. */
 void rpc_server_drop(struct rpc_server *server, uint64_t connection);
 
@@ -169,6 +194,9 @@ struct rpc_client_method {
 /* Takes a connected, non-blocking socket. on_closed (may be NULL) is called once when the connection is lost, after the
  * on_end of every call (code UNAVAILABLE, reason "disconnected"). */
 struct rpc_client *rpc_client_new(struct event_base *base, int fd, void (*on_closed)(struct rpc_client *client, void *ctx), void *ctx);
+/* The same under TLS, its handshake done. `authority`: host, for the server's logs; `token`: sent with each call, NULL: none. */
+struct rpc_client *rpc_client_new_tls(struct event_base *base, const struct tls_link *link, const char *authority, const char *token,
+				      void (*on_closed)(struct rpc_client *client, void *ctx), void *ctx);
 void rpc_client_free(struct rpc_client *client); /* on_end of each open call is run with CANCELLED */
 bool rpc_client_is_closed(const struct rpc_client *client);
 /* A server that was silent for ask_ms is asked whether it is there; the connection is lost when nothing comes for answer_ms then. */

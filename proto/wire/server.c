@@ -4,12 +4,15 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "wire/addr.h"
 #include "wire/mem.h"
 #include "wire/peer.h"
 
@@ -79,7 +82,9 @@ static void conn_on_dead(struct h2_session *session)
 	server->conn_count--;
 	if (server->config.on_disconnect != NULL && conn->refused == NULL)
 		server->config.on_disconnect(server->config.ctx, &conn->peer);
+	server->remote_count -= conn->peer.is_remote;
 	h2_session_fini(session);
+	conn_forget_identities(conn);
 	peer_fini(&conn->peer);
 	free(conn->refused);
 	free(conn);
@@ -102,8 +107,11 @@ static void conn_on_guard(evutil_socket_t fd, short what, void *arg)
 
 static void conn_wait_idle(struct rpc_conn *conn)
 {
-	if (conn->server->config.idle_timeout_ms > 0)
-		server_arm(&conn->guard, conn->server->config.idle_timeout_ms);
+	const struct rpc_server_config *config = &conn->server->config;
+	if (!conn->is_known)
+		server_arm(&conn->guard, config->handshake_timeout_ms);
+	else if (config->idle_timeout_ms > 0)
+		server_arm(&conn->guard, config->idle_timeout_ms);
 }
 
 static void conn_on_settled(struct h2_session *session)
@@ -128,7 +136,23 @@ static void conn_on_idle(struct h2_session *session)
 	conn_wait_idle(conn);
 }
 
-static struct rpc_conn *conn_new(struct rpc_server *server, int fd)
+static void conn_set_remote(struct rpc_conn *conn, int fd)
+{
+	struct sockaddr_storage addr = { .ss_family = AF_UNSPEC };
+	socklen_t len = sizeof(addr);
+	const int on = 1, idle_s = 60, interval_s = 15, probes = 4; /* a peer that has vanished is found within two minutes */
+	conn->peer.is_remote = true;
+	conn->server->remote_count++;
+	(void)getpeername(fd, (struct sockaddr *)&addr, &len);
+	addr_text((const struct sockaddr *)&addr, conn->peer.address, sizeof(conn->peer.address));
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof(idle_s));
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval_s, sizeof(interval_s));
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof(probes));
+}
+
+static struct rpc_conn *conn_new(struct rpc_server *server, int fd, const struct tls_link *tls)
 {
 	const struct rpc_server_config *config = &server->config;
 	struct rpc_conn *conn = xcalloc(1, sizeof(*conn));
@@ -137,12 +161,16 @@ static struct rpc_conn *conn_new(struct rpc_server *server, int fd)
 		.stall_timeout_ms = config->stall_timeout_ms,
 		.max_queued_bytes = config->max_queued_bytes,
 		.ops = &server->ops,
+		.tls = tls,
 	};
 	static uint64_t last_connection;
 	struct err err = ERR_INIT;
 	conn->server = server;
 	conn->used_ms = h2_now_ms();
 	conn->peer.connection = ++last_connection;
+	conn->is_known = tls == NULL;
+	if (tls != NULL)
+		conn_set_remote(conn, fd);
 	if (peer_fill(&conn->peer, fd, &err) < 0 || (config->admit != NULL && config->admit(config->ctx, &conn->peer, &err) < 0)) {
 		conn->refused = xmalloc(sizeof(err));
 		*conn->refused = err;
@@ -158,83 +186,137 @@ static struct rpc_conn *conn_new(struct rpc_server *server, int fd)
 /* ---------------------------------------------------------------- listening */
 
 /* Without a free fd the listener stays readable for ever: look away for a while instead of spinning. */
-static void server_pause_accept(struct rpc_server *server)
+static void listener_pause(struct rpc_listener *listener)
 {
-	event_del(&server->accept);
-	server_arm(&server->again, ACCEPT_PAUSE_MS);
+	event_del(&listener->accept);
+	server_arm(&listener->again, ACCEPT_PAUSE_MS);
 }
 
-static void server_on_again(evutil_socket_t fd, short what, void *arg)
+static void listener_on_again(evutil_socket_t fd, short what, void *arg)
 {
-	struct rpc_server *server = arg;
+	struct rpc_listener *listener = arg;
 	(void)fd;
 	(void)what;
-	if (server->listen_fd >= 0)
-		event_add(&server->accept, NULL);
+	event_add(&listener->accept, NULL);
 }
 
-static bool server_is_awaited(const struct rpc_server *server)
+/* Strangers from the network take no more than half of the places. */
+static bool listener_is_full(const struct rpc_listener *listener)
 {
-	struct pollfd waiting = { .fd = server->listen_fd, .events = POLLIN };
+	return listener->is_remote && listener->server->remote_count >= (listener->server->config.max_connections + 1) / 2;
+}
+
+static void listener_take(struct rpc_listener *listener, int fd)
+{
+	struct rpc_server *server = listener->server;
+	struct tls_link link = { .ops = server->tls_ops };
+	struct rpc_conn *conn = NULL;
+	struct err err = ERR_INIT;
+	if (listener_is_full(listener) || (listener->is_remote && server->tls == NULL)) {
+		close(fd);
+	} else if (!listener->is_remote) {
+		conn = conn_new(server, fd, NULL);
+	} else {
+		link.bev = server->tls_ops->attach(server->tls, server->config.base, fd, &err);
+		conn = link.bev != NULL ? conn_new(server, fd, &link) : NULL;
+	}
+	if (conn != NULL && server->conn_count > server->config.max_connections)
+		(void)server_make_room(server, conn);
+}
+
+static bool listener_is_awaited(const struct rpc_listener *listener)
+{
+	struct pollfd waiting = { .fd = listener->fd, .events = POLLIN };
 	return poll(&waiting, 1, 0) > 0;
 }
 
 /* Takes up to `max` connections. */
-static void server_accept(struct rpc_server *server, int max)
+static void listener_accept(struct rpc_listener *listener, int max)
 {
 	for (int i = 0; i < max; i++) {
-		int fd = accept4(server->listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		int fd = accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd < 0 && (errno == EINTR || errno == ECONNABORTED))
 			continue;
 		if (fd < 0) {
 			bool is_empty = errno == EAGAIN || errno == EWOULDBLOCK, is_full = errno == EMFILE || errno == ENFILE;
-			if (is_full && !server_is_awaited(server)) /* without a free fd it fails before it looks */
+			if (is_full && !listener_is_awaited(listener)) /* without a free fd it fails before it looks */
 				return;
-			if (is_full && server_make_room(server, NULL))
+			if (is_full && server_make_room(listener->server, NULL))
 				continue;
 			if (!is_empty)
-				server_pause_accept(server);
+				listener_pause(listener);
 			return;
 		}
-		struct rpc_conn *conn = conn_new(server, fd);
-		if (server->conn_count > server->config.max_connections)
-			(void)server_make_room(server, conn);
+		listener_take(listener, fd);
 	}
 }
 
-static void server_on_accept(evutil_socket_t listen_fd, short what, void *arg)
+static void listener_on_accept(evutil_socket_t listen_fd, short what, void *arg)
 {
 	(void)listen_fd;
 	(void)what;
-	server_accept(arg, ACCEPTS_PER_TURN);
+	listener_accept(arg, ACCEPTS_PER_TURN);
 }
 
-static void server_listen(struct rpc_server *server, int fd)
+static void server_listen(struct rpc_server *server, int fd, bool is_remote)
 {
-	server->listen_fd = fd;
-	event_assign(&server->accept, server->config.base, fd, EV_READ | EV_PERSIST, server_on_accept, server);
-	event_add(&server->accept, NULL);
+	struct rpc_listener *listener = xcalloc(1, sizeof(*listener));
+	listener->server = server;
+	listener->fd = fd;
+	listener->is_remote = is_remote;
+	TAILQ_INSERT_TAIL(&server->listeners, listener, link);
+	event_assign(&listener->accept, server->config.base, fd, EV_READ | EV_PERSIST, listener_on_accept, listener);
+	evtimer_assign(&listener->again, server->config.base, listener_on_again, listener);
+	event_add(&listener->accept, NULL);
+}
+
+static void listener_free(struct rpc_listener *listener)
+{
+	TAILQ_REMOVE(&listener->server->listeners, listener, link);
+	event_del(&listener->accept);
+	event_del(&listener->again);
+	close(listener->fd);
+	free(listener);
 }
 
 static void server_stop_listening(struct rpc_server *server)
 {
-	if (server->listen_fd < 0)
-		return;
-	event_del(&server->accept);
-	event_del(&server->again);
-	close(server->listen_fd);
-	server->listen_fd = -1;
+	struct rpc_listener *listener;
+	while ((listener = TAILQ_FIRST(&server->listeners)) != NULL)
+		listener_free(listener);
+}
+
+static struct rpc_listener *server_local_listener(struct rpc_server *server)
+{
+	struct rpc_listener *listener;
+	TAILQ_FOREACH (listener, &server->listeners, link)
+		if (!listener->is_remote)
+			break;
+	return listener;
 }
 
 void rpc_server_relisten(struct rpc_server *server, int listen_fd)
 {
-	if (server->listen_fd >= 0)
-		server_accept(server, ACCEPTS_BEFORE_CLOSE); /* who waits in the old queue would be reset */
-	server_stop_listening(server);
+	struct rpc_listener *old = server_local_listener(server);
+	if (old != NULL) {
+		listener_accept(old, ACCEPTS_BEFORE_CLOSE); /* who waits in the old queue would be reset */
+		listener_free(old);
+	}
 	if (server->is_draining)
 		close(listen_fd);
 	else
-		server_listen(server, listen_fd);
+		server_listen(server, listen_fd, false);
+}
+
+void rpc_server_listen_tls(struct rpc_server *server, int listen_fd)
+{
+	server_listen(server, listen_fd, true);
+}
+
+void rpc_server_set_tls(struct rpc_server *server, const struct tls_ops *ops, struct tls *tls)
+{
+	server->tls_ops = ops;
+	server->tls = tls;
 }
 
 /* ---------------------------------------------------------------- draining */
@@ -280,6 +362,26 @@ void rpc_server_drop(struct rpc_server *server, uint64_t connection)
 			h2_session_end(&conn->h2, NGHTTP2_NO_ERROR);
 }
 
+void rpc_server_look_again(struct rpc_server *server)
+{
+	struct rpc_conn *conn;
+	struct h2_stream *stream;
+	TAILQ_FOREACH (conn, &server->conns, link)
+		TAILQ_FOREACH (stream, &conn->h2.streams, link)
+			if (conn->peer.is_remote && ((struct rpc_call *)stream)->state == CALL_NEW)
+				h2_stream_mark(stream);
+}
+
+void rpc_server_revoke(struct rpc_server *server, bool (*is_revoked)(void *ctx, const struct rpc_peer *peer), void *ctx)
+{
+	struct rpc_conn *conn;
+	const struct rpc_identity *identity;
+	TAILQ_FOREACH (conn, &server->conns, link)
+		SLIST_FOREACH (identity, &conn->identities, link)
+			if (!err_is_set(&identity->err) && is_revoked(ctx, &identity->peer))
+				h2_session_end(&conn->h2, NGHTTP2_NO_ERROR);
+}
+
 void rpc_server_each(struct rpc_server *server, void (*each)(void *ctx, struct rpc_call *call, const struct rpc_label *label), void *ctx)
 {
 	struct rpc_conn *conn;
@@ -292,12 +394,23 @@ void rpc_server_each(struct rpc_server *server, void (*each)(void *ctx, struct r
 		}
 }
 
+static bool conn_is_of(const struct rpc_conn *conn, uid_t uid)
+{
+	const struct rpc_identity *identity;
+	if (!conn->peer.is_remote)
+		return conn->peer.uid == uid;
+	SLIST_FOREACH (identity, &conn->identities, link)
+		if (!err_is_set(&identity->err) && identity->peer.uid == uid)
+			return true;
+	return false;
+}
+
 size_t rpc_server_connections(const struct rpc_server *server, uid_t uid)
 {
 	const struct rpc_conn *conn;
 	size_t count = 0;
 	TAILQ_FOREACH (conn, &server->conns, link)
-		count += conn->peer.uid == uid;
+		count += conn_is_of(conn, uid);
 	return count;
 }
 
@@ -319,15 +432,15 @@ struct rpc_server *rpc_server_new(const struct rpc_server_config *config, int li
 	server->config = *config;
 	server_set_defaults(&server->config);
 	TAILQ_INIT(&server->conns);
+	TAILQ_INIT(&server->listeners);
 	server->ops = *call_ops();
 	server->ops.on_settled = conn_on_settled;
 	server->ops.on_idle = conn_on_idle;
 	server->ops.on_dead = conn_on_dead;
-	evtimer_assign(&server->again, config->base, server_on_again, server);
 	evtimer_assign(&server->drain, config->base, server_on_drain, server);
 	server_collect_methods(server);
 	server->health = health_new(server);
-	server_listen(server, listen_fd);
+	server_listen(server, listen_fd, false);
 	return server;
 }
 

@@ -5,6 +5,16 @@
 #include "wire/http2.h"
 #include "wire/rpc.h"
 
+/* Somebody that a remote connection has told it is. */
+struct rpc_identity {
+	SLIST_ENTRY(rpc_identity) link;
+	char *token;    /* NULL: it was the certificate alone */
+	struct err err; /* set: nobody */
+	struct rpc_peer peer;
+};
+
+SLIST_HEAD(rpc_identities, rpc_identity);
+
 struct rpc_conn {
 	struct h2_session h2;
 	struct rpc_server *server;
@@ -12,10 +22,26 @@ struct rpc_conn {
 	struct err *refused; /* not admitted: every call is answered with this */
 	struct event guard;  /* handshake, later idle time */
 	uint64_t used_ms;    /* when it came, or its last call ended; monotonic */
+	struct rpc_identities identities;
+	unsigned identity_count;
+	char *certificate; /* common name; NULL: none, or not looked at yet */
+	bool has_looked;
+	bool is_known; /* some call has told who it is, or it is no remote connection */
 	TAILQ_ENTRY(rpc_conn) link;
 };
 
 TAILQ_HEAD(rpc_conns, rpc_conn);
+
+struct rpc_listener {
+	TAILQ_ENTRY(rpc_listener) link;
+	struct rpc_server *server;
+	struct event accept;
+	struct event again; /* accept goes on after a pause */
+	int fd;
+	bool is_remote;
+};
+
+TAILQ_HEAD(rpc_listeners, rpc_listener);
 
 struct server_method {
 	const struct rpc_method *row;
@@ -27,10 +53,11 @@ struct rpc_server {
 	size_t method_count;
 	struct rpc_conns conns;
 	size_t conn_count;
-	struct event accept;
-	struct event again; /* accept goes on after a pause */
+	size_t remote_count;
+	struct rpc_listeners listeners;
+	const struct tls_ops *tls_ops;
+	struct tls *tls;
 	struct event drain;
-	int listen_fd; /* -1: not listening */
 	bool is_draining;
 	bool is_freeing;
 	bool is_drained;
@@ -64,7 +91,9 @@ struct rpc_call {
 	enum err_code code; /* once finished */
 	char *message;      /* percent-encoded; NULL when empty */
 	char reason[ERR_REASON_MAX];
-	struct rpc_label *label; /* NULL: none */
+	struct rpc_label *label;     /* NULL: none */
+	const struct rpc_peer *peer; /* NULL: the connection's */
+	char *authorization;         /* until it is known who calls */
 	uint32_t path_len;
 	char *path; /* until the method is known */
 	bool is_post, is_grpc, is_encoded, has_bad_timeout;
@@ -80,6 +109,9 @@ struct rpc_call {
 bool server_make_room(struct rpc_server *server, struct rpc_conn *newcomer);
 
 void server_arm(struct event *event, uint32_t ms);
+/* Who calls with this `authorization` (NULL: none) on a remote connection; valid as long as that. 1: not known yet. */
+int conn_identify(struct rpc_conn *conn, const char *authorization, const struct rpc_peer **out, struct err *err);
+void conn_forget_identities(struct rpc_conn *conn);
 
 const struct h2_ops *call_ops(void); /* without the members that are the connection's */
 const struct rpc_method *server_find_method(const struct rpc_server *server, const char *path);

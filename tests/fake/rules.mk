@@ -48,7 +48,7 @@ $(WIRE_PY_DONE): tests/fake/wire_test.proto $(WIRE_PROTOS)
 
 TEST_EXTRA += $(B)/tests/fake/wire_server $(WIRE_PY_DONE)
 
-check-python-wire: $(B)/tests/fake/wire_server $(WIRE_PY_DONE)
+check-python-wire: $(B)/tests/fake/wire_server $(B)/libexec/pwemu/pwemu-tls.so $(WIRE_PY_DONE)
 	$(Q)PWEMU_BUILD=$(abspath $(B)) PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m unittest discover -v -s tests/python/wire
 
 .PHONY: check-python-wire

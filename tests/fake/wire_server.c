@@ -1,18 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * wire_server SOCKET [NAME=VALUE...]: serves wire_test.proto for tests/python/wire. Names: handshake_ms, idle_ms, stall_ms,
- * max_queued, max_connections, drain_ms, files (RLIMIT_NOFILE). Prints "ready" when it listens. SIGTERM drains.
+ * max_queued, max_connections, drain_ms, files (RLIMIT_NOFILE). Prints "ready" when it listens. SIGTERM drains. tls=MODULE: also under TLS,
+ * for everybody, at a port of 127.0.0.1 that is printed behind "ready", with a certificate in the directory tls beside the socket.
  */
+#include <arpa/inet.h>
 #include <event2/event.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/resource.h>
 
 #include "wire/addr.h"
 #include "wire/mem.h"
 #include "wire/rpc.h"
+#include "wire/tls.h"
 #include "wire_test.pb-c.h"
 
 typedef Pwemu__Test__Note note;
@@ -24,6 +28,9 @@ static struct {
 	struct rpc_server *server;
 	uint32_t drain_ms;
 	int held, ended;
+	const struct tls_ops *ops;
+	struct tls *tls;
+	uint16_t port;
 } the;
 
 static const note *note_of(const ProtobufCMessage *message)
@@ -223,6 +230,59 @@ static void set_files(uint32_t value)
 		perror("setrlimit");
 }
 
+static int let_in(void *ctx, struct rpc_peer *peer, const char *certificate, const char *token, struct err *err)
+{
+	(void)ctx;
+	(void)peer;
+	(void)certificate;
+	(void)token;
+	(void)err;
+	return 0;
+}
+
+static int make_tls(const char *module, const char *dir, struct err *err)
+{
+	static const char *const names[] = { "localhost", "127.0.0.1" };
+	char *cert = xasprintf("%s/server.pem", dir), *key = xasprintf("%s/server.key", dir);
+	struct tls_server config = { .cert_file = cert, .key_file = key };
+	unsigned made;
+	int rc = tls_load(module, &the.ops, err);
+	if (rc == 0)
+		rc = the.ops->ensure(dir, names, 2, &made, err);
+	if (rc == 0)
+		the.tls = the.ops->server_new(&config, err);
+	free(cert);
+	free(key);
+	return the.tls != NULL ? 0 : -1;
+}
+
+static int serve_tls(const char *module, const char *socket_path, struct err *err)
+{
+	char *dir = xasprintf("%.*s/tls", (int)(strrchr(socket_path, '/') - socket_path), socket_path);
+	int rc = make_tls(module, dir, err), *fds;
+	size_t count;
+	free(dir);
+	if (rc < 0 || addr_listen_tcp("127.0.0.1", 0, &fds, &count, err) < 0)
+		return -1;
+	struct sockaddr_in addr;
+	socklen_t len = sizeof(addr);
+	getsockname(fds[0], (struct sockaddr *)&addr, &len);
+	the.port = ntohs(addr.sin_port);
+	rpc_server_set_tls(the.server, the.ops, the.tls);
+	rpc_server_listen_tls(the.server, fds[0]);
+	free(fds);
+	return 0;
+}
+
+static const char *text_option(int argc, char **argv, const char *name)
+{
+	size_t len = strlen(name);
+	for (int i = 2; i < argc; i++)
+		if (strncmp(argv[i], name, len) == 0 && argv[i][len] == '=')
+			return argv[i] + len + 1;
+	return NULL;
+}
+
 static void set_option(struct rpc_server_config *config, const char *text)
 {
 	const char *equals = strchr(text, '=');
@@ -248,11 +308,13 @@ int main(int argc, char **argv)
 	static const struct rpc_method *const tables[] = { methods, NULL };
 	struct rpc_server_config config = {
 		.tables = tables,
+		.authenticate = let_in,
 		.descriptors = wire_test_descriptors,
 		.descriptors_len = (size_t)(wire_test_descriptors_end - wire_test_descriptors),
 	};
 	struct err err = ERR_INIT;
 	int fd;
+	signal(SIGPIPE, SIG_IGN); /* OpenSSL writes with write(2) */
 	the.drain_ms = 5000;
 	for (int i = 2; i < argc; i++)
 		set_option(&config, argv[i]);
@@ -264,11 +326,18 @@ int main(int argc, char **argv)
 	the.server = rpc_server_new(&config, fd);
 	struct event *sigterm = evsignal_new(the.base, SIGTERM, on_sigterm, NULL);
 	event_add(sigterm, NULL);
-	puts("ready");
+	const char *module = text_option(argc, argv, "tls");
+	if (module != NULL && serve_tls(module, argv[1], &err) < 0) {
+		fprintf(stderr, "wire_server: %s\n", err.msg);
+		return 1;
+	}
+	printf(module != NULL ? "ready %u\n" : "ready\n", (unsigned)the.port);
 	fflush(stdout);
 	event_base_dispatch(the.base);
 	event_free(sigterm);
 	rpc_server_free(the.server);
+	if (the.ops != NULL)
+		the.ops->free(the.tls);
 	event_base_free(the.base);
 	libevent_global_shutdown();
 	return 0;

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # make lint: formatting, layers, headers that compile alone, clang-tidy, banned functions, shell scripts.
 
-LINT_C := $(sort $(WIRE_C) $(CONFIG_C) $(DAEMON_C) $(CLIENT_C) $(SHIM_SRC) daemon/main.c client/main.c)
-LINT_H := $(wildcard proto/wire/*.h config/*.h daemon/*.h daemon/*/*.h client/*.h)
+LINT_C := $(sort $(WIRE_C) $(TLS_SRC) $(CONFIG_C) $(DAEMON_C) $(CLIENT_C) $(SHIM_SRC) daemon/main.c client/main.c)
+LINT_H := $(wildcard proto/wire/*.h proto/tls/*.h config/*.h daemon/*.h daemon/*/*.h client/*.h)
 LINT_TESTS := $(wildcard tests/unit/*.[ch] tests/fake/*.[ch] tests/fuzz/*.[ch])
 LINT_SH := packaging/apt-install packaging/missing .ci/run tests/fake/renode $(wildcard tests/lint/*.sh tests/bench/*.sh)
 LINT_BANNED := \b(strcpy|strcat|sprintf|vsprintf|gets|atoi|atol|sscanf|alloca|strtok)[[:space:]]*\(

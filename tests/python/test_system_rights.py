@@ -48,6 +48,9 @@ METHODS = {
     "Targets.Check": (NONE, {}),
     "Daemon.Info": (NONE, {}),
     "Daemon.Reload": (ADMIN, {}),
+    "Daemon.AddToken": (NONE, {}),
+    "Daemon.ListTokens": (NONE, {}),
+    "Daemon.RemoveToken": (NONE, {"id": "no-such-token"}),
     "Daemon.Shutdown": (ADMIN, None),  # not called by who may
 }
 

@@ -167,8 +167,7 @@ class AsyncEmulator(Identity):
     async def _connect(self) -> Stubs:
         if self._stubs is None:
             path = await asyncio.to_thread(connection.ensure_daemon, self._address)
-            options = [*connection.CHANNEL_OPTIONS, ("grpc.use_local_subchannel_pool", 1)]
-            self._stubs = Stubs(grpc.aio.insecure_channel("unix:" + path, options=options))
+            self._stubs = Stubs(connection.open_async_channel(self._address, path))
         return self._stubs
 
     async def _call(self, call: Call) -> Any:
@@ -362,7 +361,7 @@ class AsyncEmulator(Identity):
         if pause:
             await self.pause()
         instance = await self._running_instance()
-        return await asyncio.to_thread(gdb.run, instance, self._address.path, commands, executable, timeout)
+        return await asyncio.to_thread(gdb.run, instance, self._address, commands, executable, timeout)
 
     async def list_properties(self, path: str) -> List[Dict[str, Any]]:
         """See `Emulator.list_properties`."""

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where the daemon is, starting the user's own when none answers, and one gRPC channel per daemon and process.
 
-Looked for as the command line does: $PWEMU_HOST, the whole-host daemon's socket if it exists, the user's socket. Only for the last a
-daemon is started, by the program `pwemu`. Nothing here forks the calling process: the program is run by `subprocess`.
+Looked for as the command line does: $PWEMU_HOST, $PWEMU_CONTEXT, the current context, the whole-host daemon's socket if it exists, the
+user's socket. Only for the last a daemon is started, by the program `pwemu`. Nothing here forks the calling process: the program is run by `subprocess`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Dict, List, NamedTuple, Optional, Sequence
 
 import grpc
 
+from pwemu import host as hosts
 from pwemu.errors import Error, RunError
 
 SYSTEM_SOCKET = "/run/pwemu/control.sock"
@@ -76,10 +77,12 @@ def without_prefix(text: str) -> str:
 
 
 class Address(NamedTuple):
-    """Path of a control socket, and whether it is that of the user's own daemon, which may be started."""
+    """Path of a control socket, and whether it is that of the user's own daemon, which may be started; or a host, whose address is then
+    the path."""
 
     path: str
     is_private: bool
+    host: Optional[hosts.Host] = None
 
 
 def _private_dir(name: str) -> Optional[str]:
@@ -116,13 +119,18 @@ def find_address(host: Optional[str] = None) -> Address:
     """Where the daemon is, whether it runs or not.
 
     Raises:
-        Error: `host` or $PWEMU_HOST is no address.
+        Error: `host` or $PWEMU_HOST is no address, $PWEMU_CONTEXT or the current context none that there is.
     """
     host = host or os.environ.get("PWEMU_HOST")
+    ca = None
+    if not host:
+        host, ca = hosts.find_context() or (None, None)
+    if host and host.startswith("tcp://"):
+        return Address(host, False, hosts.parse(host, ca))
     if host:
         path = host[5:] if host.startswith("unix:") else host
         if not path.startswith("/"):
-            raise Error(f"host '{host}': write unix:/path/of/control.sock")
+            raise Error(f"host '{host}': write unix:/path/of/control.sock or tcp://HOST:PORT")
         return Address(path, False)
     if _is_socket(SYSTEM_SOCKET):
         return Address(SYSTEM_SOCKET, False)
@@ -155,7 +163,7 @@ def ensure_daemon(address: Address) -> str:
         Error: none answers, with the reason.
         RunError: the program `pwemu` is not there to start one.
     """
-    if _answers(address.path):
+    if address.host is not None or _answers(address.path):
         return address.path
     if not address.is_private:
         raise Error(f"no daemon answers at {address.path}")
@@ -182,9 +190,25 @@ def _after_fork() -> None:
 os.register_at_fork(after_in_child=_after_fork)
 
 
-def open_channel(path: str) -> grpc.Channel:
-    """A connection of its own to the daemon at that socket, which the caller closes."""
-    return grpc.insecure_channel("unix:" + path, options=[*CHANNEL_OPTIONS, ("grpc.use_local_subchannel_pool", 1)])
+def open_channel(address: Address) -> grpc.Channel:
+    """A connection of its own to the daemon there, which the caller closes.
+
+    Raises:
+        As `ensure_daemon`.
+    """
+    path = ensure_daemon(address)
+    options = [*CHANNEL_OPTIONS, ("grpc.use_local_subchannel_pool", 1)]
+    if address.host is not None:
+        return grpc.secure_channel(address.host.target(), address.host.credentials(), options=[*options, *address.host.options()])
+    return grpc.insecure_channel("unix:" + path, options=options)
+
+
+def open_async_channel(address: Address, path: str) -> grpc.aio.Channel:
+    """The same for asyncio; `path` is what `ensure_daemon` gave."""
+    options = [*CHANNEL_OPTIONS, ("grpc.use_local_subchannel_pool", 1)]
+    if address.host is not None:
+        return grpc.aio.secure_channel(address.host.target(), address.host.credentials(), options=[*options, *address.host.options()])
+    return grpc.aio.insecure_channel("unix:" + path, options=options)
 
 
 def shared_channel(address: Address) -> grpc.Channel:
@@ -198,7 +222,7 @@ def shared_channel(address: Address) -> grpc.Channel:
         raise Error("a forked process cannot use its parent's gRPC; let multiprocessing start its processes by \"spawn\"")
     with _lock:
         if address.path not in _channels:
-            _channels[address.path] = open_channel(ensure_daemon(address))
+            _channels[address.path] = open_channel(address)
         return _channels[address.path]
 
 

@@ -180,7 +180,7 @@ class Emulator(Identity):
 
     def _start_foreground(self, call: Call) -> None:
         """On a connection of its own, since the instance ends with it."""
-        channel = connection.open_channel(connection.ensure_daemon(self._address))
+        channel = connection.open_channel(self._address)
         self._own_stubs = Stubs(channel)
         try:
             self._start(call)
@@ -369,7 +369,7 @@ class Emulator(Identity):
         """
         if pause:
             self.pause()  # who is paused before the debugger comes is paused after
-        return gdb.run(self._running_instance(), self._address.path, commands, executable, timeout)
+        return gdb.run(self._running_instance(), self._address, commands, executable, timeout)
 
     # ---------------------------------------------------------------- properties
 

@@ -9,7 +9,7 @@ import shlex
 import shutil
 import signal
 import subprocess
-from typing import List, Optional, Sequence
+from typing import Dict, List, Optional, Sequence
 
 from pwemu import connection
 from pwemu.calls import find_channel
@@ -22,13 +22,14 @@ TIMEOUT_S = 120.0
 _STAND_INS = {"arm-none-eabi-gdb": "gdb-multiarch", "riscv64-unknown-elf-gdb": "gdb-multiarch"}
 
 
-def remote(channel: instances_pb2.Channel, instance_id: str, socket: str) -> str:
+def remote(channel: instances_pb2.Channel, instance_id: str, daemon: connection.Address) -> str:
     """What `target remote` is given: the address where there is one, else a pipe to the control socket."""
-    if channel.type == "tcp":
+    where = [] if daemon.host is not None else ["-H", "unix:" + daemon.path]
+    if channel.type == "tcp" and daemon.host is None:
         return f"{channel.host}:{channel.port}"
-    if channel.type == "pty":
+    if channel.type == "pty" and daemon.host is None:
         return channel.path
-    return f"| {shlex.join([connection.find_program(), '-q', '-H', 'unix:' + socket, '-i', instance_id, 'pipe', channel.name])}"
+    return f"| {shlex.join([connection.find_program(), '-q', *where, '-i', instance_id, 'pipe', channel.name])}"
 
 
 def _program(command: Sequence[str]) -> List[str]:
@@ -54,7 +55,7 @@ def _image(instance: instances_pb2.Instance) -> Optional[str]:
 
 def run(
     instance: instances_pb2.Instance,
-    socket: str,
+    daemon: connection.Address,
     commands: Sequence[str],
     executable: "None | str | os.PathLike[str]",
     timeout: Optional[float],
@@ -62,21 +63,23 @@ def run(
     """gdb on a running instance, which runs or is paused afterwards as before. See `Emulator.run_gdb_cmds`."""
     if not instance.gdb:
         raise ConfigError(pathlib.Path(instance.config) if instance.config else None, "gdb not configured")
-    address = remote(find_channel(instance, "gdb"), instance.id, socket)
+    address = remote(find_channel(instance, "gdb"), instance.id, daemon)
     argv = [*_program(instance.gdb), "-batch-silent", "-ex", f"target remote {address}"]
     for word in commands:
         argv += ["-ex", word]
     image = executable if executable is not None else _image(instance)
     if image is not None:
         argv.append(os.fspath(image))
-    return _run_batch(argv, timeout)
+    # an address in the network has a token in it, and arguments are for everybody's eyes
+    environment = {**os.environ, "PWEMU_HOST": daemon.path} if daemon.host is not None else None
+    return _run_batch(argv, timeout, environment)
 
 
-def _run_batch(argv: List[str], timeout: Optional[float]) -> "subprocess.CompletedProcess[bytes]":
+def _run_batch(argv: List[str], timeout: Optional[float], environment: Optional[Dict[str, str]]) -> "subprocess.CompletedProcess[bytes]":
     """In a session of its own, so that what it has started ends with it when it takes too long."""
     try:
         process = subprocess.Popen(
-            argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+            argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True, env=environment
         )
     except OSError as error:
         raise RunError(argv[0], str(error)) from error

@@ -5,6 +5,7 @@ import os
 import select
 import signal
 import socket
+import ssl
 import struct
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import unittest
 BUILD = os.environ.get("PWEMU_BUILD", os.path.join(os.path.dirname(__file__), "../../../build/release"))
 sys.path.insert(0, os.path.join(BUILD, "gen/python"))
 SERVER = os.path.join(BUILD, "tests/fake/wire_server")
+TLS_MODULE = os.path.join(BUILD, "libexec/pwemu/pwemu-tls.so")
 
 import grpc  # noqa: E402
 import wire_test_pb2 as pb  # noqa: E402
@@ -41,11 +43,15 @@ class Server:
         self.dir = tempfile.TemporaryDirectory(prefix="wire-")
         self.path = os.path.join(self.dir.name, "s")
         arguments = ["%s=%d" % item for item in options.items()]
-        self.process = subprocess.Popen([SERVER, self.path] + arguments, stdout=subprocess.PIPE)
-        assert self.process.stdout.readline() == b"ready\n"
+        self.process = subprocess.Popen([SERVER, self.path] + arguments + self.more_arguments(), stdout=subprocess.PIPE)
+        self.told = self.process.stdout.readline().split()
+        assert self.told[:1] == [b"ready"]
         self.channels = []
         self.raws = []
         self.is_terminated = False
+
+    def more_arguments(self):
+        return []
 
     def channel(self, *options):
         # an own subchannel pool: each channel is a connection of its own
@@ -102,8 +108,37 @@ class Server:
         self.dir.cleanup()
 
 
+class TlsServer(Server):
+    """The same, and its clients come by TLS."""
+
+    def more_arguments(self):
+        return ["tls=" + TLS_MODULE]
+
+    def context(self):
+        context = ssl.create_default_context(cafile=os.path.join(self.dir.name, "tls/ca.pem"))
+        context.set_alpn_protocols(["h2"])
+        return context
+
+    @property
+    def port(self):
+        return int(self.told[1])
+
+    def channel(self, *options):
+        with open(os.path.join(self.dir.name, "tls/ca.pem"), "rb") as file:
+            credentials = grpc.ssl_channel_credentials(file.read())
+        options = [("grpc.use_local_subchannel_pool", 1)] + list(options)
+        channel = grpc.secure_channel("127.0.0.1:%d" % self.port, credentials, options=options)
+        self.channels.append(channel)
+        return channel
+
+    def raw(self, **settings):
+        self.raws.append(TlsRaw(self, **settings))
+        return self.raws[-1]
+
+
 class Case(unittest.TestCase):
     options = {}
+    server_type = Server
 
     def setUp(self):
         def late(number, frame):
@@ -115,7 +150,7 @@ class Case(unittest.TestCase):
         self.server = self.start(**self.options)
 
     def start(self, **options):
-        server = Server(**options)
+        server = self.server_type(**options)
         self.addCleanup(self.stop, server)
         return server
 
@@ -190,17 +225,20 @@ class Raw:
     """A client that does what it is told and nothing else."""
 
     def __init__(self, path, preface=True, rcvbuf=None, **settings):
-        self.socket = socket.socket(socket.AF_UNIX)
-        if rcvbuf:
-            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
-        self.socket.connect(path)  # waits while the queue is full; one with a time-out would not
-        self.socket.settimeout(CALL_DEADLINE)
+        self.connect(path, rcvbuf)
         self.next_stream = 1
         self.input = b""
         self.is_over = False
         if preface:
             body = b"".join(struct.pack(">HI", key, value) for key, value in settings.get("values", ()))
             self.send(PREFACE + frame(SETTINGS, payload=body))
+
+    def connect(self, path, rcvbuf):
+        self.socket = socket.socket(socket.AF_UNIX)
+        if rcvbuf:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
+        self.socket.connect(path)  # waits while the queue is full; one with a time-out would not
+        self.socket.settimeout(CALL_DEADLINE)
 
     def close(self):
         self.socket.close()
@@ -210,7 +248,7 @@ class Raw:
         try:
             self.socket.sendall(data)
             return True
-        except (BrokenPipeError, ConnectionResetError):
+        except (BrokenPipeError, ConnectionResetError, ssl.SSLError):
             return False
 
     def request(self, method, note, end=True, more=()):
@@ -235,7 +273,7 @@ class Raw:
                     return head[3], head[4], struct.unpack(">I", head[5:9])[0], payload
             try:
                 data = self.socket.recv(65536)
-            except ConnectionResetError:
+            except (ConnectionResetError, ssl.SSLEOFError):
                 data = b""
             if not data:
                 self.is_over = True
@@ -259,3 +297,15 @@ class Raw:
                 return code
             if got[0] == GOAWAY:
                 code = struct.unpack(">I", got[3][4:8])[0]
+
+
+class TlsRaw(Raw):
+    """path: the server."""
+
+    def connect(self, path, rcvbuf):
+        plain = socket.socket(socket.AF_INET)
+        if rcvbuf:
+            plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
+        plain.settimeout(CALL_DEADLINE)
+        plain.connect(("127.0.0.1", path.port))
+        self.socket = path.context().wrap_socket(plain, server_hostname="localhost")

@@ -13,7 +13,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15pwemu/v1/daemon.proto\x12\x08pwemu.v1\"\r\n\x0bInfoRequest\"\xf5\x01\n\tInfoReply\x12\x0b\n\x03pid\x18\x01 \x01(\x05\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06socket\x18\x03 \x01(\t\x12\x11\n\tstate_dir\x18\x04 \x01(\t\x12\x13\n\x0btargets_dir\x18\x05 \x01(\t\x12\x0f\n\x07running\x18\x06 \x01(\r\x12\x11\n\tinstances\x18\x07 \x01(\r\x12\x12\n\nstarted_ns\x18\x08 \x01(\x04\x12\x14\n\x0c\x61uto_started\x18\t \x01(\x08\x12\x0b\n\x03log\x18\n \x01(\t\x12\x10\n\x08settings\x18\x0b \x01(\t\x12\x12\n\nlast_event\x18\x0c \x01(\x04\x12\x11\n\tis_system\x18\r \x01(\x08\"\x0f\n\rReloadRequest\".\n\x0bReloadReply\x12\x0f\n\x07targets\x18\x01 \x01(\r\x12\x0e\n\x06\x65rrors\x18\x02 \x03(\t\":\n\x0fShutdownRequest\x12\x16\n\x0ewith_instances\x18\x01 \x01(\x08\x12\x0f\n\x07restart\x18\x02 \x01(\x08\"6\n\rShutdownReply\x12\x14\n\x0cleft_running\x18\x01 \x01(\r\x12\x0f\n\x07stopped\x18\x02 \x01(\r2\xb6\x01\n\x06\x44\x61\x65mon\x12\x32\n\x04Info\x12\x15.pwemu.v1.InfoRequest\x1a\x13.pwemu.v1.InfoReply\x12\x38\n\x06Reload\x12\x17.pwemu.v1.ReloadRequest\x1a\x15.pwemu.v1.ReloadReply\x12>\n\x08Shutdown\x12\x19.pwemu.v1.ShutdownRequest\x1a\x17.pwemu.v1.ShutdownReplyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15pwemu/v1/daemon.proto\x12\x08pwemu.v1\"\r\n\x0bInfoRequest\"\x95\x02\n\tInfoReply\x12\x0b\n\x03pid\x18\x01 \x01(\x05\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06socket\x18\x03 \x01(\t\x12\x11\n\tstate_dir\x18\x04 \x01(\t\x12\x13\n\x0btargets_dir\x18\x05 \x01(\t\x12\x0f\n\x07running\x18\x06 \x01(\r\x12\x11\n\tinstances\x18\x07 \x01(\r\x12\x12\n\nstarted_ns\x18\x08 \x01(\x04\x12\x14\n\x0c\x61uto_started\x18\t \x01(\x08\x12\x0b\n\x03log\x18\n \x01(\t\x12\x10\n\x08settings\x18\x0b \x01(\t\x12\x12\n\nlast_event\x18\x0c \x01(\x04\x12\x11\n\tis_system\x18\r \x01(\x08\x12\x0e\n\x06listen\x18\x14 \x03(\t\x12\x0e\n\x06\x63\x61_pin\x18\x15 \x01(\t\"\x0f\n\rReloadRequest\".\n\x0bReloadReply\x12\x0f\n\x07targets\x18\x01 \x01(\r\x12\x0e\n\x06\x65rrors\x18\x02 \x03(\t\":\n\x0fShutdownRequest\x12\x16\n\x0ewith_instances\x18\x01 \x01(\x08\x12\x0f\n\x07restart\x18\x02 \x01(\x08\"6\n\rShutdownReply\x12\x14\n\x0cleft_running\x18\x01 \x01(\r\x12\x0f\n\x07stopped\x18\x02 \x01(\r\"b\n\x05Token\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04user\x18\x02 \x01(\t\x12\x0b\n\x03uid\x18\x03 \x01(\r\x12\x11\n\tcreated_s\x18\x04 \x01(\x04\x12\x11\n\texpires_s\x18\x05 \x01(\x04\x12\x0c\n\x04note\x18\x06 \x01(\t\"=\n\x0f\x41\x64\x64TokenRequest\x12\x0c\n\x04user\x18\x01 \x01(\t\x12\x0e\n\x06ttl_ms\x18\x02 \x01(\x04\x12\x0c\n\x04note\x18\x03 \x01(\t\"}\n\rAddTokenReply\x12\x1e\n\x05token\x18\x01 \x01(\x0b\x32\x0f.pwemu.v1.Token\x12\x0e\n\x06secret\x18\x02 \x01(\t\x12\x0b\n\x03url\x18\x03 \x01(\t\x12\x0f\n\x07\x63ontext\x18\x04 \x01(\t\x12\x0e\n\x06listen\x18\x05 \x03(\t\x12\x0e\n\x06\x63\x61_pin\x18\x06 \x01(\t\"\x13\n\x11ListTokensRequest\"2\n\x0fListTokensReply\x12\x1f\n\x06tokens\x18\x01 \x03(\x0b\x32\x0f.pwemu.v1.Token\" \n\x12RemoveTokenRequest\x12\n\n\x02id\x18\x01 \x01(\t\"2\n\x10RemoveTokenReply\x12\x1e\n\x05token\x18\x01 \x01(\x0b\x32\x0f.pwemu.v1.Token2\x85\x03\n\x06\x44\x61\x65mon\x12\x32\n\x04Info\x12\x15.pwemu.v1.InfoRequest\x1a\x13.pwemu.v1.InfoReply\x12\x38\n\x06Reload\x12\x17.pwemu.v1.ReloadRequest\x1a\x15.pwemu.v1.ReloadReply\x12>\n\x08Shutdown\x12\x19.pwemu.v1.ShutdownRequest\x1a\x17.pwemu.v1.ShutdownReply\x12>\n\x08\x41\x64\x64Token\x12\x19.pwemu.v1.AddTokenRequest\x1a\x17.pwemu.v1.AddTokenReply\x12\x44\n\nListTokens\x12\x1b.pwemu.v1.ListTokensRequest\x1a\x19.pwemu.v1.ListTokensReply\x12G\n\x0bRemoveToken\x12\x1c.pwemu.v1.RemoveTokenRequest\x1a\x1a.pwemu.v1.RemoveTokenReplyb\x06proto3')
 
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, globals())
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'pwemu.v1.daemon_pb2', globals())
@@ -23,15 +23,29 @@ if _descriptor._USE_C_DESCRIPTORS == False:
   _INFOREQUEST._serialized_start=35
   _INFOREQUEST._serialized_end=48
   _INFOREPLY._serialized_start=51
-  _INFOREPLY._serialized_end=296
-  _RELOADREQUEST._serialized_start=298
-  _RELOADREQUEST._serialized_end=313
-  _RELOADREPLY._serialized_start=315
-  _RELOADREPLY._serialized_end=361
-  _SHUTDOWNREQUEST._serialized_start=363
-  _SHUTDOWNREQUEST._serialized_end=421
-  _SHUTDOWNREPLY._serialized_start=423
-  _SHUTDOWNREPLY._serialized_end=477
-  _DAEMON._serialized_start=480
-  _DAEMON._serialized_end=662
+  _INFOREPLY._serialized_end=328
+  _RELOADREQUEST._serialized_start=330
+  _RELOADREQUEST._serialized_end=345
+  _RELOADREPLY._serialized_start=347
+  _RELOADREPLY._serialized_end=393
+  _SHUTDOWNREQUEST._serialized_start=395
+  _SHUTDOWNREQUEST._serialized_end=453
+  _SHUTDOWNREPLY._serialized_start=455
+  _SHUTDOWNREPLY._serialized_end=509
+  _TOKEN._serialized_start=511
+  _TOKEN._serialized_end=609
+  _ADDTOKENREQUEST._serialized_start=611
+  _ADDTOKENREQUEST._serialized_end=672
+  _ADDTOKENREPLY._serialized_start=674
+  _ADDTOKENREPLY._serialized_end=799
+  _LISTTOKENSREQUEST._serialized_start=801
+  _LISTTOKENSREQUEST._serialized_end=820
+  _LISTTOKENSREPLY._serialized_start=822
+  _LISTTOKENSREPLY._serialized_end=872
+  _REMOVETOKENREQUEST._serialized_start=874
+  _REMOVETOKENREQUEST._serialized_end=906
+  _REMOVETOKENREPLY._serialized_start=908
+  _REMOVETOKENREPLY._serialized_end=958
+  _DAEMON._serialized_start=961
+  _DAEMON._serialized_end=1350
 # @@protoc_insertion_point(module_scope)

@@ -29,6 +29,21 @@ class DaemonStub(object):
                 request_serializer=pwemu_dot_v1_dot_daemon__pb2.ShutdownRequest.SerializeToString,
                 response_deserializer=pwemu_dot_v1_dot_daemon__pb2.ShutdownReply.FromString,
                 )
+        self.AddToken = channel.unary_unary(
+                '/pwemu.v1.Daemon/AddToken',
+                request_serializer=pwemu_dot_v1_dot_daemon__pb2.AddTokenRequest.SerializeToString,
+                response_deserializer=pwemu_dot_v1_dot_daemon__pb2.AddTokenReply.FromString,
+                )
+        self.ListTokens = channel.unary_unary(
+                '/pwemu.v1.Daemon/ListTokens',
+                request_serializer=pwemu_dot_v1_dot_daemon__pb2.ListTokensRequest.SerializeToString,
+                response_deserializer=pwemu_dot_v1_dot_daemon__pb2.ListTokensReply.FromString,
+                )
+        self.RemoveToken = channel.unary_unary(
+                '/pwemu.v1.Daemon/RemoveToken',
+                request_serializer=pwemu_dot_v1_dot_daemon__pb2.RemoveTokenRequest.SerializeToString,
+                response_deserializer=pwemu_dot_v1_dot_daemon__pb2.RemoveTokenReply.FromString,
+                )
 
 
 class DaemonServicer(object):
@@ -55,6 +70,27 @@ class DaemonServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def AddToken(self, request, context):
+        """Makes a bearer token for the network. Refused to callers from there, and where no network address is served (FAILED_PRECONDITION).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListTokens(self, request, context):
+        """What tokens there are.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RemoveToken(self, request, context):
+        """Makes a token worthless and closes the connections of whoever used it. NOT_FOUND (no-such-token).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_DaemonServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -72,6 +108,21 @@ def add_DaemonServicer_to_server(servicer, server):
                     servicer.Shutdown,
                     request_deserializer=pwemu_dot_v1_dot_daemon__pb2.ShutdownRequest.FromString,
                     response_serializer=pwemu_dot_v1_dot_daemon__pb2.ShutdownReply.SerializeToString,
+            ),
+            'AddToken': grpc.unary_unary_rpc_method_handler(
+                    servicer.AddToken,
+                    request_deserializer=pwemu_dot_v1_dot_daemon__pb2.AddTokenRequest.FromString,
+                    response_serializer=pwemu_dot_v1_dot_daemon__pb2.AddTokenReply.SerializeToString,
+            ),
+            'ListTokens': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTokens,
+                    request_deserializer=pwemu_dot_v1_dot_daemon__pb2.ListTokensRequest.FromString,
+                    response_serializer=pwemu_dot_v1_dot_daemon__pb2.ListTokensReply.SerializeToString,
+            ),
+            'RemoveToken': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveToken,
+                    request_deserializer=pwemu_dot_v1_dot_daemon__pb2.RemoveTokenRequest.FromString,
+                    response_serializer=pwemu_dot_v1_dot_daemon__pb2.RemoveTokenReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -131,5 +182,56 @@ class Daemon(object):
         return grpc.experimental.unary_unary(request, target, '/pwemu.v1.Daemon/Shutdown',
             pwemu_dot_v1_dot_daemon__pb2.ShutdownRequest.SerializeToString,
             pwemu_dot_v1_dot_daemon__pb2.ShutdownReply.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def AddToken(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/pwemu.v1.Daemon/AddToken',
+            pwemu_dot_v1_dot_daemon__pb2.AddTokenRequest.SerializeToString,
+            pwemu_dot_v1_dot_daemon__pb2.AddTokenReply.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def ListTokens(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/pwemu.v1.Daemon/ListTokens',
+            pwemu_dot_v1_dot_daemon__pb2.ListTokensRequest.SerializeToString,
+            pwemu_dot_v1_dot_daemon__pb2.ListTokensReply.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def RemoveToken(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/pwemu.v1.Daemon/RemoveToken',
+            pwemu_dot_v1_dot_daemon__pb2.RemoveTokenRequest.SerializeToString,
+            pwemu_dot_v1_dot_daemon__pb2.RemoveTokenReply.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
