@@ -129,7 +129,9 @@ static const char *qemu_firmware_name(const struct driver_start *start)
 {
 	if (start->image_count == 0)
 		return start->target->name;
-	const char *path = start->request->images[0]->path, *slash = strrchr(path, '/');
+	/* an image that was uploaded has another name here */
+	const char *path = start->request->n_images > 0 ? start->request->images[0]->path : start->images[0].path;
+	const char *slash = strrchr(path, '/');
 	return slash != NULL ? slash + 1 : path;
 }
 

@@ -7,7 +7,9 @@
 #include "config/settings.h"
 #include "instance/journal.h"
 #include "loop/loop.h"
+#include "instance/uploads.h"
 #include "rpc/auth.h"
+#include "rpc/remote.h"
 #include "rpc/service.h"
 #include "rpc/users.h"
 #include "tests/fuzz/fuzz.h"
@@ -46,7 +48,9 @@ static void take_methods(void)
 {
 	static const struct rpc_method *const tables[] = { svc_instances_methods, svc_channels_methods, svc_properties_methods,
 							   svc_targets_methods, svc_daemon_methods };
-	static const char *const tame[] = { "/Start", "/Restart", "/Shutdown", "/Reload", "/Share", "/Unshare" };
+	static const char *const tame[] = {
+		"/Start", "/Restart", "/Shutdown", "/Reload", "/Share", "/Unshare", "/AddToken", "/RemoveToken"
+	};
 	size_t count = 0;
 	for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++) {
 		for (const struct rpc_method *row = tables[i]; row->path != NULL; row++) {
@@ -97,6 +101,18 @@ static void begin(void)
 	};
 	if (target_set_load(the.services.targets, "config/targets", &err) < 0)
 		abort(); /* not begun in the top directory */
+	const struct remote_config remote = {
+		.base = the.base,
+		.state_dir = fuzz_dir(),
+		.module = "/nonexistent/m",
+		.settings = &the.settings,
+		.users = the.services.users,
+		.own = &the.own,
+	};
+	if (remote_open(&remote, &the.services.remote, &err) < 0)
+		abort();
+	struct uploads_config uploads = { fuzz_dir(), &the.settings, the.services.registry };
+	the.services.uploads = uploads_new(&uploads);
 	auth_init(&the.services);
 	svc_instances_init(&the.services);
 	take_methods();

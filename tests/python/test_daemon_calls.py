@@ -185,6 +185,7 @@ class Standard(Case):
             kinds = {
                 (False, False): self.daemon.channel().unary_unary,
                 (False, True): self.daemon.channel().unary_stream,
+                (True, False): self.daemon.channel().stream_unary,
                 (True, True): self.daemon.channel().stream_stream,
             }
             kind = kinds[method.client_streaming, method.server_streaming]
