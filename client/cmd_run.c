@@ -54,7 +54,7 @@ static int run(struct cli *cli, const struct machine_files *files, const struct 
 	int code;
 	if (is_ready && machine.request.n_images == 0)
 		code = cli_usage(cli, "wants a FILE to run on %s", cli->opts.args[0]);
-	else if (is_ready && cli_open(cli, CONN_START, &err) == 0 && machine_settle(&machine, cli, &err) == 0)
+	else if (is_ready && cli_open(cli, CONN_ASK, &err) == 0 && machine_settle(&machine, cli, &err) == 0)
 		code = session_run(cli, &config);
 	else
 		code = session_refused(cli, &config, &err);

@@ -259,6 +259,25 @@ void conn_ask_version(struct conn *conn)
 	(void)!ask(conn, &err);
 }
 
+static void on_info(struct rpc_stream *stream, void *ctx, const ProtobufCMessage *reply)
+{
+	(void)stream;
+	conn_note_version(ctx, ((const Pwemu__V1__InfoReply *)reply)->version);
+}
+
+static void on_info_end(struct rpc_stream *stream, void *ctx, const struct err *status)
+{
+	(void)stream, (void)ctx, (void)status;
+}
+
+static void ask_along(struct conn *conn)
+{
+	static const struct rpc_stream_ops ops = { .on_message = on_info, .on_end = on_info_end };
+	Pwemu__V1__InfoRequest request = PWEMU__V1__INFO_REQUEST__INIT;
+	rpc_stream_half_close(rpc_client_call(conn->client, call_method(CALL_DAEMON_INFO), &request.base,
+					      call_timeout_ms(CALL_DAEMON_INFO), &ops, conn));
+}
+
 /* Whether it is worth another try. */
 static bool may_try_again(const struct conn *conn, int round, struct err *err)
 {
@@ -275,6 +294,8 @@ int conn_open(struct conn *conn, enum conn_mode mode, struct err *err)
 	for (int round = 0;; round++) {
 		if (connect_client(conn, mode, err) < 0)
 			return -1;
+		if (!asks && mode == CONN_ASK)
+			ask_along(conn);
 		if (!asks || ask(conn, err) == 0)
 			return 0;
 		conn_close(conn);

@@ -46,6 +46,7 @@ enum conn_mode {
 	CONN_START,    /* start the user's daemon when none answers */
 	CONN_EXISTING, /* never start one: UNAVAILABLE with the reason "no-daemon" */
 	CONN_NO_CHECK, /* as CONN_START, without the first question: for calls that may be repeated */
+	CONN_ASK,      /* as CONN_NO_CHECK; the question is asked, its answer comes along with that of the call that follows */
 };
 
 /* Fills in `conn` without touching anything but the file of contexts. host and context may be NULL. */

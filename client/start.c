@@ -134,7 +134,7 @@ static int start_with(struct cli *cli, const struct machine_files *files, start_
 	int code = foreground ? EXIT_TROUBLE : EXIT_REFUSED;
 	if (machine_init(&machine, cli, cli->opts.args[0], files, false, &err) < 0) {
 		say_err(&err);
-	} else if (cli_connect(cli, CONN_START) == 0 && settle(cli, &machine) == 0 &&
+	} else if (cli_connect(cli, CONN_ASK) == 0 && settle(cli, &machine) == 0 &&
 		   (before == NULL || before(cli, &machine.request) == 0)) {
 		struct session_config config = { .request = &machine.request, .machine = &machine, .foreground = true };
 		code = foreground ? session_run(cli, &config) : start(cli, &machine);

@@ -22,6 +22,8 @@ struct driver_link {
 	const struct driver_events *events;
 	void *ctx;
 	bool is_ready;
+	bool starts_paused; /* what the boot was told */
+	bool is_unsure;     /* whether that is all there is to know: QEMU has not said it yet */
 	bool is_nudging;
 	struct event_base *base;
 	char *run_path;

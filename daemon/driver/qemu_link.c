@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * QMP: qmp_capabilities, query-status, then on_ready. The daemon's own QMP connection is used by nobody else.
+ * QMP: qmp_capabilities, query-status, and on_ready after one of them. The daemon's own QMP connection is used by nobody else.
  */
 #include "driver/qemu.h"
 
@@ -21,6 +21,36 @@ struct qemu_request {
 	void *ctx;
 };
 
+static void link_event_stop(struct driver_link *link, struct json_object *data)
+{
+	(void)data;
+	link->is_unsure = false;
+	link->events->on_paused(link->ctx, "paused");
+}
+
+static void link_event_resume(struct driver_link *link, struct json_object *data)
+{
+	(void)data;
+	link->is_unsure = false;
+	link->events->on_resumed(link->ctx);
+}
+
+static void link_set_ready(struct driver_link *link, bool paused)
+{
+	link->is_ready = true;
+	link->events->on_ready(link->ctx, paused);
+}
+
+/* Of one that was taken to be ready it says how it really is, unless an event has said so meanwhile. */
+static void link_on_state(struct driver_link *link, bool runs)
+{
+	if (!link->is_ready)
+		link_set_ready(link, !runs);
+	else if (link->is_unsure && runs == link->starts_paused)
+		(runs ? link_event_resume : link_event_stop)(link, NULL);
+	link->is_unsure = false;
+}
+
 static void link_on_status(void *ctx, struct json_object *value, const struct err *err)
 {
 	struct driver_link *link = ctx;
@@ -33,8 +63,7 @@ static void link_on_status(void *ctx, struct json_object *value, const struct er
 			link->events->on_lost(link->ctx, err);
 		return;
 	}
-	link->is_ready = true;
-	link->events->on_ready(link->ctx, !qmp_bool(value, "running"));
+	link_on_state(link, qmp_bool(value, "running"));
 }
 
 /* What is asked of QEMU first stands in its socket before it looks there, so that nothing of ours can overtake it. */
@@ -44,22 +73,20 @@ static void link_on_greeting(void *ctx, const char *version)
 	link->events->on_version(link->ctx, version);
 }
 
+/* QEMU reads its commands byte by byte, and the guest is on its way: where nothing but what we said decides whether it runs, that is
+ * believed before it is confirmed. */
+static void link_on_capabilities(void *ctx, struct json_object *value, const struct err *err)
+{
+	struct driver_link *link = ctx;
+	(void)value;
+	if (err == NULL && link->is_unsure)
+		link_set_ready(link, link->starts_paused);
+}
+
 static void link_begin(struct driver_link *link)
 {
-	qmp_execute(link->qmp, "qmp_capabilities", NULL, QEMU_BEGIN_TIMEOUT_MS, NULL, NULL);
+	qmp_execute(link->qmp, "qmp_capabilities", NULL, QEMU_BEGIN_TIMEOUT_MS, link_on_capabilities, link);
 	qmp_execute(link->qmp, "query-status", NULL, QEMU_COMMAND_TIMEOUT_MS, link_on_status, link);
-}
-
-static void link_event_stop(struct driver_link *link, struct json_object *data)
-{
-	(void)data;
-	link->events->on_paused(link->ctx, "paused");
-}
-
-static void link_event_resume(struct driver_link *link, struct json_object *data)
-{
-	(void)data;
-	link->events->on_resumed(link->ctx);
 }
 
 static void link_event_reset(struct driver_link *link, struct json_object *data)
@@ -127,6 +154,8 @@ static int qemu_connect(const struct driver_boot *boot, const struct driver_even
 	link->ctx = ctx;
 	link->base = boot->base;
 	link->run_path = xstrdup(boot->run_path);
+	link->starts_paused = boot->request->pause;
+	link->is_unsure = !boot->is_adopted && boot->target->qemu != NULL && boot->target->qemu->n_args == 0 && boot->request->n_args == 0;
 	link->qmp = qmp_new(boot->base, fd, &link_qmp_ops, link);
 	link_begin(link);
 	*out = link;
