@@ -40,7 +40,8 @@ static int load_send(struct cli *cli, Pwemu__V1__LoadRequest *request)
 	if (load_call(cli, request, &reply, &err) < 0)
 		return cli_refused(&err);
 	const Pwemu__V1__Instance *inst = (const Pwemu__V1__Instance *)reply;
-	say_note("%s: %s loaded, %s", inst->name, request->image->path, show_state(inst));
+	if (inst != NULL)
+		say_note("%s: %s loaded, %s", inst->name, request->image->path, show_state(inst));
 	protobuf_c_message_free_unpacked(reply, NULL);
 	return EXIT_DONE;
 }

@@ -92,7 +92,7 @@ static int check_tcp(struct conn *conn, const char *host, struct err *err)
 
 static int make_plain(struct conn *conn, enum conn_mode mode, struct err *err)
 {
-	int fd;
+	int fd = -1;
 	if (conn_dial(conn, mode, &fd, err) < 0)
 		return -1;
 	conn->client = rpc_client_new(conn->base, fd, NULL, NULL);
@@ -274,8 +274,8 @@ static void ask_along(struct conn *conn)
 {
 	static const struct rpc_stream_ops ops = { .on_message = on_info, .on_end = on_info_end };
 	Pwemu__V1__InfoRequest request = PWEMU__V1__INFO_REQUEST__INIT;
-	rpc_stream_half_close(rpc_client_call(conn->client, call_method(CALL_DAEMON_INFO), &request.base,
-					      call_timeout_ms(CALL_DAEMON_INFO), &ops, conn));
+	rpc_stream_half_close(
+		rpc_client_call(conn->client, call_method(CALL_DAEMON_INFO), &request.base, call_timeout_ms(CALL_DAEMON_INFO), &ops, conn));
 }
 
 /* Whether it is worth another try. */

@@ -347,7 +347,7 @@ int host_fetch_ca(const struct host *host, const char *module, char **pem, struc
 		return 0;
 	struct event_base *base = event_base_new();
 	int rc = base == NULL ? err_set(err, ERR_INTERNAL, "no event loop can be made") : host_connect(host, module, base, &link, err);
-	if (rc == 0) {
+	if (rc == 0 && link.ops != NULL) {
 		*pem = host->has_pin ? link.ops->shown(link.bev, host->pin) : NULL;
 		link.ops->detach(link.bev);
 	}

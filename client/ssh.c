@@ -41,6 +41,7 @@ static void url_fini(struct ssh_url *url)
 	free(url->target);
 	free(url->port);
 	free(url->program);
+	*url = (struct ssh_url){ NULL, NULL, NULL };
 }
 
 static bool url_is_plain(const char *text, const char *also)

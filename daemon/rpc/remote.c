@@ -86,7 +86,7 @@ static int address_split(const char *address, char host[REMOTE_HOST_MAX], uint16
 static int remote_listen(struct remote *remote, const char *address, struct err *err)
 {
 	char host[REMOTE_HOST_MAX];
-	uint16_t port;
+	uint16_t port = 0;
 	int *fds = NULL;
 	size_t count = 0;
 	if (address_split(address, host, &port, err) < 0 || addr_listen_tcp(host, port, &fds, &count, err) < 0)

@@ -94,7 +94,7 @@ static bool line_read(char *line, struct token *out)
 		return false;
 	memcpy(out->id, fields[0], sizeof(out->id));
 	for (size_t i = 0; i < sizeof(out->hash); i++)
-		out->hash[i] = (uint8_t)(hex_digit(fields[1][2 * i]) << 4 | hex_digit(fields[1][2 * i + 1]));
+		out->hash[i] = (uint8_t)((unsigned)hex_digit(fields[1][2 * i]) << 4 | (unsigned)hex_digit(fields[1][2 * i + 1]));
 	bool is_good = fields[2][0] != '\0' && read_text(fields[2], out->user, sizeof(out->user)) &&
 		       read_number(fields[3], UINT32_MAX - 1, &uid) && read_number(fields[4], INT64_MAX, &out->created_s) &&
 		       read_number(fields[5], INT64_MAX, &out->expires_s) && token_check_note(fields[6], &err) == 0 &&

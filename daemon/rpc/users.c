@@ -182,11 +182,14 @@ static void users_drop(struct users *users, struct users_name *row)
 
 void users_free(struct users *users)
 {
-	struct users_name *row;
+	struct users_name *row, *next;
 	if (users == NULL)
 		return;
-	while ((row = TAILQ_FIRST(&users->names)) != NULL)
-		users_drop(users, row);
+	for (row = TAILQ_FIRST(&users->names); row != NULL; row = next) {
+		next = TAILQ_NEXT(row, link);
+		free(row->name);
+		free(row);
+	}
 	free(users);
 }
 
@@ -201,11 +204,12 @@ static struct users_name *users_row(const struct users *users, uid_t uid)
 
 static struct users_name *users_add(struct users *users, uid_t uid)
 {
+	if (users->count == USERS_NAMES_MAX)
+		users_drop(users, TAILQ_LAST(&users->names, users_names));
 	struct users_name *row = xcalloc(1, sizeof(*row));
 	row->uid = uid;
 	TAILQ_INSERT_HEAD(&users->names, row, link);
-	if (++users->count > USERS_NAMES_MAX)
-		users_drop(users, TAILQ_LAST(&users->names, users_names));
+	users->count++;
 	return row;
 }
 

@@ -84,12 +84,15 @@ static void tcp_set_port(struct sockaddr *addr, uint16_t port)
 
 static uint16_t tcp_port_of(int fd)
 {
-	struct sockaddr_storage addr = { .ss_family = AF_UNSPEC };
+	union {
+		struct sockaddr any;
+		struct sockaddr_in v4;
+		struct sockaddr_in6 v6;
+	} addr;
 	socklen_t len = sizeof(addr);
-	(void)getsockname(fd, (struct sockaddr *)&addr, &len);
-	const void *any = &addr;
-	return ntohs(addr.ss_family == AF_INET ? ((const struct sockaddr_in *)any)->sin_port
-					       : ((const struct sockaddr_in6 *)any)->sin6_port);
+	memset(&addr, 0, sizeof(addr));
+	(void)getsockname(fd, &addr.any, &len);
+	return ntohs(addr.any.sa_family == AF_INET ? addr.v4.sin_port : addr.v6.sin6_port);
 }
 
 static int tcp_listen_at(const struct addrinfo *row, int *out)

@@ -281,9 +281,11 @@ static void listener_free(struct rpc_listener *listener)
 
 static void server_stop_listening(struct rpc_server *server)
 {
-	struct rpc_listener *listener;
-	while ((listener = TAILQ_FIRST(&server->listeners)) != NULL)
+	struct rpc_listener *listener, *next;
+	for (listener = TAILQ_FIRST(&server->listeners); listener != NULL; listener = next) {
+		next = TAILQ_NEXT(listener, link);
 		listener_free(listener);
+	}
 }
 
 static struct rpc_listener *server_local_listener(struct rpc_server *server)
