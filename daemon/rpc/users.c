@@ -18,7 +18,7 @@
 #define USERS_DEADLINE_MS 10000
 #define USERS_GROUPS_MAX  1024
 #define USERS_FILE_MAX    (256 << 10)
-#define USERS_NAMES_MAX   4096 /* then the oldest are forgotten */
+#define USERS_NAMES_MAX   4096 /* then all are forgotten, and learned again */
 
 struct users_name {
 	TAILQ_ENTRY(users_name) link;
@@ -172,24 +172,23 @@ struct users *users_new(struct event_base *base)
 	return users;
 }
 
-static void users_drop(struct users *users, struct users_name *row)
-{
-	TAILQ_REMOVE(&users->names, row, link);
-	users->count--;
-	free(row->name);
-	free(row);
-}
-
-void users_free(struct users *users)
+static void users_forget(struct users *users)
 {
 	struct users_name *row, *next;
-	if (users == NULL)
-		return;
 	for (row = TAILQ_FIRST(&users->names); row != NULL; row = next) {
 		next = TAILQ_NEXT(row, link);
 		free(row->name);
 		free(row);
 	}
+	TAILQ_INIT(&users->names);
+	users->count = 0;
+}
+
+void users_free(struct users *users)
+{
+	if (users == NULL)
+		return;
+	users_forget(users);
 	free(users);
 }
 
@@ -205,7 +204,7 @@ static struct users_name *users_row(const struct users *users, uid_t uid)
 static struct users_name *users_add(struct users *users, uid_t uid)
 {
 	if (users->count == USERS_NAMES_MAX)
-		users_drop(users, TAILQ_LAST(&users->names, users_names));
+		users_forget(users);
 	struct users_name *row = xcalloc(1, sizeof(*row));
 	row->uid = uid;
 	TAILQ_INSERT_HEAD(&users->names, row, link);
