@@ -216,27 +216,39 @@ static void boot_mark(struct instance *inst)
 	inst->mark = xasprintf("%s:%u:%016llx", inst->id, inst->boot, (unsigned long long)nonce);
 }
 
+bool boot_is_clients_own(const char *variable)
+{
+	static const char *const names[] = { "PWEMU_INSTANCE=", "PWEMU_HOST=", "PWEMU_CONTEXT=" };
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (strncmp(variable, names[i], strlen(names[i])) == 0)
+			return true;
+	return false;
+}
+
+/* What the process of a user has who sends nothing, or is elsewhere: of many users, nothing of root's environment. */
+static void boot_plain_environment(const struct instance *inst, struct strv *env)
+{
+	if (instance_as(inst) != NULL) {
+		strv_add(env, "PATH=/usr/local/bin:/usr/bin:/bin");
+		strv_addf(env, "USER=%s", inst->user.name);
+		strv_addf(env, "LOGNAME=%s", inst->user.name);
+		return;
+	}
+	for (char **var = environ; *var != NULL; var++)
+		strv_add(env, *var);
+}
+
 void boot_environment(const struct instance *inst, const char *mark, struct strv *env)
 {
 	const Pwemu__V1__Environment *given = inst->request->environment;
 	strv_init(env);
-	if (instance_is_remote(inst)) {
-		for (char **var = environ; *var != NULL; var++)
-			strv_add(env, *var);
-		for (size_t i = 0; given != NULL && i < given->n_variables; i++)
-			if (strncmp(given->variables[i], "PWEMU_INSTANCE=", 15) != 0)
-				strv_set_env(env, given->variables[i]);
-	} else if (given != NULL && given->n_variables > 0) {
-		for (size_t i = 0; i < given->n_variables; i++)
-			if (strncmp(given->variables[i], "PWEMU_INSTANCE=", 15) != 0)
-				strv_add(env, given->variables[i]);
-	} else if (instance_as(inst) != NULL) {
-		strv_add(env, "PATH=/usr/local/bin:/usr/bin:/bin");
-		strv_addf(env, "USER=%s", inst->user.name);
-		strv_addf(env, "LOGNAME=%s", inst->user.name);
-	} else {
-		for (char **var = environ; *var != NULL; var++)
-			strv_add(env, *var);
+	bool is_remote = instance_is_remote(inst);
+	if (is_remote || given == NULL || given->n_variables == 0)
+		boot_plain_environment(inst, env);
+	for (size_t i = 0; given != NULL && i < given->n_variables; i++) {
+		if (boot_is_clients_own(given->variables[i]))
+			continue;
+		(is_remote ? strv_set_env : strv_add)(env, given->variables[i]);
 	}
 	strv_addf(env, "PWEMU_INSTANCE=%s", mark);
 }

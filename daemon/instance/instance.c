@@ -592,6 +592,21 @@ static void instance_choose_restart(struct instance *inst)
 			    &inst->restart);
 }
 
+/* The record keeps the request, and is to keep no token of its client's. */
+static void instance_strip_environment(Pwemu__V1__StartRequest *request)
+{
+	Pwemu__V1__Environment *given = request->environment;
+	size_t kept = 0;
+	for (size_t i = 0; given != NULL && i < given->n_variables; i++) {
+		if (boot_is_clients_own(given->variables[i]))
+			free(given->variables[i]);
+		else
+			given->variables[kept++] = given->variables[i];
+	}
+	if (given != NULL)
+		given->n_variables = kept;
+}
+
 void instance_start(struct instance *inst, const struct driver_ops *driver, const Pwemu__V1__Target *target,
 		    const Pwemu__V1__StartRequest *request, const struct lease_terms *lease, const char *actor)
 {
@@ -599,6 +614,7 @@ void instance_start(struct instance *inst, const struct driver_ops *driver, cons
 	PB_FREE(inst->request);
 	inst->target = PB_COPY(Pwemu__V1__Target, target);
 	inst->request = PB_COPY(Pwemu__V1__StartRequest, request);
+	instance_strip_environment(inst->request);
 	inst->began_ns = inst->started_ns = inst->ended_ns = 0; /* they are the latest boot's */
 	inst->start_error = (struct err)ERR_INIT;
 	inst->driver = driver;

@@ -160,7 +160,10 @@ void boot_discard_layout(struct instance *inst);
 /* Starts the process in what was laid out, begins the boot on every channel. A restart lays out itself, and repeats the command line. */
 int boot_begin(struct instance *inst, struct err *err) __attribute__((warn_unused_result));
 void boot_release(struct proc **proc); /* takes pointers to NULL */
-/* What processes of the instance run with. The environment: the user's, or the daemon's own where a client sent none, with the mark. */
+/* A variable that tells a client which daemon to use, perhaps with a token, or the mark of another process: no matter of an emulator's. */
+bool boot_is_clients_own(const char *variable);
+/* What processes of the instance run with. The environment: the user's, or where a client sent none, or is elsewhere, a plain one (of a
+ * daemon of one user: its own), with the mark. */
 void boot_environment(const struct instance *inst, const char *mark, struct strv *env);
 const char *boot_cwd(const struct instance *inst);
 mode_t boot_umask(const struct instance *inst);
