@@ -134,11 +134,25 @@ bool instance_port_channel(const struct instance *inst, uint16_t port, const cha
 	return false;
 }
 
+/* Of many users none gets from the daemon's being root what he would not get himself, be it a port or a look at others' processes. */
+static bool endpoints_is_for_user(const struct instance *inst)
+{
+	return inst->env->is_system && inst->user.uid != 0;
+}
+
+static int endpoints_port_reserved(uint16_t port, struct err *err)
+{
+	err_set(err, ERR_PERMISSION_DENIED, "port %u is reserved for root's services: choose one above, or none to be given one", port);
+	return err_reason(err, "permission");
+}
+
 static int endpoints_port_taken(const struct instance *inst, uint16_t port, struct err *err)
 {
 	char holder[PORTS_HOLDER_MAX];
 	const char *channel = NULL;
 	const struct instance *other = inst->env->on_port != NULL ? inst->env->on_port(inst->env->ctx, port, &channel) : NULL;
+	if (endpoints_is_for_user(inst) && (other == NULL || other->user.uid != inst->user.uid))
+		return -1; /* that it is taken is said already */
 	if (other != NULL) {
 		err_set(err, ERR_ALREADY_EXISTS, "port %u is taken by channel \"%s\" of instance \"%s\" (%s): choose another one", port,
 			channel, other->name, other->id);
@@ -156,6 +170,8 @@ static int endpoints_make_tcp(const struct instance *inst, uint16_t port, bool i
 			      struct err *err)
 {
 	const struct settings *settings = inst->env->settings;
+	if (port != 0 && endpoints_is_for_user(inst) && ports_is_reserved(port))
+		return endpoints_port_reserved(port, err);
 	if (endpoint_make_tcp(port, settings->port_first, settings->port_last, fds, got, err) == 0)
 		return 0;
 	if (is_must && err->code == ERR_ALREADY_EXISTS)

@@ -95,6 +95,19 @@ int ports_listen(uint16_t wanted, uint32_t first, uint32_t last, int *fd, uint16
 	return 0;
 }
 
+#define PORTS_RESERVED 1024 /* where the host says nothing */
+
+bool ports_is_reserved(uint16_t port)
+{
+	unsigned first = PORTS_RESERVED;
+	FILE *file = fopen("/proc/sys/net/ipv4/ip_unprivileged_port_start", "re");
+	if (file != NULL && fscanf(file, "%5u", &first) != 1)
+		first = PORTS_RESERVED;
+	if (file != NULL)
+		fclose(file);
+	return port < first;
+}
+
 /* ---------------------------------------------------------------- who has it */
 
 #define PORTS_STATE_LISTEN 0x0a

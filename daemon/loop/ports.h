@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "wire/err.h"
@@ -16,6 +17,9 @@
  */
 int ports_listen(uint16_t wanted, uint32_t first, uint32_t last, int *fd, uint16_t *port, struct err *err)
 	__attribute__((warn_unused_result));
+
+/* Whether the kernel lets only root listen on it. */
+bool ports_is_reserved(uint16_t port);
 
 /* Who listens on the port, for people: "process 12 (python3)"; "" when that is not to be seen. For the error message alone: it looks
  * through /proc. */
