@@ -43,13 +43,13 @@ static int limits_reached(const char *key, uint64_t limit, const char *what, con
 	return err_reason(err, "limit-reached");
 }
 
-int limits_check(const struct registry *registry, const struct user *user, struct err *err)
+int limits_check(const struct registry *registry, const struct user *user, bool with_logs, struct err *err)
 {
 	const struct settings *settings = registry->config.settings;
 	char what[96];
 	if (settings == NULL || !registry->config.is_system || user->uid == 0)
 		return 0;
-	struct usage usage = limits_usage(registry, user->uid, settings->user_log_bytes > 0);
+	struct usage usage = limits_usage(registry, user->uid, with_logs && settings->user_log_bytes > 0);
 	if (settings->user_instances > 0 && usage.mine >= settings->user_instances) {
 		snprintf(what, sizeof(what), "%s has %zu instances", user->name, usage.mine);
 		return limits_reached("user-instances", settings->user_instances, what, "stop one first", err);
@@ -62,7 +62,7 @@ int limits_check(const struct registry *registry, const struct user *user, struc
 		snprintf(what, sizeof(what), "all users have %zu instances together", usage.all);
 		return limits_reached("all-instances", settings->all_instances, what, "try again when one has ended", err);
 	}
-	if (settings->user_log_bytes > 0 && usage.log_bytes >= settings->user_log_bytes) {
+	if (with_logs && settings->user_log_bytes > 0 && usage.log_bytes >= settings->user_log_bytes) {
 		snprintf(what, sizeof(what), "the logs of %s take %llu bytes", user->name, (unsigned long long)usage.log_bytes);
 		return limits_reached("user-log-bytes", settings->user_log_bytes, what, "remove ended instances with: pwemu rm", err);
 	}

@@ -308,13 +308,18 @@ struct instance *registry_claim(struct registry *registry, const Pwemu__V1__Star
 		err_set(err, ERR_RESOURCE_EXHAUSTED, "there are %zu instances; remove ended ones with: pwemu rm", registry->count);
 		return NULL;
 	}
-	if (limits_check(registry, user, err) < 0)
+	if (limits_check(registry, user, true, err) < 0)
 		return NULL;
 	struct instance *inst =
 		request->fresh ? registry_claim_fresh(registry, request, user) : registry_claim_named(registry, request, user, err);
 	if (inst != NULL)
 		user_set(&inst->user, user); /* his groups are those that he has now */
 	return inst;
+}
+
+int registry_may_restart(const struct registry *registry, const struct instance *inst, bool was_up, struct err *err)
+{
+	return limits_check(registry, instance_user(inst), !was_up, err);
 }
 
 /* ---------------------------------------------------------------- the rest */

@@ -49,6 +49,10 @@ struct instance *registry_by_id(struct registry *registry, const char *id);
  * from the loop. ALREADY_EXISTS (already-running) when it is not over. */
 struct instance *registry_claim(struct registry *registry, const Pwemu__V1__StartRequest *request, const struct user *user,
 				struct err *err);
+/* Whether an instance that is over may be started again: it counts like a new one of its owner's. was_up: it ran until it was stopped for
+ * that, so his logs have the size they had. RESOURCE_EXHAUSTED (limit-reached). */
+int registry_may_restart(const struct registry *registry, const struct instance *inst, bool was_up, struct err *err)
+	__attribute__((warn_unused_result));
 /* The user's instance whose latest start had this token; NULL: there is none, or the token is "". */
 struct instance *registry_by_token(struct registry *registry, uid_t uid, const char *token);
 /* Erases an instance that is over, logs and all. reason: for the event; NULL: nobody knew of it. Not from an observer. */

@@ -22,8 +22,10 @@ struct registry {
 
 /* For requests from outside, which may come before the timer does: who was refused does not see the instance any more. */
 void registry_settle(struct registry *registry);
-/* limits.c: whether he may start one more. RESOURCE_EXHAUSTED (limit-reached) says which limit it is, and what to do. */
-int limits_check(const struct registry *registry, const struct user *user, struct err *err) __attribute__((warn_unused_result));
+/* limits.c: whether he may start one more; with_logs: also by what his logs take. RESOURCE_EXHAUSTED (limit-reached) says which limit it
+ * is, and what to do. */
+int limits_check(const struct registry *registry, const struct user *user, bool with_logs, struct err *err)
+	__attribute__((warn_unused_result));
 /* machine: as in instance_machine(). */
 struct instance *registry_by_dir(const struct registry *registry, uid_t uid, const char *machine, const char *dir);
 /* Where names belong: a project on a machine. */

@@ -31,6 +31,7 @@ struct pending {
 	bool is_answered;
 	bool no_wait;        /* Start */
 	bool answer_queued;  /* Start */
+	bool was_up;         /* Restart: it was stopped for it */
 	bool remove_after;   /* Remove: it is over now, erase it */
 	struct timer *again; /* Restart: to start it from the loop, not from its own change */
 };
@@ -341,6 +342,8 @@ static int restart_begin(struct pending *pending, struct instance *inst, struct 
 		err_set(err, ERR_ALREADY_EXISTS, "instance \"%s\" was started by somebody else meanwhile", instance_name(inst));
 		return err_reason(err, "already-running");
 	}
+	if (registry_may_restart(pending->services->registry, inst, pending->was_up, err) < 0)
+		return -1;
 	Pwemu__V1__StartRequest *request = restart_request(inst, err);
 	int rc = request != NULL ? start_resolve(pending->call, request, &parts, err) : -1;
 	if (rc == 0) {
@@ -393,7 +396,8 @@ static void handle_restart(struct rpc_call *call, const ProtobufCMessage *messag
 	}
 	struct pending *pending = pending_new(call, inst, restart_try);
 	pending->again = timer_new(services->base, restart_on_timer, pending);
-	if (!instance_is_over(inst))
+	pending->was_up = !instance_is_over(inst);
+	if (pending->was_up)
 		instance_stop(inst, request->grace_ms, "stopped to be started again");
 	pending_try(pending, inst);
 }
