@@ -17,6 +17,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/acl.h"
 #include "base/dirs.h"
 #include "base/log.h"
 #include "config/settings.h"
@@ -226,13 +227,32 @@ static int uploads_make_room(const struct uploads *uploads, uid_t uid, uint64_t 
 
 /* ---------------------------------------------------------------- one upload */
 
-/* Of many users each must come to his images, and nobody can write there; who does not know a digest finds nothing. */
+/* Of many users each comes to his images, and nobody else: their names are in command lines, which everybody sees. Nobody can write there.
+ * Where the file system has no lists everybody who knows a name can read. */
+static int uploads_open_to(const char *dir, uid_t uid, struct err *err)
+{
+	int fd = -1;
+	if (dirs_open(dir, &fd, err) < 0)
+		return -1;
+	struct err no_list = ERR_INIT;
+	bool has_list = acl_allow(fd, uid, ACL_EXECUTE, &no_list) == 0;
+	int rc = fchmod(fd, has_list ? 0710 : 0711); /* the group's bits are the list's mask */
+	if (rc < 0)
+		err_sys(err, errno, "open \"%s\" to its user", dir);
+	if (!has_list)
+		log_debug(NULL, "\"%s\" is open to all who know a name in it: %s", dir, no_list.msg);
+	close(fd);
+	return rc;
+}
+
 static int uploads_make_dir(const struct uploads *uploads, uid_t uid, struct err *err)
 {
 	char *dir = uploads_dir(uploads->config.state_dir, uid), *parent = xasprintf("%s/images", uploads->config.state_dir);
 	int rc = dirs_make(dir, err);
-	if (rc == 0 && uid != geteuid() && (chmod(parent, 0711) < 0 || chmod(dir, 0711) < 0))
-		rc = err_sys(err, errno, "open \"%s\" to its user", dir);
+	if (rc == 0 && uid != geteuid() && chmod(parent, 0711) < 0)
+		rc = err_sys(err, errno, "open \"%s\" to its users", parent);
+	if (rc == 0 && uid != geteuid())
+		rc = uploads_open_to(dir, uid, err);
 	free(parent);
 	free(dir);
 	return rc;
