@@ -53,20 +53,28 @@ struct users_search {
 
 /* ---------------------------------------------------------------- in the helper */
 
+/* A number is one of 32 bits: what is longer is not to become another user's. */
+static bool search_number(const char *text, uint32_t *out)
+{
+	char *end;
+	errno = 0;
+	unsigned long number = strtoul(text, &end, 10);
+	*out = (uint32_t)number;
+	return text[0] >= '0' && text[0] <= '9' && *end == '\0' && errno == 0 && number < UINT32_MAX;
+}
+
 static const struct passwd *search_user(const char *text)
 {
 	const struct passwd *entry = getpwnam(text);
-	char *end;
-	unsigned long number = strtoul(text, &end, 10);
-	return entry == NULL && end != text && *end == '\0' ? getpwuid((uid_t)number) : entry;
+	uint32_t number;
+	return entry == NULL && search_number(text, &number) ? getpwuid(number) : entry;
 }
 
 static const struct group *search_group(const char *text)
 {
 	const struct group *entry = getgrnam(text);
-	char *end;
-	unsigned long number = strtoul(text, &end, 10);
-	return entry == NULL && end != text && *end == '\0' ? getgrgid((gid_t)number) : entry;
+	uint32_t number;
+	return entry == NULL && search_number(text, &number) ? getgrgid(number) : entry;
 }
 
 static void answer_user(struct users_answer *answer, const struct passwd *entry)
