@@ -54,7 +54,8 @@ static const struct field rows[] = {
 		.help = "certificate that is shown there, with its chain (PEM file); without one the daemon makes its own"),
 	SETTING(tls_key, "tls-key", FIELD_TEXT, .initial = "", .help = "its key (PEM file)"),
 	SETTING(tls_client_ca, "tls-client-ca", FIELD_TEXT, .initial = "",
-		.help = "CA of clients (PEM file): with a certificate of it they need no token and act as the user of its common name"),
+		.help = "CA of clients (PEM file): with a certificate of it they need no token and act as the user of its common name "
+			"(root: tls-users)"),
 	SETTING(tls_users, "tls-users", FIELD_TEXT, .initial = "",
 		.help = "NAME=USER with blanks between: with a certificate of common name NAME one acts as USER"),
 	SETTING(idle_ms, "idle", FIELD_DURATION, .max = TIME_MAX, .initial = "10m",

@@ -56,10 +56,16 @@ static void user_flush(struct renode_user *user)
 	user->out_len = user->out_sent = 0;
 }
 
+static void user_read(struct renode_user *user);
+
+/* Who takes no answers asks nothing more meanwhile: they are not heaped up. */
 static void user_on_writable(evutil_socket_t fd, short what, void *ctx)
 {
 	(void)fd, (void)what;
-	user_flush(ctx);
+	struct renode_user *user = ctx;
+	user_flush(user);
+	if (user->out == NULL)
+		user_read(user);
 }
 
 /* Lines end with CR LF, as a terminal wants them. */
@@ -91,8 +97,6 @@ static void user_answer(struct renode_user *user, const char *text)
 }
 
 /* ---------------------------------------------------------------- lines */
-
-static void user_read(struct renode_user *user);
 
 static void user_on_answer(void *ctx, const char *text, const struct err *err)
 {
@@ -223,9 +227,9 @@ static void user_read(struct renode_user *user)
 {
 	char c;
 	ssize_t n = 0;
-	while (!user->is_asking && user->link != NULL && (n = recv(user->fd, &c, 1, MSG_DONTWAIT)) == 1)
+	while (!user->is_asking && user->link != NULL && user->out == NULL && (n = recv(user->fd, &c, 1, MSG_DONTWAIT)) == 1)
 		user_take(user, c);
-	if (!user->is_asking && user->link != NULL && (n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR))))
+	if (!user->is_asking && user->link != NULL && user->out == NULL && (n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR))))
 		event_add(&user->readable, NULL);
 }
 

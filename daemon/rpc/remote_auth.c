@@ -121,26 +121,41 @@ static int identify_user(struct remote *remote, struct rpc_peer *peer, const cha
 
 /* ---------------------------------------------------------------- certificates */
 
-/* "NAME=USER NAME=USER"; a name that is not there is its user's. */
-static void certificate_user(const struct settings *settings, const char *name, char out[TOKEN_USER_MAX])
+/* "NAME=USER NAME=USER"; a name that is not there is its user's. Whether it is there. */
+static bool certificate_user(const struct settings *settings, const char *name, char out[TOKEN_USER_MAX])
 {
 	char *copy = xstrdup(settings->tls_users), *rest = copy, *word;
 	const char *user = name;
+	bool is_listed = false;
 	while ((word = strsep(&rest, " ")) != NULL) {
 		char *equals = strrchr(word, '=');
 		if (equals == NULL || (size_t)(equals - word) != strlen(name) || strncmp(word, name, strlen(name)) != 0)
 			continue;
 		user = equals + 1;
+		is_listed = true;
 		break;
 	}
 	snprintf(out, TOKEN_USER_MAX, "%s", user);
 	free(copy);
+	return is_listed;
+}
+
+/* A CA gives many names to many holders: none of them makes somebody root, or whoever has that number, without a word of root's. */
+static int certificate_check_unlisted(const char *name, struct err *err)
+{
+	if (strcmp(name, "root") != 0 && (name[0] < '0' || name[0] > '9'))
+		return 0;
+	err_set(err, ERR_UNAUTHENTICATED,
+		"a certificate of \"%s\" is root's, or of a user by number, only where the daemon's setting tls-users says so", name);
+	return err_reason(err, "bad-token");
 }
 
 static int identify_certificate(struct remote *remote, struct rpc_peer *peer, const char *name, struct err *err)
 {
 	char user[TOKEN_USER_MAX];
-	certificate_user(remote->config.settings, name, user);
+	bool is_listed = certificate_user(remote->config.settings, name, user);
+	if (!is_listed && remote->config.is_system && certificate_check_unlisted(name, err) < 0)
+		return -1;
 	snprintf(peer->credential, sizeof(peer->credential), CREDENTIAL_CERT "%s", name);
 	return identify_user(remote, peer, user, (uid_t)-1, err);
 }

@@ -4,14 +4,15 @@
 import json
 import os
 import socket
+import subprocess
 import sys
 import unittest
 from unittest import mock
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from pwemu_fixture import BOARD, firmware, read_proc  # noqa: E402
-from users_fixture import SystemCase  # noqa: E402
+from pwemu_fixture import BOARD, CALL_DEADLINE, PATH, PWEMU, daemon_pb2, firmware, read_proc  # noqa: E402
+from users_fixture import SANITIZERS, SystemCase  # noqa: E402
 
 ELSEWHERE = {"machine": "ab" * 16, "host": "far", "remote": True}
 
@@ -102,6 +103,40 @@ class Ports(SystemCase):
         for word in ("hidden-name", row["id"], "qemu-system", "pwemu-shim"):
             self.assertNotIn(word, text)
         self.assertIn("hidden-name", self.cli(self.alice, *start, code=1))
+
+
+class Certificates(SystemCase):
+    settings = {"listen": "tcp://127.0.0.1:0"}
+
+    def openssl(self, *words):
+        subprocess.run(["openssl", *words], check=True, capture_output=True, timeout=30, cwd=self.dir)
+
+    def start_daemon(self, **options):
+        new = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
+        if not os.path.exists(os.path.join(self.dir, "ca.pem")):
+            self.openssl("req", "-x509", *new, "-days", "2", "-subj", "/CN=ca", "-keyout", "ca.key", "-out", "ca.pem")
+            for name in ("root", "0", self.alice, str(self.uids[self.alice])):
+                self.openssl("req", *new, "-subj", f"/CN={name}", "-keyout", name + ".key", "-out", name + ".csr")
+                self.openssl("x509", "-req", "-in", name + ".csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2", "-out", name + ".pem")
+        self.settings = {**self.settings, "tls-client-ca": os.path.join(self.dir, "ca.pem")}
+        return super().start_daemon(**options)
+
+    def reload_as(self, name, code):
+        info = self.control.Info(daemon_pb2.InfoRequest(), timeout=CALL_DEADLINE)
+        url = f"{info.listen[0]}?ca={info.ca_pin}&cert={self.dir}/{name}.pem&key={self.dir}/{name}.key"
+        result = subprocess.run([PWEMU, "daemon", "reload"], capture_output=True, text=True, timeout=CALL_DEADLINE, check=False, cwd="/",
+                                env={"PATH": PATH, "HOME": "/nonexistent", "PWEMU_HOST": url, **SANITIZERS})  # fmt: skip
+        self.assertEqual(result.returncode, code, result.stdout + result.stderr)
+        return result.stderr
+
+    def test_root_by_name(self):
+        """A common name makes nobody root, and nobody the user of a number, unless root has written so."""
+        for name in ("root", "0", str(self.uids[self.alice])):
+            self.assertIn("tls-users", self.reload_as(name, 1))
+        self.assertIn("administrators", self.reload_as(self.alice, 1))
+        self.write_settings(**self.settings, **{"tls-users": "root=root"})
+        self.pwemu("daemon", "reload")
+        self.reload_as("root", 0)
 
 
 class Limits(SystemCase):
