@@ -19,7 +19,7 @@ from pwemu.errors import InvalidChannelName, InvalidChannelType, InvalidEmulator
 from pwemu.matching import PatternLike
 from pwemu.v1 import channels_pb2, channels_pb2_grpc, common_pb2, daemon_pb2_grpc, instances_pb2, instances_pb2_grpc, properties_pb2
 from pwemu.v1 import properties_pb2_grpc, targets_pb2, targets_pb2_grpc
-from pwemu.values import End, Position, position
+from pwemu.values import End, Position, position, state_word
 
 CALL_DEADLINE_S = 30.0
 START_DEADLINE_S = 180.0  # the daemon has shorter ones of its own
@@ -44,6 +44,7 @@ class Call(NamedTuple):
         method: "Service.Method".
         is_repeatable: making it twice is as making it once, so that it may be repeated when the daemon went away under it.
         done_reasons: refusals that tell, of a repetition, that the first one did it.
+        variables: of a start: those of its environment that somebody has asked for.
     """
 
     method: str
@@ -52,6 +53,7 @@ class Call(NamedTuple):
     deadline_s: float = CALL_DEADLINE_S
     is_repeatable: bool = False
     done_reasons: Tuple[str, ...] = ()
+    variables: Tuple[str, ...] = ()
 
 
 class Stubs:
@@ -207,7 +209,7 @@ class Identity:
         elif resolved is None or not resolved.HasField("restart"):
             request.restart.mode = targets_pb2.RESTART_MODE_NO
         subject = self._subject(target=target)._replace(config=config.find_config(self._config_path))
-        return Call("Instances.Start", request, subject, START_DEADLINE_S, is_repeatable=True)
+        return Call("Instances.Start", request, subject, START_DEADLINE_S, is_repeatable=True, variables=tuple(_variables(changes)))
 
     def _settle(self, request: instances_pb2.StartRequest) -> None:
         """The variables of a client elsewhere stay with it, save those that somebody has asked for, and so does its directory."""
@@ -219,12 +221,15 @@ class Identity:
         request.environment.variables.extend([*_variables(own), *changes])
         request.environment.cwd = "" if self._is_elsewhere else os.getcwd()
 
-    def _unsettle(self, request: instances_pb2.StartRequest, changes: List[str]) -> None:
-        """For a daemon that has said that it is elsewhere."""
+    def _move_elsewhere(self, call: "Call") -> None:
+        """For a daemon that has said that it is."""
         self._is_elsewhere = True
-        del request.environment.variables[:]
-        request.environment.variables.extend(changes)
-        self._settle(request)
+        if call.method == "Instances.Start":
+            del call.request.environment.variables[:]
+            call.request.environment.variables.extend(call.variables)
+            self._settle(call.request)
+        else:
+            call.request.instance.CopyFrom(self._ref())
 
     def _stop_call(self, grace: float) -> Call:
         request = instances_pb2.StopRequest(instance=self._ref(), grace_ms=max(1, int(grace * 1000)))
@@ -339,19 +344,15 @@ def is_client_lease(request: instances_pb2.StartRequest) -> bool:
     return request.stop_on_disconnect or request.lease.kind == instances_pb2.LEASE_KIND_CLIENT
 
 
+MAX_ADAPTATIONS = 3
 ELSEWHERE = ("client-elsewhere", "image-elsewhere")
 
 
 def images_of(request: Any) -> List[instances_pb2.Image]:
-    """Those of a Start or Load request."""
-    return list(request.images) if isinstance(request, instances_pb2.StartRequest) else [request.image]
-
-
-def own_changes(request: Any) -> List[str]:
-    """Of a start's variables those that are not this process's own."""
-    if not isinstance(request, instances_pb2.StartRequest):
-        return []
-    return [word for word in request.environment.variables if os.environ.get(word.partition("=")[0]) != word.partition("=")[2]]
+    """Those of a request."""
+    if isinstance(request, instances_pb2.StartRequest):
+        return list(request.images)
+    return [request.image] if isinstance(request, instances_pb2.LoadRequest) else []
 
 
 def refused(instance: instances_pb2.Instance, subject: Subject) -> Optional[Exception]:
@@ -359,6 +360,12 @@ def refused(instance: instances_pb2.Instance, subject: Subject) -> Optional[Exce
     if instance.state != instances_pb2.STATE_FAILED or instance.HasField("end"):
         return None
     return from_status(grpc.StatusCode.FAILED_PRECONDITION, instance.refusal, instance.reason or "it did not start", subject, "start")
+
+
+def states_of(event: instances_pb2.Event, instance: instances_pb2.Instance) -> List[str]:
+    """What an event of a watch tells of states: also of one that has passed while the connection was cut."""
+    then = [state_word(event.state)] if event.kind == instances_pb2.EVENT_KIND_STATE else []
+    return [*then, state_word(instance.state)]
 
 
 def is_waiting(instance: instances_pb2.Instance) -> bool:

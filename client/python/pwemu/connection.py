@@ -222,6 +222,11 @@ def _after_fork() -> None:
 os.register_at_fork(after_in_child=_after_fork)
 
 
+def is_passed_on(address: Address) -> bool:
+    """Another process has the connection, and passes it on."""
+    return address.path.startswith(ssh.SCHEME)
+
+
 def explain(address: Address, what: str) -> str:
     """With what ssh tells of the end of a connection, where it leads through one."""
     said = ssh.why(address.path) if address.path.startswith(ssh.SCHEME) else ""

@@ -23,6 +23,8 @@ STABLE_S = 1.0
 
 _UNITS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
+PROBE_DEADLINE_S = 10.0
+
 _answered: Set[str] = set()  # addresses at which a daemon has answered this process
 
 
@@ -47,6 +49,11 @@ def patience_s(address: "connection.Address") -> float:
     return float(match[1]) * _UNITS[match[2]]
 
 
+def is_absence(error: grpc.RpcError) -> bool:
+    """Nobody has answered."""
+    return error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+
+
 class Loss:
     """A loss, and the tries to make up for it."""
 
@@ -68,7 +75,7 @@ class Loss:
         if self._deadline is not None and now >= self._deadline:
             raise TimeoutError(f"the connection to {self.address} was lost, and time is up")
         spent = now - self._begin
-        left = patience_s(self.address) - spent
+        left = patience_s(self.address) - spent if self.address.path in _answered else 0.0
         if left <= 0:
             raise given_up(self.address, spent, why)
         delay, self._delay = self._delay, min(2 * self._delay, DELAY_MAX_S)
@@ -81,7 +88,9 @@ def given_up(address: "connection.Address", spent: float, why: Exception) -> Err
     """For a connection that does not come back."""
     what = why.details() or "" if isinstance(why, grpc.RpcError) else str(why)
     what = connection.explain(address, what)
-    if address.is_remote:
+    if address.is_remote and address.path not in _answered:
+        error = Error(f"the daemon at {address} cannot be reached")
+    elif address.is_remote:
         error = Error(f"the connection to {address} was lost and could not be made again within {spent:.1f} s; its instances may still run")
     else:
         error = Error("the daemon has gone")
@@ -94,12 +103,40 @@ class Resume:
     """Remembers of a server stream's replies where the next call has to begin: `request` is changed to that. `take` says whether a reply is
     wanted: of a boot that is read again its beginning is not."""
 
-    def __init__(self, request: Any) -> None:
+    def __init__(self, request: Any, address: "connection.Address", timeout: Optional[float]) -> None:
+        """`timeout`: of all of it, in seconds."""
         self.request = request
+        self.deadline = None if timeout is None else time.monotonic() + timeout
+        self._address = address
         self._next = 0  # offset after what came
+        self._fruitless = 0
+        self._begin = 0.0
+
+    def begin(self) -> Optional[float]:
+        """Before each call; its timeout.
+
+        Raises:
+            TimeoutError: time is up.
+        """
+        self._begin = time.monotonic()
+        if self.deadline is None:
+            return None
+        if self.deadline <= self._begin:
+            raise TimeoutError("time is up")
+        return self.deadline - self._begin
+
+    def note_loss(self, why: Exception) -> None:
+        """Raises:
+        Error: it is lost again and again, and nothing comes.
+        """
+        now = time.monotonic()
+        self._fruitless = 0 if now - self._begin >= STABLE_S else self._fruitless + 1
+        if self._fruitless > MAX_FRUITLESS:
+            raise given_up(self._address, now - self._begin, why)
 
     def take(self, reply: Any) -> Any:
         """The reply, or what of it was not there yet; None: nothing."""
+        self._fruitless = 0
         if isinstance(reply, channels_pb2.ReadReply):
             return self._take_data(reply)
         if isinstance(reply, instances_pb2.Event):
