@@ -26,6 +26,16 @@ OPEN_DEADLINE_S = 10.0
 CLOSE_DEADLINE_S = 1.0
 INPUT_PIECE = 4096
 
+def input_adrift(channel: str, count: int) -> Error:
+    """What a write says after a loss."""
+    error = Error(
+        f"{channel}: the connection was lost; whether the emulator has taken the last {count} bytes of the input is not known, they are not "
+        "sent again"
+    )
+    error.reason = "input-adrift"
+    return error
+
+
 class Way(Protocol):
     """Opens the call, and makes a lost connection again.
 
@@ -347,12 +357,7 @@ class ChannelStream(io.RawIOBase):
     def _check_adrift(self) -> None:
         count, self._told = self._open_link.adrift - self._told, self._open_link.adrift
         if count:
-            error = Error(
-                f"{self.channel}: the connection was lost; whether the emulator has taken the last {count} bytes of the input is not known, "
-                "they are not sent again"
-            )
-            error.reason = "input-adrift"
-            raise error
+            raise input_adrift(self.channel, count)
 
     def _await_taken(self, deadline: Optional[float]) -> None:
         link = self._open_link
