@@ -340,8 +340,8 @@ def lease_request(text: str) -> instances_pb2.LeaseRequest:
 
 
 def is_client_lease(request: instances_pb2.StartRequest) -> bool:
-    """The instance lives as long as somebody keeps the client's connection."""
-    return request.stop_on_disconnect or request.lease.kind == instances_pb2.LEASE_KIND_CLIENT
+    """The instance lives as long as somebody keeps the client's connection. A foreground start sees to that itself."""
+    return request.lease.kind == instances_pb2.LEASE_KIND_CLIENT and not request.stop_on_disconnect
 
 
 MAX_ADAPTATIONS = 3

@@ -195,7 +195,7 @@ def ensure_daemon(address: Address) -> str:
     """
     if address.path.startswith(ssh.SCHEME):
         return ssh.socket_of(address.path)
-    if address.host is not None or _answers(address.path):
+    if address.is_remote or _answers(address.path):
         return address.path
     if not address.is_private:
         raise Error(f"no daemon answers at {address.path}")

@@ -101,6 +101,8 @@ class Emulator(Identity):
                     stubs = self._renew(stubs)
                 stubs.method("Daemon.Info")(daemon_pb2.InfoRequest(), timeout=lost.PROBE_DEADLINE_S)
                 lost.note_answer(self._address)
+                if stubs is self._own_stubs:
+                    self._bind(stubs)
                 return stubs
             except grpc.RpcError as error:
                 if not lost.is_absence(error):
@@ -111,6 +113,11 @@ class Emulator(Identity):
             except Error as error:
                 why = error
             time.sleep(loss.next_delay(why))
+
+    def _bind(self, stubs: Stubs) -> None:
+        """The lease of a foreground start to its next connection."""
+        request = self._watch_request(stop_on_disconnect=True, no_follow=True)
+        list(stubs.method("Instances.Watch")(request, timeout=lost.PROBE_DEADLINE_S))
 
     def _call(self, call: Call) -> Any:
         """Makes it, again where the connection was lost and that can do no harm, or where the daemon turns out to see other files."""
