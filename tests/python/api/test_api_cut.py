@@ -182,18 +182,19 @@ class Cut(ApiCase):
             emu = self.emulator()
             emu.start(BOARD, ECHO)
             emu.wait(match="ready> ", timeout=20)
-            pieces = emu.follow(start="now", timeout=30)
-            thread = threading.Thread(target=lambda: self.found.append(next(pieces)))
-            self.found = []
-            before = self.network.connections
+            pieces = emu.follow(start=len(emu.logs()), timeout=30)
+            found = []
+            thread = threading.Thread(target=lambda: found.append(next(pieces)))
+            before, sent = self.network.connections, self.network.up_bytes
             thread.start()
+            wait_for(lambda: self.network.up_bytes > sent, "it to begin")
             self.network.is_silent = True
             wait_for(lambda: self.network.connections > before, "the loss to be seen")
             self.network.is_silent = False
             self.network.cut()
             emu.send("on\r", expect=ANSWER)
             thread.join(20)
-            self.assertTrue(self.found)
+            self.assertTrue(found)
             emu.stop()
 
     def test_client_lease(self):
