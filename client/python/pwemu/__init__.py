@@ -28,7 +28,7 @@ from pwemu.errors import (
 )
 from pwemu.streams import ChannelStream
 from pwemu.temporary import AsyncTemporaryEmulator, TemporaryEmulator
-from pwemu.values import End, Event, Position
+from pwemu.values import End, Event, Party, Position
 
 __version__ = "0.1.0"
 
@@ -51,6 +51,7 @@ __all__ = [
     "InvalidPropertyPath",
     "InvalidTarget",
     "NotRunning",
+    "Party",
     "Position",
     "RunError",
     "TemporaryEmulator",

@@ -8,28 +8,44 @@ import asyncio
 import json
 import time
 from types import TracebackType
-from typing import Any, AsyncIterator, Dict, List, Mapping, Optional, Sequence, Tuple, Type, Union
+from typing import Any, AsyncIterator, Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple, Type, Union
 
 import grpc
 import grpc.aio
 
-from pwemu import calls, connection, gdb
+from pwemu import calls, connection, gdb, lost, upload
 from pwemu.calls import Call, Identity, StrPath, Stubs
 from pwemu.emulator import WAIT_TIMEOUT_S
-from pwemu.errors import Error, InvalidChannelName, NotRunning, RunError, Subject, from_rpc
+from pwemu.errors import Error, InvalidChannelName, NotRunning, RunError, Subject, from_rpc, reason_of
 from pwemu.matching import Matcher, Patterns
-from pwemu.streams import INPUT_PIECE
-from pwemu.v1 import channels_pb2, instances_pb2
-from pwemu.values import End, Event, Position, state_word
+from pwemu.streams import INPUT_PIECE, input_adrift
+from pwemu.v1 import channels_pb2, common_pb2, daemon_pb2, instances_pb2
+from pwemu.values import End, Event, Party, Position, state_word
+
+
+async def _later(pieces: Iterator[Any]) -> AsyncIterator[Any]:
+    """Read from a file without keeping the loop waiting."""
+    end = object()
+    while True:
+        piece = await asyncio.to_thread(next, pieces, end)
+        if piece is end:
+            return
+        yield piece
 
 
 class AsyncStream:
-    """A channel of a running instance; what `AsyncEmulator.get_channel_stream` returns. For `async with`."""
+    """A channel of a running instance; what `AsyncEmulator.get_channel_stream` returns. For `async with`. A lost connection is as in
+    `ChannelStream`."""
 
-    def __init__(self, call: Any, channel: str, subject: Subject) -> None:
-        self._call = call
+    def __init__(self, emulator: "AsyncEmulator", opening: channels_pb2.AttachOpen, channel: str, subject: Subject) -> None:
+        self._emulator = emulator
+        self._opening = opening
         self._subject = subject
-        self._pieces = call.__aiter__()
+        self._stubs: Optional[Stubs] = None
+        self._call: Any = None
+        self._is_up = False
+        self._adrift = self._told = 0  # input that was on its way when a connection was lost
+        self._progress = lost.Resume(opening, emulator._address, None)  # pylint: disable=protected-access
         self._held = b""
         self._sent = self._taken = 0
         self._opened: Optional[channels_pb2.AttachOpened] = None
@@ -55,26 +71,61 @@ class AsyncStream:
             self._changed.clear()
             await self._changed.wait()
 
+    async def _begin(self) -> None:
+        self._stubs = self._stubs or await self._emulator._connect()  # pylint: disable=protected-access
+        self._progress.begin()
+        self._call = self._stubs.method("Channels.Attach")()
+        await self._call.write(channels_pb2.AttachRequest(open=self._opening))
+
+    async def _reopen(self, error: grpc.RpcError) -> None:
+        """See `pwemu.streams`."""
+        if self._stubs is None or not calls.is_lost(error):
+            raise error
+        self._is_up = False
+        self._adrift += self._sent - self._taken
+        self._sent = self._taken = 0
+        self._changed.set()
+        self._progress.note_loss(error)
+        self._stubs = await self._emulator._reconnect(self._stubs)  # pylint: disable=protected-access
+
     async def _collect(self) -> None:
         try:
-            async for reply in self._pieces:
-                kind = reply.WhichOneof("kind")
-                if kind == "data":
-                    await self._queue.put(reply.data.bytes)
-                elif kind == "opened":
-                    self._opened, self._is_writer = reply.opened, reply.opened.writer
-                elif kind == "writer":
-                    self._is_writer = reply.writer.writer
-                elif kind == "input_taken":
-                    self._taken = reply.input_taken
-                self._changed.set()
+            while True:
+                try:
+                    await self._begin()
+                    await self._forward()
+                    return
+                except asyncio.InvalidStateError:  # a write to a call that has ended: it says why
+                    code, text = await self._call.code(), await self._call.details()
+                    metadata = (await self._call.initial_metadata(), await self._call.trailing_metadata())
+                    await self._reopen(grpc.aio.AioRpcError(code, *metadata, details=text))
+                except grpc.RpcError as error:
+                    await self._reopen(error)
         except grpc.RpcError as error:
             self._error = from_rpc(error, self._subject, "Channels.Attach")
+        except (Error, TimeoutError) as error:
+            self._error = error
         finally:
             self._is_over = True
             self._changed.set()
-            if not self._task.cancelled() and self._queue.full() is False:
+            if not self._queue.full():
                 self._queue.put_nowait(b"")
+
+    async def _forward(self) -> None:
+        async for reply in self._call:
+            kind = reply.WhichOneof("kind")
+            if kind == "data":
+                await self._queue.put(reply.data.bytes)
+                getattr(self._opening, "from").offset = reply.data.offset + len(reply.data.bytes)
+                self._progress.take(reply)
+            elif kind == "opened":
+                self._opened, self._is_writer, self._is_up = self._opened or reply.opened, reply.opened.writer, True
+                getattr(self._opening, "from").offset = reply.opened.offset
+            elif kind == "writer":
+                self._is_writer = reply.writer.writer
+            elif kind == "input_taken":
+                self._taken = reply.input_taken
+            self._changed.set()
 
     async def read(self, size: int = 65536) -> bytes:
         """At least one byte, at most `size`; b"": the instance has ended. For a timeout: `asyncio.wait_for`."""
@@ -110,21 +161,33 @@ class AsyncStream:
 
     async def write(self, data: bytes) -> int:
         """Returns when the emulator has taken all of it."""
+        await self._until(lambda: self._is_up)
+        self._check_adrift()
         if not self._is_writer or self._is_over:
             reason = self._opened.reason if self._opened is not None else ""
             raise self._error or Error(f"{self.channel}: cannot be written: {reason or 'the instance has ended'}")
         for at in range(0, len(data), INPUT_PIECE):
             piece = data[at : at + INPUT_PIECE]
             self._sent += len(piece)
-            await self._call.write(channels_pb2.AttachRequest(input=piece, more=at + INPUT_PIECE < len(data)))
-            await self._until(lambda: self._taken >= self._sent or not self._is_writer)
+            try:
+                await self._call.write(channels_pb2.AttachRequest(input=piece, more=at + INPUT_PIECE < len(data)))
+            except (grpc.RpcError, asyncio.InvalidStateError):
+                await self._until(lambda: self._adrift != self._told)  # who reads the replies sees why
+            await self._until(lambda: self._taken >= self._sent or not self._is_writer or self._adrift != self._told)
+            self._check_adrift()
             if self._taken < self._sent:
                 raise self._error or Error(f"{self.channel}: the input was not taken")
         return len(data)
 
+    def _check_adrift(self) -> None:
+        count, self._told = self._adrift - self._told, self._adrift
+        if count:
+            raise input_adrift(self.channel, count)
+
     async def close(self) -> None:
         """Leaves the channel."""
-        self._call.cancel()
+        if self._call is not None:
+            self._call.cancel()
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
 
@@ -145,14 +208,21 @@ class AsyncEmulator(Identity):
         super().__init__(wdir, config_path)
         self._address = connection.find_address()
         self._stubs: Optional[Stubs] = None
+        self._is_elsewhere = self._address.is_remote
+        self._retired: List[Any] = []  # channels that were lost; other calls may still have them
+        self._keepers: "Set[asyncio.Task[None]]" = set()
         self._is_known = False
         self._streamed: Dict[str, int] = {}
 
     async def close(self) -> None:
-        """Ends the connection; the next call makes another one."""
+        """Ends the connection; the next call makes another one. An instance with a client's lease is stopped then."""
+        for task in self._keepers:
+            task.cancel()
+        await asyncio.gather(*self._keepers, return_exceptions=True)
+        channels, self._retired = self._retired, []
         stubs, self._stubs = self._stubs, None
-        if stubs is not None:
-            await stubs.channel.close()
+        for channel in [*channels, *([stubs.channel] if stubs is not None else [])]:
+            await channel.close()
 
     async def __aenter__(self) -> "AsyncEmulator":
         return self
@@ -170,17 +240,80 @@ class AsyncEmulator(Identity):
             self._stubs = Stubs(connection.open_async_channel(self._address, path))
         return self._stubs
 
-    async def _call(self, call: Call) -> Any:
-        try:
+    async def _renew(self, old: Stubs) -> Stubs:
+        if self._stubs is old:
+            self._retired.append(old.channel)
+            self._stubs = None
+        return await self._connect()
+
+    async def _reconnect(self, old: Stubs, deadline: Optional[float] = None) -> Stubs:
+        """See `Emulator._reconnect`."""
+        loss = lost.Loss(self._address, deadline)
+        stubs = old
+        while True:
             try:
-                return await (await self._connect()).method(call.method)(call.request, timeout=call.deadline_s)
+                if stubs is old or not self._address.is_remote:
+                    stubs = await self._renew(stubs)
+                await stubs.method("Daemon.Info")(daemon_pb2.InfoRequest(), timeout=lost.PROBE_DEADLINE_S)
+                lost.note_answer(self._address)
+                return stubs
             except grpc.RpcError as error:
-                if not (calls.was_not_sent(error) or (call.is_repeatable and calls.is_lost(error))):
-                    raise
-                await self.close()
-                return await (await self._connect()).method(call.method)(call.request, timeout=call.deadline_s)
-        except grpc.RpcError as error:
-            raise await self._explain(error, call.subject, call.method) from None
+                if not lost.is_absence(error):
+                    raise from_rpc(error, self._subject(), "Daemon.Info") from None
+                why: Exception = error
+            except RunError:
+                raise
+            except Error as error:
+                why = error
+            await asyncio.sleep(await asyncio.to_thread(loss.next_delay, why))
+
+    async def _call(self, call: Call) -> Any:
+        """See `Emulator._call`."""
+        if self._is_elsewhere:
+            await self._send_images(call)
+        losses = adaptations = 0
+        while True:
+            stubs = await self._connect()
+            try:
+                reply = await stubs.method(call.method)(call.request, timeout=call.deadline_s)
+                lost.note_answer(self._address)
+                return reply
+            except grpc.RpcError as error:
+                reason = reason_of(error)
+                if losses and reason in call.done_reasons:
+                    return instances_pb2.Instance()
+                if reason in calls.ELSEWHERE and adaptations < calls.MAX_ADAPTATIONS:
+                    adaptations += 1
+                    if reason == "client-elsewhere":
+                        self._move_elsewhere(call)
+                    await self._send_images(call)
+                elif losses < lost.MAX_FRUITLESS and (calls.was_not_sent(error) or (call.is_repeatable and calls.is_lost(error))):
+                    losses += 1
+                    await self._reconnect(stubs)
+                else:
+                    raise await self._explain(error, call.subject, call.method) from None
+
+    async def _send_images(self, call: Call) -> None:
+        for image in calls.images_of(call.request):
+            content = await asyncio.to_thread(upload.look_at, image.path)
+            await self._upload(content, call.subject)
+            content.fill(image)
+
+    async def _upload(self, content: upload.Upload, subject: Subject) -> None:
+        losses = 0
+        while True:
+            stubs = await self._connect()
+            send = stubs.method("Channels.Upload")
+            try:
+                if not (await send(_later(content.probe()), timeout=upload.PROBE_DEADLINE_S)).present:
+                    await send(_later(content.pieces()), timeout=content.deadline_s)
+                lost.note_answer(self._address)
+                return
+            except grpc.RpcError as error:
+                losses += 1
+                if not calls.is_lost(error) or losses > lost.MAX_FRUITLESS:
+                    raise await self._explain(error, subject, f'upload of "{content.path}"') from None
+                await self._reconnect(stubs)
 
     async def _explain(self, error: grpc.RpcError, subject: Subject, what: str) -> Exception:
         result = from_rpc(error, subject, what)
@@ -190,14 +323,25 @@ class AsyncEmulator(Identity):
         return result
 
     async def _stream(self, method: str, request: Any, subject: Subject, timeout: Optional[float] = None) -> AsyncIterator[Any]:
-        call = (await self._connect()).method(method)(request, timeout=timeout)
-        try:
-            async for reply in call:
-                yield reply
-        except grpc.RpcError as error:
-            raise await self._explain(error, subject, method) from None
-        finally:
-            call.cancel()
+        resume = lost.Resume(request, self._address, timeout)
+        if lost.is_from_end(request):
+            lost.fixed_start(request, await self.info())
+        while True:
+            stubs = await self._connect()
+            call = stubs.method(method)(request, timeout=resume.begin())
+            try:
+                async for reply in call:
+                    wanted = resume.take(reply)
+                    if wanted is not None:
+                        yield wanted
+                return
+            except grpc.RpcError as error:
+                if not calls.is_lost(error):
+                    raise await self._explain(error, subject, method) from None
+                resume.note_loss(error)
+                await self._reconnect(stubs, resume.deadline)
+            finally:
+                call.cancel()
 
     async def _running_instance(self) -> instances_pb2.Instance:
         instance = await self.info()
@@ -219,13 +363,16 @@ class AsyncEmulator(Identity):
         semihosting: bool = False,
         restart: Optional[str] = None,
         environment: Optional[Mapping[str, str]] = None,
+        lease: Optional[str] = None,
+        queue_timeout: Optional[float] = None,
     ) -> None:
-        """See `Emulator.start`."""
+        """See `Emulator.start`. A lease of "client" is that of this object's connection: it ends with `close`."""
         flags = {"pause": pause, "debug": debug, "foreground": False, "semihosting": semihosting}
-        call = await asyncio.to_thread(self._start_call, target, file, args, environment, restart, **flags)
+        flags["passed_on"] = connection.is_passed_on(self._address)
+        call = await asyncio.to_thread(self._start_call, target, file, args, environment, restart, lease, queue_timeout, **flags)
         self._wdir.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
-            instance = await self._call(call)
+            instance = await self._await_turn(await self._call(call), call.subject)
         except RunError as error:
             if error.reason != "emulator-refused":
                 raise
@@ -233,6 +380,30 @@ class AsyncEmulator(Identity):
         self._is_known = True
         if not calls.went_well(instance):
             raise calls.failed_start(instance.emulator, instance.reason or instance.end.message, await self._last_words())
+        if calls.is_client_lease(call.request):
+            task = asyncio.ensure_future(self._keep_lease(call.subject))
+            self._keepers.add(task)
+            task.add_done_callback(self._keepers.discard)
+
+    async def _await_turn(self, instance: instances_pb2.Instance, subject: Subject) -> instances_pb2.Instance:
+        if instance.state != instances_pb2.STATE_QUEUED:
+            return instance
+        request = instances_pb2.WatchRequest(instance=common_pb2.InstanceRef(id=instance.id), snapshots=True)
+        async for event in self._stream("Instances.Watch", request, subject):
+            instance = event.snapshot if event.HasField("snapshot") else instance
+            if not calls.is_waiting(instance):
+                break
+        refusal = calls.refused(instance, subject)
+        if refusal is not None:
+            raise refusal
+        return instance
+
+    async def _keep_lease(self, subject: Subject) -> None:
+        try:
+            async for _ in self._stream("Instances.Watch", self._watch_request(stop_on_disconnect=True), subject):
+                pass
+        except (Error, TimeoutError):
+            pass  # for the daemon it is over, too
 
     async def _last_words(self) -> bytes:
         try:
@@ -317,8 +488,9 @@ class AsyncEmulator(Identity):
         instance = instances_pb2.Instance()
         async for event in self._stream("Instances.Watch", self._watch_request(snapshots=True), self._subject(), timeout):
             instance = event.snapshot if event.HasField("snapshot") else instance
-            if wanted is not None and state_word(instance.state) in wanted:
-                return state_word(instance.state)
+            for state_now in calls.states_of(event, instance) if wanted is not None else ():
+                if state_now in wanted:
+                    return state_now
         if wanted is not None:
             raise calls.not_running(self._wdir, instance)
         return calls.end_of(instance)
@@ -334,6 +506,28 @@ class AsyncEmulator(Identity):
         finally:
             await pieces.aclose()
         raise matcher.ended()
+
+    # ---------------------------------------------------------------- others
+
+    async def share(self, name: str, right: str, *, group: bool = False) -> None:
+        """See `Emulator.share`."""
+        await self._call(self._share_call(name, right, group))
+
+    async def unshare(self, name: Optional[str] = None, *, group: bool = False) -> None:
+        """See `Emulator.unshare`."""
+        await self._call(self._unshare_call(name, group))
+
+    async def who(self) -> List[Party]:
+        """See `Emulator.who`."""
+        return [Party.from_message(party) for party in (await self._call(self._who_call())).parties]
+
+    async def renew_lease(self, ttl: Optional[float] = None) -> None:
+        """See `Emulator.renew_lease`."""
+        await self._call(self._renew_lease_call(ttl))
+
+    async def remove_lease(self) -> None:
+        """See `Emulator.remove_lease`."""
+        await self._call(self._remove_lease_call())
 
     # ---------------------------------------------------------------- gdb, properties
 
@@ -406,9 +600,7 @@ class AsyncEmulator(Identity):
         return await self._attach(name, start)
 
     async def _attach(self, channel: Optional[str], start: Optional[Position]) -> AsyncStream:
-        call = (await self._connect()).method("Channels.Attach")()
-        stream = AsyncStream(call, channel or "", self._subject(channel=channel or ""))
-        await call.write(channels_pb2.AttachRequest(open=self._attach_open(channel, start)))
+        stream = AsyncStream(self, self._attach_open(channel, start), channel or "", self._subject(channel=channel or ""))
         return await stream._open()  # pylint: disable=protected-access
 
     async def logs(self, channel: Optional[str] = None, start: Optional[Position] = None, *, boot: Optional[int] = None) -> bytes:

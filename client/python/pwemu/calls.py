@@ -7,18 +7,19 @@ import json
 import os
 import pathlib
 import re
+import secrets
 import shlex
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 import grpc
 from google.protobuf import message
 
-from pwemu import config
-from pwemu.errors import InvalidChannelName, InvalidChannelType, InvalidEmulator, NotRunning, RunError, Subject
+from pwemu import config, origin
+from pwemu.errors import InvalidChannelName, InvalidChannelType, InvalidEmulator, NotRunning, RunError, Subject, from_status, reason_of
 from pwemu.matching import PatternLike
-from pwemu.v1 import channels_pb2, channels_pb2_grpc, common_pb2, instances_pb2, instances_pb2_grpc, properties_pb2
+from pwemu.v1 import channels_pb2, channels_pb2_grpc, common_pb2, daemon_pb2_grpc, instances_pb2, instances_pb2_grpc, properties_pb2
 from pwemu.v1 import properties_pb2_grpc, targets_pb2, targets_pb2_grpc
-from pwemu.values import End, Position, position
+from pwemu.values import End, Position, position, state_word
 
 CALL_DEADLINE_S = 30.0
 START_DEADLINE_S = 180.0  # the daemon has shorter ones of its own
@@ -32,6 +33,7 @@ _STUBS = {
     "Channels": channels_pb2_grpc.ChannelsStub,
     "Properties": properties_pb2_grpc.PropertiesStub,
     "Targets": targets_pb2_grpc.TargetsStub,
+    "Daemon": daemon_pb2_grpc.DaemonStub,
 }
 
 
@@ -41,6 +43,8 @@ class Call(NamedTuple):
     Attributes:
         method: "Service.Method".
         is_repeatable: making it twice is as making it once, so that it may be repeated when the daemon went away under it.
+        done_reasons: refusals that tell, of a repetition, that the first one did it.
+        variables: of a start: those of its environment that somebody has asked for.
     """
 
     method: str
@@ -48,6 +52,8 @@ class Call(NamedTuple):
     subject: Subject
     deadline_s: float = CALL_DEADLINE_S
     is_repeatable: bool = False
+    done_reasons: Tuple[str, ...] = ()
+    variables: Tuple[str, ...] = ()
 
 
 class Stubs:
@@ -67,8 +73,8 @@ class Stubs:
 
 
 def is_lost(error: grpc.RpcError) -> bool:
-    """The daemon went away, or was not there."""
-    return error.code() == grpc.StatusCode.UNAVAILABLE
+    """The daemon went away, or was not there; not what it has said itself."""
+    return error.code() == grpc.StatusCode.UNAVAILABLE and not reason_of(error)
 
 
 def was_not_sent(error: grpc.RpcError) -> bool:
@@ -122,6 +128,7 @@ class Identity:
         self._wdir = pathlib.Path(os.path.abspath(wdir))
         self._config_path = None if config_path is None else pathlib.Path(config_path)
         self._runner = ""
+        self._is_elsewhere = False  # the daemon does not see our files
 
     def _path(self, name: StrPath) -> pathlib.Path:
         """A file in the working directory."""
@@ -140,7 +147,7 @@ class Identity:
     # ---------------------------------------------------------------- words
 
     def _ref(self) -> common_pb2.InstanceRef:
-        return common_pb2.InstanceRef(working_dir=str(self._wdir))
+        return common_pb2.InstanceRef(working_dir=str(self._wdir), origin=origin.origin(self._is_elsewhere))
 
     def _subject(self, **fields: Any) -> Subject:
         return Subject(self._wdir, self._config_path, emulator=self._runner, **fields)
@@ -162,15 +169,16 @@ class Identity:
         args: Union[None, str, Sequence[str]],
         environment: Optional[Mapping[str, str]],
         restart: Optional[str],
+        lease: Optional[str],
+        queue_timeout: Optional[float],
         **flags: bool,
     ) -> Call:
         """Resolves the configuration, which runs the program `pwemu` where there is one."""
         resolved = config.resolve_target(self._config_path, target, self._runner)
         defaults = resolved.defaults if resolved is not None else targets_pb2.TargetDefaults()
         files = [file] if isinstance(file, (str, os.PathLike)) else list(file if file is not None else defaults.files)
-        variables = dict(os.environ)
-        variables.update(word.partition("=")[::2] for word in defaults.environment)
-        variables.update(environment or {})
+        changes = dict(word.partition("=")[::2] for word in defaults.environment)
+        changes.update(environment or {})
         request = instances_pb2.StartRequest(
             name=self._name(),
             project=config.find_project(),
@@ -181,9 +189,17 @@ class Identity:
             pause=flags["pause"],
             debug=flags["debug"],
             semihosting=flags["semihosting"] or defaults.semihosting,
-            environment=instances_pb2.Environment(variables=_variables(variables), cwd=os.getcwd(), umask=_umask()),
+            environment=instances_pb2.Environment(variables=_variables(changes), umask=_umask()),
             stop_on_disconnect=flags["foreground"],
+            answer_queued=True,
+            queue_timeout_ms=0 if queue_timeout is None else max(1, int(queue_timeout * 1000)),
+            token=secrets.token_hex(16),
         )
+        self._settle(request)
+        lease = lease or (None if flags["foreground"] else os.environ.get("PWEMU_LEASE"))
+        if lease:
+            request.lease.CopyFrom(lease_request(lease))
+            request.lease.passed_on = flags["passed_on"] and request.lease.kind == instances_pb2.LEASE_KIND_CLIENT
         if resolved is not None:
             request.target_config.CopyFrom(resolved)
         else:
@@ -193,18 +209,60 @@ class Identity:
         elif resolved is None or not resolved.HasField("restart"):
             request.restart.mode = targets_pb2.RESTART_MODE_NO
         subject = self._subject(target=target)._replace(config=config.find_config(self._config_path))
-        return Call("Instances.Start", request, subject, START_DEADLINE_S)
+        return Call("Instances.Start", request, subject, START_DEADLINE_S, is_repeatable=True, variables=tuple(_variables(changes)))
+
+    def _settle(self, request: instances_pb2.StartRequest) -> None:
+        """The variables of a client elsewhere stay with it, save those that somebody has asked for, and so does its directory."""
+        request.origin.CopyFrom(origin.origin(self._is_elsewhere))
+        changes = list(request.environment.variables)
+        names = {word.partition("=")[0] for word in changes}
+        own = {} if self._is_elsewhere else {name: value for name, value in os.environ.items() if name not in names}
+        del request.environment.variables[:]
+        request.environment.variables.extend([*_variables(own), *changes])
+        request.environment.cwd = "" if self._is_elsewhere else os.getcwd()
+
+    def _move_elsewhere(self, call: "Call") -> None:
+        """For a daemon that has said that it is."""
+        self._is_elsewhere = True
+        if call.method == "Instances.Start":
+            del call.request.environment.variables[:]
+            call.request.environment.variables.extend(call.variables)
+            self._settle(call.request)
+        else:
+            call.request.instance.CopyFrom(self._ref())
 
     def _stop_call(self, grace: float) -> Call:
         request = instances_pb2.StopRequest(instance=self._ref(), grace_ms=max(1, int(grace * 1000)))
-        return Call("Instances.Stop", request, self._subject(), CALL_DEADLINE_S + grace)
+        return Call("Instances.Stop", request, self._subject(), CALL_DEADLINE_S + grace, True, ("not-running", "no-instance"))
 
     def _remove_call(self) -> Call:
-        return Call("Instances.Remove", instances_pb2.RemoveRequest(instance=self._ref(), force=True), self._subject())
+        request = instances_pb2.RemoveRequest(instance=self._ref(), force=True)
+        return Call("Instances.Remove", request, self._subject(), is_repeatable=True, done_reasons=("no-instance",))
+
+    def _share_call(self, name: str, right: str, group: bool) -> Call:
+        request = instances_pb2.ShareRequest(instance=self._ref(), right=right, group=group)
+        setattr(request, "with", name)
+        return Call("Instances.Share", request, self._subject(), is_repeatable=True)
+
+    def _unshare_call(self, name: Optional[str], group: bool) -> Call:
+        request = instances_pb2.UnshareRequest(instance=self._ref(), group=group)
+        setattr(request, "with", name or "")
+        return Call("Instances.Unshare", request, self._subject(), is_repeatable=True)
+
+    def _who_call(self) -> Call:
+        return Call("Instances.Who", instances_pb2.WhoRequest(instance=self._ref()), self._subject(), is_repeatable=True)
+
+    def _renew_lease_call(self, ttl: Optional[float]) -> Call:
+        request = instances_pb2.RenewLeaseRequest(instance=self._ref(), ttl_ms=0 if ttl is None else max(1, int(ttl * 1000)))
+        return Call("Instances.RenewLease", request, self._subject(), is_repeatable=True)
+
+    def _remove_lease_call(self) -> Call:
+        request = instances_pb2.RemoveLeaseRequest(instance=self._ref())
+        return Call("Instances.RemoveLease", request, self._subject(), is_repeatable=True, done_reasons=("no-lease",))
 
     def _load_call(self, file: StrPath, pause: bool) -> Call:
         request = instances_pb2.LoadRequest(instance=self._ref(), image=_image(file), pause=pause)
-        return Call("Instances.Load", request, self._subject())
+        return Call("Instances.Load", request, self._subject(), is_repeatable=True)
 
     def _act_call(self, action: str) -> Call:
         request = getattr(instances_pb2, action + "Request")(instance=self._ref())
@@ -245,19 +303,74 @@ class Identity:
         return instances_pb2.WatchRequest(instance=self._ref(), **fields)
 
     def _logs_request(self, channel: Optional[str], start: Optional[Position], boot: Optional[int]) -> channels_pb2.ReadRequest:
-        request = self._read_request(channel, start, one_boot=boot is not None)
+        is_one = boot is not None
+        request = self._read_request(channel, start, one_boot=is_one, times=is_one)  # a cut connection goes on in the same boot
         if boot is not None:
             getattr(request, "from").boot_number = boot
         return request
 
     def _events_request(self, start: Optional[int], follow: bool) -> instances_pb2.WatchRequest:
-        request = self._watch_request(no_follow=not follow)
+        request = self._watch_request(no_follow=not follow, snapshots=follow and start is None)  # a snapshot tells where "now" was
         if start is not None:
             request.from_seq = start
         return request
 
 
 # ---------------------------------------------------------------- answers
+
+
+_LEASE = re.compile(r"pid:(?P<pid>[1-9]\d*)|ttl:(?P<ttl>\d+)(?P<unit>ms|s|m|h|d|)")
+_UNITS_MS = {"ms": 1, "s": 1000, "": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+
+
+def lease_request(text: str) -> instances_pb2.LeaseRequest:
+    """A lease as the command line has it: "client", "pid:NUMBER" or "ttl:TIME".
+
+    Raises:
+        ValueError: it is none.
+    """
+    match = _LEASE.fullmatch(text)
+    if text == "client":
+        return instances_pb2.LeaseRequest(kind=instances_pb2.LEASE_KIND_CLIENT)
+    if match and match["pid"]:
+        return instances_pb2.LeaseRequest(kind=instances_pb2.LEASE_KIND_PID, pid=int(match["pid"]))
+    if match and int(match["ttl"]):
+        return instances_pb2.LeaseRequest(kind=instances_pb2.LEASE_KIND_TTL, ttl_ms=int(match["ttl"]) * _UNITS_MS[match["unit"]])
+    raise ValueError(f"'{text}' is no lease: write client, pid:NUMBER or ttl:TIME (ttl:10m)")
+
+
+def is_client_lease(request: instances_pb2.StartRequest) -> bool:
+    """The instance lives as long as somebody keeps the client's connection. A foreground start sees to that itself."""
+    return request.lease.kind == instances_pb2.LEASE_KIND_CLIENT and not request.stop_on_disconnect
+
+
+MAX_ADAPTATIONS = 3
+ELSEWHERE = ("client-elsewhere", "image-elsewhere")
+
+
+def images_of(request: Any) -> List[instances_pb2.Image]:
+    """Those of a request."""
+    if isinstance(request, instances_pb2.StartRequest):
+        return list(request.images)
+    return [request.image] if isinstance(request, instances_pb2.LoadRequest) else []
+
+
+def refused(instance: instances_pb2.Instance, subject: Subject) -> Optional[Exception]:
+    """Of a start that had to wait in the queue: why it was refused in the end; None: it was not."""
+    if instance.state != instances_pb2.STATE_FAILED or instance.HasField("end"):
+        return None
+    return from_status(grpc.StatusCode.FAILED_PRECONDITION, instance.refusal, instance.reason or "it did not start", subject, "start")
+
+
+def states_of(event: instances_pb2.Event, instance: instances_pb2.Instance) -> List[str]:
+    """What an event of a watch tells of states: also of one that has passed while the connection was cut."""
+    then = [state_word(event.state)] if event.kind == instances_pb2.EVENT_KIND_STATE else []
+    return [*then, state_word(instance.state)]
+
+
+def is_waiting(instance: instances_pb2.Instance) -> bool:
+    """Its turn to be started has not come, or it is not ready yet."""
+    return instance.state in (instances_pb2.STATE_QUEUED, instances_pb2.STATE_STARTING)
 
 
 def not_running(wdir: pathlib.Path, instance: instances_pb2.Instance) -> NotRunning:

@@ -15,13 +15,15 @@ import socket
 import stat
 import subprocess
 import threading
-from typing import Dict, List, NamedTuple, Optional, Sequence
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import grpc
 
 from pwemu import host as hosts
+from pwemu import ssh
 from pwemu.errors import Error, RunError
 
+REMOTE = "?remote"  # of unix:, a socket that leads to another machine, as `ssh -L` makes it
 SYSTEM_SOCKET = "/run/pwemu/control.sock"
 PROGRAM_DEADLINE_S = 60.0
 PROBE_DEADLINE_S = 5.0
@@ -34,6 +36,12 @@ CHANNEL_OPTIONS = [
     ("grpc.max_reconnect_backoff_ms", 500),
     ("grpc.max_receive_message_length", 16 << 20),
     ("grpc.enable_http_proxy", 0),
+]
+# A silent connection that leads over a network is asked whether it is still there, while a call waits, and is lost without an answer.
+KEEPALIVE_OPTIONS = [
+    ("grpc.keepalive_time_ms", 15000),
+    ("grpc.keepalive_timeout_ms", 10000),
+    ("grpc.http2.max_pings_without_data", 0),
 ]
 
 
@@ -77,12 +85,29 @@ def without_prefix(text: str) -> str:
 
 
 class Address(NamedTuple):
-    """Path of a control socket, and whether it is that of the user's own daemon, which may be started; or a host, whose address is then
-    the path."""
+    """Where a daemon is.
+
+    Attributes:
+        path: of a control socket; of another machine's the address.
+        is_private: it is that of the user's own daemon, which may be started.
+        host: of tcp://.
+        is_remote: the way to it leads over a network: it does not see our files, and a connection can be lost.
+    """
 
     path: str
     is_private: bool
     host: Optional[hosts.Host] = None
+    is_remote: bool = False
+
+    @property
+    def url(self) -> str:
+        """For $PWEMU_HOST; it may have a token in it."""
+        if self.host is not None or self.path.startswith(ssh.SCHEME):
+            return self.path
+        return f"unix:{self.path}{REMOTE if self.is_remote else ''}"
+
+    def __str__(self) -> str:
+        return repr(self.host) if self.host is not None else self.url
 
 
 def _private_dir(name: str) -> Optional[str]:
@@ -126,12 +151,17 @@ def find_address(host: Optional[str] = None) -> Address:
     if not host:
         host, ca = hosts.find_context() or (None, None)
     if host and host.startswith("tcp://"):
-        return Address(host, False, hosts.parse(host, ca))
+        return Address(host, False, hosts.parse(host, ca), True)
+    if host and host.startswith(ssh.SCHEME):
+        ssh.command(host)
+        return Address(host, False, None, True)
     if host:
         path = host[5:] if host.startswith("unix:") else host
+        is_remote = path.endswith(REMOTE)
+        path = path[: -len(REMOTE)] if is_remote else path
         if not path.startswith("/"):
-            raise Error(f"host '{host}': write unix:/path/of/control.sock or tcp://HOST:PORT")
-        return Address(path, False)
+            raise Error(f"host '{host}': write unix:/path/of/control.sock, ssh://[user@]host or tcp://HOST:PORT")
+        return Address(path, False, None, is_remote)
     if _is_socket(SYSTEM_SOCKET):
         return Address(SYSTEM_SOCKET, False)
     return Address(_runtime_dir() + "/control.sock", True)
@@ -163,7 +193,9 @@ def ensure_daemon(address: Address) -> str:
         Error: none answers, with the reason.
         RunError: the program `pwemu` is not there to start one.
     """
-    if address.host is not None or _answers(address.path):
+    if address.path.startswith(ssh.SCHEME):
+        return ssh.socket_of(address.path)
+    if address.is_remote or _answers(address.path):
         return address.path
     if not address.is_private:
         raise Error(f"no daemon answers at {address.path}")
@@ -190,6 +222,22 @@ def _after_fork() -> None:
 os.register_at_fork(after_in_child=_after_fork)
 
 
+def is_passed_on(address: Address) -> bool:
+    """Another process has the connection, and passes it on."""
+    return address.path.startswith(ssh.SCHEME)
+
+
+def explain(address: Address, what: str) -> str:
+    """With what ssh tells of the end of a connection, where it leads through one."""
+    said = ssh.why(address.path) if address.path.startswith(ssh.SCHEME) else ""
+    return said or what
+
+
+def _options(address: Address) -> List[Tuple[str, Any]]:
+    options = [*CHANNEL_OPTIONS, ("grpc.use_local_subchannel_pool", 1), *(KEEPALIVE_OPTIONS if address.is_remote else [])]
+    return [*options, *address.host.options()] if address.host is not None else options
+
+
 def open_channel(address: Address) -> grpc.Channel:
     """A connection of its own to the daemon there, which the caller closes.
 
@@ -197,18 +245,16 @@ def open_channel(address: Address) -> grpc.Channel:
         As `ensure_daemon`.
     """
     path = ensure_daemon(address)
-    options = [*CHANNEL_OPTIONS, ("grpc.use_local_subchannel_pool", 1)]
     if address.host is not None:
-        return grpc.secure_channel(address.host.target(), address.host.credentials(), options=[*options, *address.host.options()])
-    return grpc.insecure_channel("unix:" + path, options=options)
+        return grpc.secure_channel(address.host.target(), address.host.credentials(), options=_options(address))
+    return grpc.insecure_channel("unix:" + path, options=_options(address))
 
 
 def open_async_channel(address: Address, path: str) -> grpc.aio.Channel:
     """The same for asyncio; `path` is what `ensure_daemon` gave."""
-    options = [*CHANNEL_OPTIONS, ("grpc.use_local_subchannel_pool", 1)]
     if address.host is not None:
-        return grpc.aio.secure_channel(address.host.target(), address.host.credentials(), options=[*options, *address.host.options()])
-    return grpc.aio.insecure_channel("unix:" + path, options=options)
+        return grpc.aio.secure_channel(address.host.target(), address.host.credentials(), options=_options(address))
+    return grpc.aio.insecure_channel("unix:" + path, options=_options(address))
 
 
 def shared_channel(address: Address) -> grpc.Channel:

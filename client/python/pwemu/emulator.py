@@ -6,20 +6,38 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 import time
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
 
 import grpc
 
-from pwemu import calls, connection, gdb
+from pwemu import calls, connection, gdb, lost, upload
 from pwemu.calls import Call, Identity, StrPath, Stubs
-from pwemu.errors import Error, InvalidChannelName, NotRunning, RunError, Subject, from_rpc
+from pwemu.errors import Error, InvalidChannelName, NotRunning, RunError, Subject, from_rpc, reason_of
 from pwemu.matching import Matcher, Patterns
 from pwemu.streams import ChannelStream
-from pwemu.v1 import channels_pb2, instances_pb2
-from pwemu.values import End, Event, Position, state_word
+from pwemu.v1 import channels_pb2, common_pb2, daemon_pb2, instances_pb2
+from pwemu.values import End, Event, Party, Position, state_word
 
 WAIT_TIMEOUT_S = 60.0
+
+
+class _Way:
+    """To a channel, for a stream."""
+
+    def __init__(self, emulator: "Emulator") -> None:
+        self._emulator = emulator
+        self._stubs = emulator._connect()
+        self.address = emulator._address
+
+    def open(self, requests: Iterator[channels_pb2.AttachRequest]) -> Any:
+        """The call."""
+        return self._stubs.method("Channels.Attach")(requests)
+
+    def again(self) -> None:
+        """After a loss."""
+        self._stubs = self._emulator._reconnect(self._stubs)
 
 
 class Emulator(Identity):
@@ -35,6 +53,9 @@ class Emulator(Identity):
     Raises, from every method:
         NotRunning: where the method needs a running instance.
         Error: the daemon has gone under the call; what failed otherwise, with the daemon's reason. All exceptions are `Error`s.
+            A connection that was lost is made again: streams (`follow`, `wait`, `events`, `get_channel_stream`) go on at the exact byte
+            or event, and what can be repeated without harm is. Where that does not succeed within $PWEMU_RECONNECT (by default 30 s for
+            a daemon of another machine, 3 s for one here), the reason is "connection-lost".
         TimeoutError: the daemon did not answer within half a minute (`start`: three), or within the method's own timeout.
     """
 
@@ -42,7 +63,9 @@ class Emulator(Identity):
         super().__init__(wdir, config_path)
         self._address = connection.find_address()
         self._stubs: Optional[Stubs] = None
+        self._is_elsewhere = self._address.is_remote
         self._own_stubs: Optional[Stubs] = None  # of a foreground start
+        self._own_lock = threading.Lock()
         self._is_known = False  # it was seen running by this object
         self._streamed: Dict[str, int] = {}  # channel -> boot in which this object has opened it
 
@@ -56,24 +79,94 @@ class Emulator(Identity):
             self._stubs = Stubs(channel)
         return self._stubs
 
-    def _reconnect(self, old: Stubs) -> Stubs:
-        if self._own_stubs is None:
-            connection.renew_channel(self._address, old.channel)
+    def _renew(self, old: Stubs) -> Stubs:
+        with self._own_lock:
+            if self._own_stubs is None:
+                connection.renew_channel(self._address, old.channel)
+            elif self._own_stubs is old:
+                self._own_stubs = Stubs(connection.open_channel(self._address))
         return self._connect()
 
+    def _reconnect(self, old: Stubs, deadline: Optional[float] = None) -> Stubs:
+        """After a loss; returns when a daemon has answered.
+
+        Raises:
+            Error, TimeoutError: as `Loss`, and what the daemon refuses.
+        """
+        loss = lost.Loss(self._address, deadline)
+        stubs = old
+        while True:
+            try:
+                if stubs is old or not self._address.is_remote:
+                    stubs = self._renew(stubs)
+                stubs.method("Daemon.Info")(daemon_pb2.InfoRequest(), timeout=lost.PROBE_DEADLINE_S)
+                lost.note_answer(self._address)
+                if stubs is self._own_stubs:
+                    self._bind(stubs)
+                return stubs
+            except grpc.RpcError as error:
+                if not lost.is_absence(error):
+                    raise from_rpc(error, self._subject(), "Daemon.Info") from None
+                why: Exception = error
+            except RunError:
+                raise
+            except Error as error:
+                why = error
+            time.sleep(loss.next_delay(why))
+
+    def _bind(self, stubs: Stubs) -> None:
+        """The lease of a foreground start to its next connection."""
+        request = self._watch_request(stop_on_disconnect=True, no_follow=True)
+        list(stubs.method("Instances.Watch")(request, timeout=lost.PROBE_DEADLINE_S))
+
     def _call(self, call: Call) -> Any:
-        """Makes it, once more where the daemon went away and that can do no harm."""
-        stubs = self._connect()
-        try:
+        """Makes it, again where the connection was lost and that can do no harm, or where the daemon turns out to see other files."""
+        if self._is_elsewhere:
+            self._send_images(call)
+        losses = adaptations = 0
+        while True:
+            stubs = self._connect()
             try:
                 reply = stubs.method(call.method)(call.request, timeout=call.deadline_s)
+                lost.note_answer(self._address)
+                return reply
             except grpc.RpcError as error:
-                if not (calls.was_not_sent(error) or (call.is_repeatable and calls.is_lost(error))):
-                    raise
-                reply = self._reconnect(stubs).method(call.method)(call.request, timeout=call.deadline_s)
-        except grpc.RpcError as error:
-            raise self._explain(error, call.subject, call.method) from None
-        return reply
+                reason = reason_of(error)
+                if losses and reason in call.done_reasons:
+                    return instances_pb2.Instance()
+                if reason in calls.ELSEWHERE and adaptations < calls.MAX_ADAPTATIONS:
+                    adaptations += 1
+                    if reason == "client-elsewhere":
+                        self._move_elsewhere(call)
+                    self._send_images(call)
+                elif losses < lost.MAX_FRUITLESS and (calls.was_not_sent(error) or (call.is_repeatable and calls.is_lost(error))):
+                    losses += 1
+                    self._reconnect(stubs)
+                else:
+                    raise self._explain(error, call.subject, call.method) from None
+
+    def _send_images(self, call: Call) -> None:
+        """To a daemon that does not see them, as far as it does not have them."""
+        for image in calls.images_of(call.request):
+            content = upload.look_at(image.path)
+            self._upload(content, call.subject)
+            content.fill(image)
+
+    def _upload(self, content: upload.Upload, subject: Subject) -> None:
+        losses = 0
+        while True:
+            stubs = self._connect()
+            send = stubs.method("Channels.Upload")
+            try:
+                if not send(content.probe(), timeout=upload.PROBE_DEADLINE_S).present:
+                    send(content.pieces(), timeout=content.deadline_s)
+                lost.note_answer(self._address)
+                return
+            except grpc.RpcError as error:
+                losses += 1
+                if not calls.is_lost(error) or losses > lost.MAX_FRUITLESS:
+                    raise self._explain(error, subject, f'upload of "{content.path}"') from None
+                self._reconnect(stubs)
 
     def _explain(self, error: grpc.RpcError, subject: Subject, what: str) -> Exception:
         result = from_rpc(error, subject, what)
@@ -83,25 +176,26 @@ class Emulator(Identity):
         return result
 
     def _stream(self, method: str, request: Any, subject: Subject, timeout: Optional[float] = None) -> Iterator[Any]:
-        """A server stream. Ends when it is closed or done; DEADLINE_EXCEEDED is a TimeoutError."""
-        stubs = self._connect()
-        call = stubs.method(method)(request, timeout=timeout)
-        is_begun = False
-        try:
-            while True:
-                try:
-                    for reply in call:
-                        is_begun = True
-                        yield reply
-                    return
-                except grpc.RpcError as error:
-                    if is_begun or not calls.is_lost(error):
-                        raise self._explain(error, subject, method) from None
-                    is_begun = True  # once
-                    stubs = self._reconnect(stubs)
-                    call = stubs.method(method)(request, timeout=timeout)
-        finally:
-            call.cancel()
+        """A server stream, over cut connections. Ends when it is closed or done; DEADLINE_EXCEEDED is a TimeoutError."""
+        resume = lost.Resume(request, self._address, timeout)
+        if lost.is_from_end(request):
+            lost.fixed_start(request, self._instance())
+        while True:
+            stubs = self._connect()
+            call = stubs.method(method)(request, timeout=resume.begin())
+            try:
+                for reply in call:
+                    wanted = resume.take(reply)
+                    if wanted is not None:
+                        yield wanted
+                return
+            except grpc.RpcError as error:
+                if not calls.is_lost(error):
+                    raise self._explain(error, subject, method) from None
+                resume.note_loss(error)
+                self._reconnect(stubs, resume.deadline)
+            finally:
+                call.cancel()
 
     def _instance(self) -> instances_pb2.Instance:
         return self._call(self._get_call())
@@ -127,6 +221,8 @@ class Emulator(Identity):
         semihosting: bool = False,
         restart: Optional[str] = None,
         environment: Optional[Mapping[str, str]] = None,
+        lease: Optional[str] = None,
+        queue_timeout: Optional[float] = None,
     ) -> None:
         """Starts the emulator; returns when it is ready (SEED-0108, `Emulator.start`). A guest that is done at once is no error; `wait` and `end`
         say how it ended.
@@ -142,9 +238,15 @@ class Emulator(Identity):
             args: further arguments of the emulator: words, or one string quoted as in a shell.
             semihosting: turns semihosting on; its console is the channel "semihosting".
             restart: "no", "on-failure" or "always"; by default the target's, else "no".
-            environment: variables for the emulator beside this process's own.
+            environment: variables for the emulator beside this process's own; a daemon of another machine gets these alone.
+            lease: on whose behalf it lives, it is stopped when that is gone: "client" (this process, over cut connections), "pid:NUMBER"
+                (a process on the daemon's machine), "ttl:TIME" ("ttl:10m"); by default $PWEMU_LEASE, else nobody's.
+            queue_timeout: seconds that it may wait where the daemon lets it wait for its turn (the setting `max-running`); None: as long
+                as it takes.
 
         Raises:
+            TimeoutError: `queue_timeout` is over.
+            ValueError: `lease` is none.
             AlreadyRunning: an emulator runs in the working directory.
             InvalidTarget: no such target (a ConfigError too).
             ConfigError: the configuration is wrong.
@@ -152,7 +254,8 @@ class Emulator(Identity):
         """
         foreground = foreground or debug
         flags = {"pause": pause, "debug": debug, "foreground": foreground, "semihosting": semihosting}
-        call = self._start_call(target, file, args, environment, restart, **flags)
+        flags["passed_on"] = connection.is_passed_on(self._address)
+        call = self._start_call(target, file, args, environment, restart, lease, queue_timeout, **flags)
         self._wdir.mkdir(mode=0o700, parents=True, exist_ok=True)
         if foreground:
             self._start_foreground(call)
@@ -161,7 +264,7 @@ class Emulator(Identity):
 
     def _start(self, call: Call) -> None:
         try:
-            instance = self._call(call)
+            instance = self._await_turn(self._call(call), call.subject)
         except RunError as error:
             if error.reason != "emulator-refused":
                 raise
@@ -171,6 +274,30 @@ class Emulator(Identity):
         self._is_known = True
         if not calls.went_well(instance):
             raise calls.failed_start(instance.emulator, instance.reason or instance.end.message, self._last_words())
+        if calls.is_client_lease(call.request):
+            threading.Thread(target=self._keep_lease, args=(call.subject,), name="pwemu-lease", daemon=True).start()
+
+    def _await_turn(self, instance: instances_pb2.Instance, subject: Subject) -> instances_pb2.Instance:
+        """Of a start that was answered because it has to wait in the queue: until it is ready, or over."""
+        if instance.state != instances_pb2.STATE_QUEUED:
+            return instance
+        request = instances_pb2.WatchRequest(instance=common_pb2.InstanceRef(id=instance.id), snapshots=True)
+        for event in self._stream("Instances.Watch", request, subject):
+            instance = event.snapshot if event.HasField("snapshot") else instance
+            if not calls.is_waiting(instance):
+                break
+        refusal = calls.refused(instance, subject)
+        if refusal is not None:
+            raise refusal
+        return instance
+
+    def _keep_lease(self, subject: Subject) -> None:
+        """A client's lease is bound to the connection, and to the next one after a loss."""
+        try:
+            for _ in self._stream("Instances.Watch", self._watch_request(stop_on_disconnect=True), subject):
+                pass
+        except (Error, TimeoutError, ValueError):
+            pass  # for the daemon it is over, too
 
     def _last_words(self) -> bytes:
         try:
@@ -180,8 +307,7 @@ class Emulator(Identity):
 
     def _start_foreground(self, call: Call) -> None:
         """On a connection of its own, since the instance ends with it."""
-        channel = connection.open_channel(self._address)
-        self._own_stubs = Stubs(channel)
+        self._own_stubs = Stubs(connection.open_channel(self._address))
         try:
             self._start(call)
             for piece in self.follow("emulator"):
@@ -191,8 +317,8 @@ class Emulator(Identity):
             self.stop()
             raise
         finally:
-            self._own_stubs = None
-            channel.close()
+            stubs, self._own_stubs = self._own_stubs, None
+            stubs.channel.close()
 
     def stop(self, grace: float = calls.STOP_GRACE_S) -> None:
         """Stops the emulator and every process below it; returns when nothing is left. Silent when this object has seen it run and it
@@ -311,8 +437,9 @@ class Emulator(Identity):
         instance = instances_pb2.Instance()
         for event in self._stream("Instances.Watch", self._watch_request(snapshots=True), self._subject(), timeout):
             instance = event.snapshot if event.HasField("snapshot") else instance
-            if wanted is not None and state_word(instance.state) in wanted:
-                return state_word(instance.state)
+            for state_now in calls.states_of(event, instance) if wanted is not None else ():
+                if state_now in wanted:
+                    return state_now
         if wanted is not None:
             raise calls.not_running(self._wdir, instance)
         return calls.end_of(instance)
@@ -328,6 +455,52 @@ class Emulator(Identity):
         finally:
             pieces.close()  # type: ignore[attr-defined]
         raise matcher.ended()
+
+    # ---------------------------------------------------------------- others
+
+    def share(self, name: str, right: str, *, group: bool = False) -> None:
+        """Lets another user of the daemon's machine use the instance; `info().shares` tells who may.
+
+        Args:
+            name: user or group, by name or number; where both are of that name it is the user.
+            right: "view" (state, logs, output), "write" (input to serial channels besides) or "control" (everything). Replaces what he had.
+            group: take `name` for a group.
+
+        Raises:
+            Error: there is no such user (reason "no-user"), or the instance is not ours to share.
+        """
+        self._call(self._share_call(name, right, group))
+
+    def unshare(self, name: Optional[str] = None, *, group: bool = False) -> None:
+        """Takes that back, and closes the streams that needed it.
+
+        Args:
+            name, group: as in `share`; None: everybody's.
+        """
+        self._call(self._unshare_call(name, group))
+
+    def who(self) -> List[Party]:
+        """Who is attached to the instance, sorted by channel, then time."""
+        return [Party.from_message(party) for party in self._call(self._who_call()).parties]
+
+    def renew_lease(self, ttl: Optional[float] = None) -> None:
+        """Makes a ttl lease last from now on; `info().lease` tells how long.
+
+        Args:
+            ttl: its new length in seconds; None: the old one.
+
+        Raises:
+            Error: there is none (reason "no-lease"), or it is of another kind ("invalid-lease").
+        """
+        self._call(self._renew_lease_call(ttl))
+
+    def remove_lease(self) -> None:
+        """The instance lives on without.
+
+        Raises:
+            Error: there is none (reason "no-lease").
+        """
+        self._call(self._remove_lease_call())
 
     # ---------------------------------------------------------------- gdb
 
@@ -467,9 +640,7 @@ class Emulator(Identity):
         def explain(error: grpc.RpcError) -> Exception:
             return self._explain(error, subject, "Channels.Attach")
 
-        stubs = self._connect()
-        opening = self._attach_open(channel, start)
-        return ChannelStream(stubs.method("Channels.Attach"), opening, timeout, explain)
+        return ChannelStream(_Way(self), self._attach_open(channel, start), timeout, explain)
 
     def _read(self, request: channels_pb2.ReadRequest, timeout: Optional[float]) -> Iterator[channels_pb2.ReadReply]:
         return self._stream("Channels.Read", request, self._subject(channel=request.channel), timeout)

@@ -209,12 +209,16 @@ def reason_of(error: grpc.RpcError) -> str:
 
 def from_rpc(error: grpc.RpcError, subject: Subject, what: str) -> Exception:
     """The exception for a failed call: by its reason, else by its status."""
-    text = error.details() or ""
-    reason = reason_of(error)
-    code = error.code()
+    return from_status(error.code(), reason_of(error), error.details() or "", subject, what)
+
+
+def from_status(code: grpc.StatusCode, reason: str, text: str, subject: Subject, what: str) -> Exception:
+    """The same, for a refusal that came in another way."""
     result: Exception
     if reason in _BY_REASON:
         result = _BY_REASON[reason](subject, text)
+    elif reason == "queue-timeout":
+        return TimeoutError(text)
     elif code == grpc.StatusCode.DEADLINE_EXCEEDED:
         return TimeoutError(f"{what}: the daemon did not answer in time")
     elif code == grpc.StatusCode.UNAVAILABLE:

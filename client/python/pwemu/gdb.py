@@ -24,10 +24,10 @@ _STAND_INS = {"arm-none-eabi-gdb": "gdb-multiarch", "riscv64-unknown-elf-gdb": "
 
 def remote(channel: instances_pb2.Channel, instance_id: str, daemon: connection.Address) -> str:
     """What `target remote` is given: the address where there is one, else a pipe to the control socket."""
-    where = [] if daemon.host is not None else ["-H", "unix:" + daemon.path]
-    if channel.type == "tcp" and daemon.host is None:
+    where = [] if daemon.host is not None else ["-H", daemon.url]
+    if channel.type == "tcp" and not daemon.is_remote:
         return f"{channel.host}:{channel.port}"
-    if channel.type == "pty" and daemon.host is None:
+    if channel.type == "pty" and not daemon.is_remote:
         return channel.path
     return f"| {shlex.join([connection.find_program(), '-q', *where, '-i', instance_id, 'pipe', channel.name])}"
 

@@ -14,24 +14,48 @@ import queue
 import socket
 import threading
 import time
-from typing import Callable, Iterator, Optional
+from typing import Any, Callable, Iterator, Optional, Protocol
 
 import grpc
 
-from pwemu.errors import Error
+from pwemu import connection, lost
+from pwemu.errors import Error, reason_of
 from pwemu.v1 import channels_pb2
 
 OPEN_DEADLINE_S = 10.0
 CLOSE_DEADLINE_S = 1.0
 INPUT_PIECE = 4096
 
-Attach = Callable[[Iterator[channels_pb2.AttachRequest]], grpc.Call]
+def input_adrift(channel: str, count: int) -> Error:
+    """What a write says after a loss."""
+    error = Error(
+        f"{channel}: the connection was lost; whether the emulator has taken the last {count} bytes of the input is not known, they are not "
+        "sent again"
+    )
+    error.reason = "input-adrift"
+    return error
+
+
+class Way(Protocol):
+    """Opens the call, and makes a lost connection again.
+
+    Raises, from `again`:
+        Error: it cannot be made again.
+    """
+
+    address: connection.Address
+
+    def open(self, requests: Iterator[channels_pb2.AttachRequest]) -> Any: ...
+
+    def again(self) -> None: ...
 
 
 class _Link:
-    """The call and what its replies said."""
+    """The call and what its replies said. After a loss there is another one, which goes on at the same byte."""
 
-    def __init__(self, attach: Attach, opening: channels_pb2.AttachOpen) -> None:
+    def __init__(self, way: Way, opening: channels_pb2.AttachOpen) -> None:
+        self._way = way
+        self._opening = opening
         self.ours, self.theirs = socket.socketpair()
         self.changed = threading.Condition()
         self.opened: Optional[channels_pb2.AttachOpened] = None
@@ -39,24 +63,61 @@ class _Link:
         self.reason = ""
         self.sent = 0
         self.taken = 0
+        self.adrift = 0  # bytes of input that were on their way when a connection was lost; never less
+        self.is_up = False
         self.is_over = False
-        self.error: Optional[grpc.RpcError] = None
-        self._outgoing: "queue.SimpleQueue[Optional[channels_pb2.AttachRequest]]" = queue.SimpleQueue()
-        self._outgoing.put(channels_pb2.AttachRequest(open=opening))
-        self.call = attach(iter(self._outgoing.get, None))
+        self.error: Optional[Exception] = None
+        self._is_closing = False
+        self._progress = lost.Resume(opening, way.address, None)
+        self._open()
         threading.Thread(target=self._collect, name="pwemu-stream", daemon=True).start()
 
+    def _open(self) -> None:
+        self._outgoing: "queue.SimpleQueue[Optional[channels_pb2.AttachRequest]]" = queue.SimpleQueue()
+        self._outgoing.put(channels_pb2.AttachRequest(open=self._opening))
+        self._progress.begin()
+        self.call = self._way.open(iter(self._outgoing.get, None))
+
+    def _forward(self) -> None:
+        for reply in self.call:
+            if reply.WhichOneof("kind") == "data":
+                self.theirs.sendall(reply.data.bytes)
+                getattr(self._opening, "from").offset = reply.data.offset + len(reply.data.bytes)
+                self._progress.take(reply)
+            else:
+                self._note(reply)
+
+    def _reopen(self, error: grpc.RpcError) -> None:
+        """What was on its way is not sent again: nobody knows whether it has arrived."""
+        with self.changed:
+            self.is_up = False
+            self.adrift += self.sent - self.taken
+            self.sent = self.taken = 0
+            self.changed.notify_all()
+        self.end_input()
+        self._progress.note_loss(error)
+        self._way.again()
+        self._open()
+        if self._is_closing:
+            self.call.cancel()
+
     def _collect(self) -> None:
-        try:
-            for reply in self.call:
-                if reply.WhichOneof("kind") == "data":
-                    self.theirs.sendall(reply.data.bytes)
-                else:
-                    self._note(reply)
-        except grpc.RpcError as error:
-            self.error = error
-        except OSError:
-            pass  # the stream was closed
+        while True:
+            try:
+                self._forward()
+                break
+            except grpc.RpcError as error:
+                is_lost = error.code() == grpc.StatusCode.UNAVAILABLE and not reason_of(error)
+                if self._is_closing or not is_lost:
+                    self.error = error
+                    break
+                try:
+                    self._reopen(error)
+                except Exception as trouble:  # pylint: disable=broad-exception-caught
+                    self.error = trouble  # for who reads or writes
+                    break
+            except OSError:
+                break  # the stream was closed
         with self.changed:
             self.is_over = True
             self.changed.notify_all()
@@ -68,7 +129,9 @@ class _Link:
         kind = reply.WhichOneof("kind")
         with self.changed:
             if kind == "opened":
-                self.opened = reply.opened
+                self.opened = self.opened or reply.opened
+                getattr(self._opening, "from").offset = reply.opened.offset
+                self.is_up = True
                 self.is_writer, self.reason = reply.opened.writer, reply.opened.reason
             elif kind == "writer":
                 self.is_writer, self.reason = reply.writer.writer, reply.writer.reason
@@ -83,8 +146,9 @@ class _Link:
 
     def put(self, data: bytes, more: bool) -> None:
         """With `more` nobody else's input comes between this and the next."""
-        self.sent += len(data)
-        self._outgoing.put(channels_pb2.AttachRequest(input=data, more=more))
+        with self.changed:
+            self.sent += len(data)
+            self._outgoing.put(channels_pb2.AttachRequest(input=data, more=more))
 
     def end_input(self) -> None:
         self._outgoing.put(None)
@@ -93,6 +157,7 @@ class _Link:
         """Gives input that is under way that much time, in seconds."""
         if self.sent > self.taken and not self.is_over:
             self.wait(lambda: self.taken >= self.sent or not self.is_writer, timeout)
+        self._is_closing = True
         self.call.cancel()
         self.end_input()
         self.ours.close()
@@ -113,33 +178,41 @@ class ChannelStream(io.RawIOBase):
     Writing returns when the emulator has taken the bytes, which it does at the guest's pace, at most 4 KiB ahead of it; with a timeout of seconds TimeoutError when it has not by then (they are
     still on their way), with 0 at once, or None when earlier bytes are still on their way.
 
+    A connection that is lost is made again by itself, and reading goes on at the exact byte. Input that was on its way then is not sent
+    again, since nobody knows whether it has arrived: `write` says how much that was (an Error, with the reason "input-adrift"); with a timeout of
+    0 it is the next `write` that says so.
+
     Raises from all of these:
-        Error: the daemon has gone, or the channel takes no input.
+        Error: the daemon has gone and does not come back, or the channel takes no input.
         TimeoutError: see above.
     """
 
     def __init__(
         self,
-        attach: Attach,
+        way: Way,
         opening: channels_pb2.AttachOpen,
         timeout: Optional[float],
         explain: Callable[[grpc.RpcError], Exception],
     ) -> None:
         super().__init__()
-        self._explain = explain
+        self._explain_rpc = explain
         self._held = b""
+        self._told = 0  # of the input that is adrift
         self._link: Optional[_Link] = None
-        link = _Link(attach, opening)
+        link = _Link(way, opening)
         self._link = link
         is_answered = link.wait(lambda: link.opened is not None, OPEN_DEADLINE_S)
         if link.opened is None:
             self.close()
             if link.error is not None:
-                raise explain(link.error)
+                raise self._explain(link.error)
             raise Error("the channel ended before it was open") if is_answered else TimeoutError("the channel did not open in time")
         self.offset = link.opened.offset
         self.channel = link.opened.channel
         self.timeout = timeout
+
+    def _explain(self, error: Exception) -> Exception:
+        return self._explain_rpc(error) if isinstance(error, grpc.RpcError) else error
 
     # ---------------------------------------------------------------- what io asks for
 
@@ -196,8 +269,9 @@ class ChannelStream(io.RawIOBase):
             return None
         except socket.timeout:
             raise TimeoutError(f"{self.channel}: nothing within {self._timeout} s") from None
-        if not data and size and link.error is not None and link.error.code() != grpc.StatusCode.CANCELLED:
-            raise self._explain(link.error)
+        error = link.error
+        if not data and size and error is not None and not (isinstance(error, grpc.RpcError) and error.code() == grpc.StatusCode.CANCELLED):
+            raise self._explain(error)
         self.offset += len(data)
         return data
 
@@ -253,6 +327,7 @@ class ChannelStream(io.RawIOBase):
             return None
         deadline = time.monotonic() + self._timeout if self._timeout else None
         for at in range(0, len(content), INPUT_PIECE):
+            self._await_link(deadline)
             self._check_writer()
             link.put(content[at : at + INPUT_PIECE], at + INPUT_PIECE < len(content))
             if self._timeout != 0:
@@ -268,11 +343,27 @@ class ChannelStream(io.RawIOBase):
         if not link.is_writer:
             raise Error(f"{self.channel}: cannot be written: {link.reason or 'it takes no input'}")
 
+    @staticmethod
+    def _left(deadline: Optional[float]) -> Optional[float]:
+        return None if deadline is None else max(0.0, deadline - time.monotonic())
+
+    def _await_link(self, deadline: Optional[float]) -> None:
+        """A connection that was lost is being made again."""
+        link = self._open_link
+        if not link.wait(lambda: link.is_up, 0 if self._timeout == 0 else self._left(deadline)):
+            raise TimeoutError(f"{self.channel}: the connection was lost, and is not there again within {self._timeout} s")
+        self._check_adrift()
+
+    def _check_adrift(self) -> None:
+        count, self._told = self._open_link.adrift - self._told, self._open_link.adrift
+        if count:
+            raise input_adrift(self.channel, count)
+
     def _await_taken(self, deadline: Optional[float]) -> None:
         link = self._open_link
-        left = None if deadline is None else max(0.0, deadline - time.monotonic())
-        if not link.wait(lambda: link.taken >= link.sent or not link.is_writer, left):
+        if not link.wait(lambda: link.taken >= link.sent or not link.is_writer or link.adrift != self._told, self._left(deadline)):
             raise TimeoutError(f"{self.channel}: the emulator has not taken all input within {self._timeout} s")
+        self._check_adrift()
         if link.taken < link.sent:
             self._check_writer()
 

@@ -79,14 +79,40 @@ class End:
 
 
 @dataclasses.dataclass(frozen=True)
+class Party:
+    """Somebody who is attached to an instance.
+
+    Attributes:
+        user: name or number, where it is known; else empty.
+        who: for people: "client of alice (process 12)".
+        channel: its name; empty: the instance's events.
+        kind: "attach", "read", "watch", "tcp" or "pty".
+        is_writer: has the writer role of the channel.
+        since: seconds since the Unix epoch; 0: not known.
+    """
+
+    user: str
+    who: str
+    channel: str
+    kind: str
+    is_writer: bool
+    since: float
+
+    @classmethod
+    def from_message(cls, message: instances_pb2.Party) -> "Party":
+        """From the daemon's own."""
+        return cls(message.user, message.who, message.channel, message.kind, message.writer, message.since_ns / 1e9)
+
+
+@dataclasses.dataclass(frozen=True)
 class Event:
     """One thing that happened to an instance.
 
     Attributes:
         seq: its number, from 1 without gaps, over all instances of the daemon.
         time: when, in seconds since the Unix epoch.
-        kind: "state", "end", "restart", "writer", "attach", "detach", "adopted", "warning", "hang", "reset", "removed", "daemon" or
-            "process".
+        kind: "state", "end", "restart", "writer", "attach", "detach", "adopted", "warning", "hang", "reset", "removed", "daemon",
+            "process", "share", "request" or "lease".
         state: state of the instance after it, "running".
         reason: why or what, for people.
         boot: boot it belongs to, 0 if none.
