@@ -112,6 +112,12 @@ only_here() { [ -z "${PWEMU_TEST_REMOTE:-}" ] || skip "optional: $1"; }
 # One that cannot hold over TLS, where a client starts no daemon and none but the served one can be reached.
 not_over_tls() { [ "${PWEMU_TEST_REMOTE:-}" != tls ] || skip "optional: $1"; }
 
+# Over TLS a client cannot start the next daemon, which its server does.
+kill_daemon() {
+	kill -KILL "$(pwemu daemon info -o json | json 'j["pid"]')"
+	[ -z "${server:-}" ] || wait_until "$DEADLINE" pwemu daemon info
+}
+
 # Fails with a text.
 no() {
 	echo "$*"
