@@ -597,6 +597,18 @@ static int daemon_open_network(struct daemon *d, struct err *err)
 	return remote_open(&config, &d->services.remote, err);
 }
 
+/* Also where any port was asked for: clients have written down the one that it became, and come back to it after a restart. */
+static void daemon_keep_ports(struct daemon *d)
+{
+	struct strv *listen = &d->options.listen;
+	for (size_t i = 0; i < listen->count; i++) { /* addresses are in the order of the options */
+		const char *port = strrchr(listen->items[i], ':'), *got = strrchr(remote_address(d->services.remote, i), ':');
+		char *kept = xasprintf("%.*s%s", (int)(port - listen->items[i]), listen->items[i], got);
+		free(listen->items[i]);
+		listen->items[i] = kept;
+	}
+}
+
 static void daemon_adopt(struct daemon *d)
 {
 	journal_tell(d->journal, PWEMU__V1__EVENT_KIND__EVENT_KIND_DAEMON, "pwemud " PWEMU_VERSION " (process %d) begins", (int)getpid());
@@ -629,6 +641,7 @@ static int daemon_start(struct daemon *d, struct err *err)
 		close(listen_fd);
 		return -1;
 	}
+	daemon_keep_ports(d);
 	daemon_load_targets(d);
 	daemon_adopt(d);
 	svc_instances_init(&d->services);

@@ -35,7 +35,7 @@ TEST_PARTS = all $(UNIT_BIN) firmware $(TEST_EXTRA)
 check: deps-test
 	@$(MAKE) --no-print-directory -j$(JOBS) test-parts
 	@$(TEST_ENV) tests/run $(UNIT_BIN) $(BATS) $(PYTEST)
-	@PWEMU_TEST_REMOTE=1 $(TEST_ENV) tests/run tests/integration/client_instance.bats
+	@PWEMU_TEST_REMOTE=tls $(TEST_ENV) tests/run tests/integration/client_instance.bats tests/python/test_junit.py
 
 test-parts: $(TEST_PARTS)
 check-unit: test-parts
@@ -44,11 +44,12 @@ check-integration: test-parts
 	@$(TEST_ENV) tests/run $(BATS)
 check-python: test-parts
 	@$(TEST_ENV) tests/run $(PYTEST)
-# The suites of a local client, for one that knows the daemon through `pwemu proxy` alone. What cannot hold there says why.
-# Helper commands run where the user is: not elsewhere.
-REMOTE_SUITES := $(filter-out %/boards.bats %/install.bats %/client_helpers.bats,$(BATS))
+# The suites of a local client, for one that knows the daemon through `pwemu proxy` alone, and for one over TLS. What cannot hold there
+# says why.
+REMOTE_SUITES := $(filter-out %/boards.bats %/install.bats,$(BATS)) $(addprefix tests/python/test_,send.py junit.py lease.py queue.py config.py)
 check-remote: test-parts
-	@PWEMU_TEST_REMOTE=1 $(TEST_ENV) tests/run $(REMOTE_SUITES)
+	@PWEMU_TEST_REMOTE=ssh $(TEST_ENV) tests/run $(REMOTE_SUITES)
+	@PWEMU_TEST_REMOTE=tls $(TEST_ENV) tests/run $(REMOTE_SUITES)
 # check-driver-qemu, check-driver-renode: the suite of all drivers for one of them; PWEMU_TEST_RENODE=/path/to/renode: the real one.
 check-driver-%: test-parts
 	@$(TEST_ENV) tests/run $(sort $(wildcard tests/python/drivers/test_$*_*.py))

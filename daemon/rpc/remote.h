@@ -38,7 +38,7 @@ void remote_close(struct remote *remote); /* takes NULL; after the server and th
 /* rpc_server_config.authenticate, with the remote as ctx. */
 int remote_authenticate(struct remote *remote, struct rpc_peer *peer, const char *certificate, const char *token, struct err *err);
 
-/* "tcp://host:port"; the host's name for an address that means all of them. */
+/* "tcp://host:port", with the port that it became; the host's name for an address that means all of them. First those of config.listen. */
 size_t remote_address_count(const struct remote *remote);
 const char *remote_address(const struct remote *remote, size_t i);
 const char *remote_host_name(const struct remote *remote);

@@ -7,7 +7,7 @@
 FUZZ_SECONDS ?= 20
 FUZZ_CC ?= clang
 FUZZ_JOBS ?= 2
-FUZZ_NAMES := config settings image renode gdb qmp junit server request client reply record index journal
+FUZZ_NAMES := config settings image renode gdb qmp junit server request client reply record index journal tokens host
 
 FUZZ_CORPUS = $(if $(filter config,$(1)),tests/fuzz/corpus,tests/fuzz/$(1))
 FUZZ_FLAGS_config := -max_len=65536 -dict=tests/fuzz/config.dict

@@ -4,8 +4,6 @@
 
 load helpers
 
-daemon_pid() { pwemu daemon info -o json | json 'j["pid"]'; }
-
 # The Nth field of each line of JSON on stdin.
 fields() { /usr/bin/python3 -c 'import json, sys; [print(eval(sys.argv[1], {"j": json.loads(line)})) for line in sys.stdin]' "$1"; }
 
@@ -18,7 +16,7 @@ start() { pwemu -q start "$BOARD" -f "$FW/$1.elf" -i "${2:-a}"; }
 background() {
 	local name=$1
 	shift
-	timeout -s KILL "$DEADLINE" "$@" >"$T/$name.out" 2>"$T/$name.err" </dev/null 3>&- &
+	timeout -s KILL $((2 * DEADLINE)) "$@" >"$T/$name.out" 2>"$T/$name.err" </dev/null 3>&- &
 	eval "pid_$name=\$!"
 }
 
@@ -41,7 +39,7 @@ has_said() { file_has "$T/$1.err" "connected"; }
 	[ "$status" = 0 ]
 	grep -qE '^[0-9]{4}-[0-9-]{5} [0-9:]{8}\.[0-9]{3} +1  - +daemon +pwemud .* begins$' "$T/out"
 	grep -qE ' a +state +paused' "$T/out"
-	grep -qE ' a +state +stopping: stopped by client of .* \(process [0-9]+\)$' "$T/out"
+	grep -qE ' a +state +stopping: stopped by client of .* \((process [0-9]+|127.0.0.1:[0-9]+)\)$' "$T/out"
 	[ -z "$stderr" ]
 	count=$(wc -l <"$T/out")
 	limited pwemu events -o json
@@ -74,7 +72,7 @@ has_said() { file_has "$T/$1.err" "connected"; }
 	start hello
 	background follow pwemu events -f -o json
 	for _ in 1 2 3; do
-		kill -KILL "$(daemon_pid)"
+		kill_daemon
 		pwemu -q pause -i a
 		pwemu -q resume -i a
 		pwemu -q daemon restart
@@ -191,7 +189,7 @@ has_said() { file_has "$T/$1.err" "connected"; }
 	background state pwemu wait -i a --state paused
 	background end pwemu wait -i a --expect 'got: after' --exit
 	for _ in 1 2 3 4 5 6 7; do
-		kill -KILL "$(daemon_pid)"
+		kill_daemon
 		pwemu ls >/dev/null
 	done
 	kill -0 "$pid_output" "$pid_state" "$pid_end"
@@ -202,7 +200,7 @@ has_said() { file_has "$T/$1.err" "connected"; }
 	kill "$typist"
 	wait "$typist" || true
 	kill -0 "$pid_state" "$pid_end"
-	kill -KILL "$(daemon_pid)"
+	kill_daemon
 	pwemu -q pause -i a
 	finish state
 	[ "$status" = 0 ]

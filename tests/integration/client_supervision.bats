@@ -30,6 +30,7 @@ settings() {
 
 # start_daemon PROGRAM ARG...: by hand, in the foreground; its pid goes to $daemon.
 start_daemon() {
+	not_over_tls "a daemon of its own, which does not serve"
 	"$@" --foreground >"$T/daemon.out" 2>&1 </dev/null 3>&- &
 	daemon=$!
 	wait_until "$DEADLINE" pwemu -q daemon info || no "$(cat "$T/daemon.out")"
@@ -60,7 +61,7 @@ of_another_version() {
 	refused 2 "--tcp: '=5' names no channel" start "$BOARD" --tcp =5
 	refused 2 "channel 'serial0' can have one endpoint, not tcp and pty" start "$BOARD" --pty serial0 --tcp serial0
 	refused 2 "channel 'gdb' can have one endpoint, not tcp and another" start "$BOARD" --gdb 3333 --tcp gdb
-	[ ! -e "$XDG_RUNTIME_DIR/pwemu/control.sock" ]
+	[ "${PWEMU_TEST_REMOTE:-}" = tls ] || [ ! -e "$XDG_RUNTIME_DIR/pwemu/control.sock" ]
 }
 
 # ---------------------------------------------------------------- -c FILE
@@ -264,8 +265,9 @@ boot_of() { pwemu status -i "$1" -o json | json 'j["boot"]'; }
 	pwemu status -i a -o json >"$T/status"
 	contains "$(json 'j["argv"]' <"$T/status")" "'-name', 'x'"
 	contains "$(json 'j["images"]' <"$T/status")" "slow.elf"
-	tr '\0' '\n' <"/proc/$(json 'j["pid"]' <"$T/status")/environ" | grep -qx "FROM_A=me"
 	contains "$(pwemu logs -i a)" "tick 0"
+	not_over_tls "the environment is the server's"
+	tr '\0' '\n' <"/proc/$(json 'j["pid"]' <"$T/status")/environ" | grep -qx "FROM_A=me"
 }
 
 @test "restart TARGET: a start, after a stop of what runs in its place" {

@@ -4,7 +4,8 @@
 
 load helpers
 
-no_daemon() { [ ! -e "$XDG_RUNTIME_DIR/pwemu/control.sock" ]; }
+# Over TLS one is there.
+no_daemon() { [ "${PWEMU_TEST_REMOTE:-}" = tls ] || [ ! -e "$XDG_RUNTIME_DIR/pwemu/control.sock" ]; }
 
 @test "without a command: help on stderr, 2" {
 	limited pwemu

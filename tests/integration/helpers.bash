@@ -16,17 +16,37 @@ setup() {
 	mkdir -m 700 "$T/home" "$T/run" "$T/state" "$T/work"
 	export HOME=$T/home XDG_RUNTIME_DIR=$T/run XDG_STATE_HOME=$T/state PWEMU_TEST=$T
 	export PATH=$BUILD/bin:$PATH
-	unset XDG_CONFIG_HOME PWEMU_HOST PW_EMU_WDIR PW_PROJECT_ROOT PW_ROOT NO_COLOR
-	# The same suite as for a local client, for one that comes through `pwemu proxy`.
-	if [ -n "${PWEMU_TEST_REMOTE:-}" ]; then export PWEMU_SSH=$ROOT/tests/fake/ssh PWEMU_HOST=ssh://test@far; fi
+	unset XDG_CONFIG_HOME PWEMU_HOST PWEMU_CONTEXT PW_EMU_WDIR PW_PROJECT_ROOT PW_ROOT NO_COLOR
+	# The same suite as for a local client, for one that comes through `pwemu proxy` or over TLS.
+	case ${PWEMU_TEST_REMOTE:-} in
+	'') ;;
+	tls) serve || return 1 ;;
+	*) export PWEMU_SSH=$ROOT/tests/fake/ssh PWEMU_HOST=ssh://test@far ;;
+	esac
 	cd "$T/work" || return 1
 	declare -F test_setup >/dev/null && test_setup
 	return 0
 }
 
+# The set-up as it is documented: what the server prints is run on the client.
+serve() {
+	setsid "$ROOT/tests/fake/server" "$T" </dev/null >/dev/null 3>&- &
+	server=$!
+	wait_until "$DEADLINE" test -e "$T/server.line" || no "$(cat "$T/server.out")" || return 1
+	sh "$T/server.line" >/dev/null && pwemu -q context use "$(cut -d ' ' -f 4 "$T/server.line")"
+}
+
+# From here on the daemon is a local one, which is not begun again.
+serve_no_more() {
+	: >"$T/server.stop"
+	unset PWEMU_HOST
+	pwemu -q context use -
+}
+
 teardown() {
 	declare -F test_teardown >/dev/null && test_teardown
 	cd / || return 1
+	[ -z "${server:-}" ] || serve_no_more
 	# Of a daemon that was killed the instances run on: the next one ends them.
 	pwemu -q daemon stop --with-instances >/dev/null 2>&1 || nothing_left ||
 		{ pwemu -q ls && pwemu -q daemon stop --with-instances; } >/dev/null 2>&1
@@ -40,6 +60,7 @@ teardown() {
 			kill -KILL "$pid" 2>/dev/null
 		done
 	fi
+	[ -z "${server:-}" ] || wait_until 10 has_ended "$server" || { kill -KILL "$server" && left+=" server"; }
 	rm -rf "$T"
 	[ -z "$left" ]
 }
@@ -88,6 +109,14 @@ limited() {
 
 # A test that cannot hold for a client elsewhere, and why.
 only_here() { [ -z "${PWEMU_TEST_REMOTE:-}" ] || skip "optional: $1"; }
+# One that cannot hold over TLS, where a client starts no daemon and none but the served one can be reached.
+not_over_tls() { [ "${PWEMU_TEST_REMOTE:-}" != tls ] || skip "optional: $1"; }
+
+# Over TLS a client cannot start the next daemon, which its server does.
+kill_daemon() {
+	kill -KILL "$(pwemu daemon info -o json | json 'j["pid"]')"
+	[ -z "${server:-}" ] || wait_until "$DEADLINE" pwemu daemon info
+}
 
 # Fails with a text.
 no() {

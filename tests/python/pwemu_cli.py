@@ -13,6 +13,13 @@ from pwemu_fixture import BUILD, CALL_DEADLINE, PATH, ROOT, TEST_DEADLINE, proce
 
 PWEMU = os.path.join(BUILD, "bin/pwemu")
 
+REMOTE = os.environ.get("PWEMU_TEST_REMOTE", "")  # the same suites as for a local client: over TLS ("tls"), else through `pwemu proxy`
+
+
+def only_here(reason):
+    """Of a test that cannot hold for a client elsewhere, and why."""
+    return unittest.skipIf(REMOTE, "optional: " + reason)
+
 
 class CliCase(unittest.TestCase):
     """pwemu() runs a command to its end, popen() lets it run. Nothing of either may be left at the end."""
@@ -33,13 +40,34 @@ class CliCase(unittest.TestCase):
             path = os.path.join(self.dir, name.lower())
             os.mkdir(path, 0o700)
             self.environment["XDG_" + name] = path
-        if os.environ.get("PWEMU_TEST_REMOTE"):  # the same suite as for a local client, for one that comes through `pwemu proxy`
-            self.environment.update(PWEMU_SSH=os.path.join(ROOT, "tests/fake/ssh"), PWEMU_HOST="ssh://test@far")
         for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS"):
             if name in os.environ:
                 self.environment[name] = os.environ[name]
         self.processes = []
+        self.server = None
         self.addCleanup(self.clean_up)
+        if REMOTE == "tls":
+            self.serve()
+        elif REMOTE:
+            self.environment.update(PWEMU_SSH=os.path.join(ROOT, "tests/fake/ssh"), PWEMU_HOST="ssh://test@far")
+
+    def serve(self):
+        """The set-up as it is documented: what the server prints is run on the client."""
+        self.server = subprocess.Popen([os.path.join(ROOT, "tests/fake/server"), self.dir], stdin=subprocess.DEVNULL, env=self.environment,
+                                       stdout=subprocess.DEVNULL, start_new_session=True)
+        line = os.path.join(self.dir, "server.line")
+        wait_for(lambda: os.path.exists(line), "the daemon to serve the network", 30)
+        with open(line, encoding="utf-8") as file:
+            name = file.read().split()[3]
+        options = {"env": self.environment, "check": True, "capture_output": True, "timeout": CALL_DEADLINE}
+        subprocess.run(["sh", line], **options)
+        subprocess.run([PWEMU, "context", "use", name], **options)
+
+    def serve_no_more(self):
+        """From here on the daemon is a local one, which is not begun again."""
+        with open(os.path.join(self.dir, "server.stop"), "w", encoding="utf-8"):
+            pass
+        subprocess.run([PWEMU, "-q", "context", "use", "-"], env=self.environment, timeout=CALL_DEADLINE, check=False)
 
     def clean_up(self):
         for process in self.processes:
@@ -49,9 +77,17 @@ class CliCase(unittest.TestCase):
             for stream in (process.stdin, process.stdout, process.stderr):
                 if stream is not None:
                     self.close(stream)
+        if self.server:
+            self.serve_no_more()
         subprocess.run([PWEMU, "-q", "daemon", "stop", "--with-instances"], env=self.environment, cwd=self.dir, stdin=subprocess.DEVNULL,
                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=CALL_DEADLINE, check=False)
         left = {}
+        if self.server:
+            try:
+                self.server.wait(15)
+            except subprocess.TimeoutExpired:
+                self.server.kill()
+                self.server.wait()
         try:
             wait_for(lambda: not processes_with(self.dir), "the processes to end", 15)
         except AssertionError:
@@ -108,3 +144,18 @@ class CliCase(unittest.TestCase):
 
     def daemon_pid(self):
         return json.loads(self.pwemu("daemon", "info", "-o", "json"))["pid"]
+
+    def kill_daemon(self):
+        """Over TLS a client cannot start the next one, which its server does."""
+        os.kill(self.daemon_pid(), signal.SIGKILL)
+        if self.server:
+            wait_for(lambda: self.run_any("daemon", "info").returncode == 0, "the next daemon")
+
+    def settings(self, keys):
+        """For the daemon; one that runs already reads them again."""
+        place = os.path.join(self.environment["XDG_CONFIG_HOME"], "pwemu")
+        os.makedirs(place, exist_ok=True)
+        with open(os.path.join(place, "pwemud.json"), "w", encoding="ascii") as file:
+            json.dump(keys, file)
+        if self.server:
+            self.pwemu("daemon", "reload")

@@ -156,12 +156,6 @@ class Queue(Case):
 
 
 class Runs(CliCase):
-    def settings(self, keys):
-        place = os.path.join(self.environment["XDG_CONFIG_HOME"], "pwemu")
-        os.makedirs(place, exist_ok=True)
-        with open(os.path.join(place, "pwemud.json"), "w", encoding="ascii") as file:
-            json.dump(keys, file)
-
     def result(self, name):
         with open(os.path.join(self.dir, name), encoding="utf-8") as file:
             return json.load(file)
@@ -187,7 +181,7 @@ class Runs(CliCase):
         self.assertIn("queued", table)
         self.assertIn("number 1 in the queue", table)
         self.assertIn("queue:        number 1", self.pwemu("status", "-i", "run-1", code=0))
-        os.kill(self.daemon_pid(), signal.SIGKILL)
+        self.kill_daemon()
         self.wait_queued()
         self.pwemu("stop", "-i", "first")
         out, err = run.communicate(timeout=CALL_DEADLINE)
