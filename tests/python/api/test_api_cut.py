@@ -154,6 +154,7 @@ class Cut(ApiCase):
         os.environ["PWEMU_RECONNECT"] = "500ms"
         emu = self.emulator()
         emu.start(BOARD, ECHO)
+        emu.wait(match="ready> ", timeout=20)  # nothing more comes by itself
         stream = emu.get_channel_stream("serial0", timeout=20, start="now")
         self.network.unlisten()
         self.network.cut()
