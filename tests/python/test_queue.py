@@ -87,6 +87,7 @@ class Queue(Case):
     def test_timeout_of_one_that_has_run(self):
         """What it left before stays."""
         self.queue("old")
+        wait_for(lambda: b"hello" in self.read_all(name="old").lower(), "its text")
         self.stop("old")
         self.fill()
         again = self.queue("old", queue_timeout_ms=200)

@@ -140,6 +140,12 @@ class CommandLine(Network):
         self.assertEqual(json.loads(self.pwemu("status", "-o", "json", code=3))["state"], "ended")
         self.assertEqual(self.get().state, instances_pb2.STATE_ENDED)
 
+    def test_a_port_of_the_daemon_s_choice_stays(self):
+        """Contexts have it: a restart from afar comes back to where they point."""
+        for _ in range(2):
+            self.pwemu("daemon", "restart")
+            self.assertEqual(json.loads(self.pwemu("daemon", "info", "-o", "json"))["listen"], [f"tcp://127.0.0.1:{self.port}"])
+
     def test_exit_code(self):
         result = self.run_pwemu("run", BOARD, firmware("demo.elf"), "--semihosting")
         self.assertEqual(result.returncode, 0, result.stderr)
