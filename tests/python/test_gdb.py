@@ -265,7 +265,7 @@ class Leaving(DebugCase):
     def test_pipe_is_killed(self):
         self.start_debugged(endpoints=[])
         for victim in ("gdb", "pipe"):
-            gdb = self.popen("gdb", "--", "-nx", "-batch", "-ex", f"break {HOT}", "-ex", "continue", "-ex", "shell sleep 60")
+            gdb = self.popen("gdb", "--", "-nx", "-batch", "-ex", f"break {HOT}", "-ex", "continue", "-ex", "shell exec sleep 60")
             wait_for(lambda: self.get().state == PAUSED and self.holder(), "the debugger to stop it")
             wait_for(lambda: b"sleep" in children_text(gdb.pid), "the breakpoint to be hit")
             pid = gdb.pid if victim == "gdb" else next(pid for pid, text in children(gdb.pid) if b"pipe" in text)

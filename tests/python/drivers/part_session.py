@@ -85,7 +85,7 @@ class Sessions(DebugCase):
     def test_gdb_of_pwemu_is_killed(self):
         """`pwemu gdb` dies while its guest stands at a breakpoint."""
         self.boot("seq.elf")
-        gdb = self.popen("gdb", "--", "-nx", "-batch", "-ex", f"break {HOT}", "-ex", "continue", "-ex", "shell sleep 60")
+        gdb = self.popen("gdb", "--", "-nx", "-batch", "-ex", f"break {HOT}", "-ex", "continue", "-ex", "shell exec sleep 60")
         wait_for(lambda: b"sleep" in children_text(gdb.pid), "the breakpoint to be hit")
         below = [pid for pid, _ in children(gdb.pid)]
         gdb.kill()
