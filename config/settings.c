@@ -36,6 +36,11 @@ static const struct field rows[] = {
 		.help = "instances of one user that may wait for their turn (max-running)"),
 	SETTING(user_log_bytes, "user-log-bytes", FIELD_SIZE, .max = BYTES_MAX, .initial = "16G",
 		.help = "what a user's logs may take on disk before nothing more is started for him"),
+	SETTING(emulator_memory_bytes, "emulator-memory", FIELD_SIZE, .max = BYTES_MAX, .initial = "0",
+		.help = "address space that an emulator may have, its code and buffers (1 GiB of QEMU's) included (RLIMIT_AS; 0: no "
+			"limit)"),
+	SETTING(emulator_cpu_ms, "emulator-cpu", FIELD_DURATION, .max = TIME_MAX, .initial = "0s",
+		.help = "CPU time that an emulator may use in one boot, in whole seconds (RLIMIT_CPU; 0: no limit)"),
 	SETTING(user_connections, "user-connections", FIELD_COUNT, .max = COUNT_MAX, .initial = "1000",
 		.help = "connections that one user may have open"),
 	SETTING(user_requests, "user-requests", FIELD_COUNT, .max = COUNT_MAX, .initial = "2000",

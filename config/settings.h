@@ -22,11 +22,12 @@ struct settings {
 		SETTINGS_ISOLATE_REQUIRED, /* … or no start */
 	} isolate;                         /* of emulators, where the target says nothing */
 	char admin_group[64];              /* its members control everything of a daemon of many users, as root does; "": nobody else */
-	uint64_t user_instances, all_instances; /* limits, 0: none: instances that are not over, of one user and of all … */
-	uint64_t user_queued;                   /* … that wait for their turn … */
-	uint64_t user_log_bytes;                /* … what a user's logs take on disk before he may start another … */
-	uint64_t user_connections;              /* … open connections … */
-	uint64_t user_requests;                 /* … calls in a second, over ten seconds */
+	uint64_t user_instances, all_instances;          /* limits, 0: none: instances that are not over, of one user and of all … */
+	uint64_t user_queued;                            /* … that wait for their turn … */
+	uint64_t user_log_bytes;                         /* … what a user's logs take on disk before he may start another … */
+	uint64_t user_connections;                       /* … open connections … */
+	uint64_t emulator_memory_bytes, emulator_cpu_ms; /* address space and CPU time of each emulator; 0: no limit */
+	uint64_t user_requests;                          /* … calls in a second, over ten seconds */
 	uint64_t lease_grace_ms;        /* a client whose connection was cut, or whose daemon was restarted, has this long to come back */
 	uint64_t max_running;           /* instances that may be there at once; more wait in the queue. 0: no limit */
 	uint64_t upload_limit_bytes;    /* of one image that a client sends */

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/dirs.h"
+#include "config/settings.h"
 #include "instance/boot_int.h"
 #include "instance/commands.h"
 #include "instance/fifo.h"
@@ -392,6 +393,7 @@ static int boot_spawn(struct boot *b, struct err *err)
 	boot_environment(inst, inst->mark, &env);
 	for (size_t i = 0; i < b->plan.env.count; i++)
 		strv_set_env(&env, b->plan.env.items[i]);
+	const struct settings *settings = inst->env->settings;
 	struct proc_spec spec = {
 		.run_dir = b->run_dir,
 		.name = inst->proc_name,
@@ -406,6 +408,8 @@ static int boot_spawn(struct boot *b, struct err *err)
 		.held = b->held,
 		.held_count = b->held_count,
 		.nofile = b->plan.nofile,
+		.memory_bytes = settings != NULL ? settings->emulator_memory_bytes : 0,
+		.cpu_s = settings != NULL ? (uint32_t)((settings->emulator_cpu_ms + 999) / 1000) : 0,
 		.network = boot_network(b),
 		.is_confined = b->plan.is_confined,
 	};

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The end of a boot: its last bytes, why it ended, and whether the emulator is started again. */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 
+#include "config/settings.h"
+#include "config/value.h"
 #include "instance/priv.h"
 #include "wire/utf8.h"
 
@@ -25,6 +28,28 @@ static void end_override(const struct instance *inst, struct driver_verdict *ver
 	snprintf(verdict->message, sizeof(verdict->message), "ended by the daemon: %.200s", inst->ending);
 }
 
+/* What it died of may be a limit that somebody has set: which, and where. */
+static void end_explain_limits(const struct instance *inst, const char *text, struct driver_verdict *verdict)
+{
+	const struct settings *settings = inst->env->settings;
+	char limit[32], said[sizeof(verdict->message)];
+	bool is_short = strstr(text, "Cannot allocate memory") != NULL || strstr(text, "failed to allocate") != NULL;
+	if (settings == NULL)
+		return;
+	if (settings->emulator_cpu_ms > 0 && inst->proc_end.signal == SIGXCPU) {
+		verdict->cause = PWEMU__V1__END_CAUSE__END_CAUSE_KILLED;
+		snprintf(verdict->message, sizeof(verdict->message),
+			 "resource exhausted: it has used the %s of CPU time that it may (setting "
+			 "emulator-cpu)",
+			 value_duration_text(settings->emulator_cpu_ms, limit, sizeof(limit)));
+	} else if (settings->emulator_memory_bytes > 0 && is_short) {
+		snprintf(said, sizeof(said), "%s", verdict->message);
+		snprintf(verdict->message, sizeof(verdict->message),
+			 "resource exhausted: it may have %s of memory (setting emulator-memory): %.120s",
+			 value_size_text(settings->emulator_memory_bytes, limit, sizeof(limit)), said);
+	}
+}
+
 static void end_classify(struct instance *inst, struct driver_verdict *verdict)
 {
 	char *text = channels_emulator_text(inst);
@@ -42,6 +67,7 @@ static void end_classify(struct instance *inst, struct driver_verdict *verdict)
 		.semihosting_call_count = inst->prepared != NULL ? inst->prepared->call_count : 0,
 	};
 	inst->driver->classify(&death, verdict);
+	end_explain_limits(inst, text, verdict);
 	free(text);
 	end_override(inst, verdict);
 }

@@ -52,7 +52,9 @@ struct proc_spec {
 	size_t fd_count;
 	const struct proc_held *held; /* what the shim keeps until released */
 	size_t held_count;
-	uint32_t nofile; /* RLIMIT_NOFILE of the program, also the most that it may have; 0: the daemon's, at most 65536 */
+	uint64_t memory_bytes; /* RLIMIT_AS of the program; 0: the daemon's */
+	uint32_t cpu_s;        /* RLIMIT_CPU: SIGXCPU after that; 0: the daemon's */
+	uint32_t nofile;       /* RLIMIT_NOFILE of the program, also the most that it may have; 0: the daemon's, at most 65536 */
 	/* No capability, ever; root alone keeps his right to files. */
 	bool is_confined;
 	/* The network it sees: the host's, or its own with nothing but lo: where the host allows it (TRY; TRUST is quicker, for a host that

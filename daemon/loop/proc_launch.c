@@ -230,6 +230,8 @@ static void image_build(struct image *image, const struct proc_spec *spec)
 		.uid = spec->user == NULL ? SHIM_KEEP_ID : spec->user->uid,
 		.gid = spec->user == NULL ? 0 : spec->user->gid,
 		.nofile = spec->nofile,
+		.memory_mib = (uint32_t)(spec->memory_bytes >> 20 < UINT32_MAX ? (spec->memory_bytes + (1 << 20) - 1) >> 20 : UINT32_MAX),
+		.cpu_s = spec->cpu_s,
 		.network = (uint32_t)spec->network,
 		.is_confined = spec->is_confined,
 		.group_count = spec->user == NULL ? 0 : (uint32_t)spec->user->group_count,

@@ -78,6 +78,20 @@ static int child_map_fds(const struct spec *spec, int sync)
 	return high_sync;
 }
 
+/* No more than it has already. */
+static void child_limit_to(int resource, rlim_t wanted, rlim_t more, int sync)
+{
+	struct rlimit limit;
+	if (wanted == 0)
+		return;
+	if (getrlimit(resource, &limit) != 0)
+		child_fail(sync, "getrlimit");
+	limit.rlim_max = wanted + more < limit.rlim_max ? wanted + more : limit.rlim_max;
+	limit.rlim_cur = wanted < limit.rlim_max ? wanted : limit.rlim_max;
+	if (setrlimit(resource, &limit) != 0)
+		child_fail(sync, "setrlimit");
+}
+
 static void child_limit(const struct shim_spec *head, int sync)
 {
 	struct rlimit limit = { 0, 0 };
@@ -93,6 +107,8 @@ static void child_limit(const struct shim_spec *head, int sync)
 		limit.rlim_max = limit.rlim_cur;
 	if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
 		child_fail(sync, "setrlimit nofile");
+	child_limit_to(RLIMIT_AS, (rlim_t)head->memory_mib << 20, 0, sync);
+	child_limit_to(RLIMIT_CPU, head->cpu_s, 1, sync); /* one second to die of SIGXCPU, then SIGKILL */
 	/* Not to be had without privilege when the session was given a higher one. */
 	int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
 	if (fd >= 0) {

@@ -66,6 +66,8 @@ struct shim_spec {
 	uint32_t uid; /* SHIM_KEEP_ID: gid and groups are not changed either */
 	uint32_t gid;
 	uint32_t nofile;      /* hard and soft; 0: what the daemon has, at most SHIM_NOFILE_DEFAULT */
+	uint32_t memory_mib;  /* of address space; 0: as the daemon */
+	uint32_t cpu_s;       /* of CPU time; 0: as the daemon */
 	uint32_t network;     /* enum shim_network */
 	uint32_t is_confined; /* 1: no capability, save those of root for files */
 	uint32_t group_count;

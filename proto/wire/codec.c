@@ -199,10 +199,12 @@ char *percent_encode(const char *text)
 {
 	static const char hex[] = "0123456789ABCDEF";
 	char *out = xmalloc(strlen(text) * 3 + 1);
+	const char *first = text;
 	char *p = out;
 	for (; *text != '\0'; text++) {
 		unsigned char c = (unsigned char)*text;
-		if (percent_is_plain(c)) {
+		bool is_edge = text == first || text[1] == '\0'; /* a value with a blank there is no header's */
+		if (percent_is_plain(c) && !(c == ' ' && is_edge)) {
 			*p++ = (char)c;
 			continue;
 		}

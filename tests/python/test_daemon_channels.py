@@ -340,6 +340,7 @@ class Writing(Case):
         self.start("echo.elf")
         again = Attachment(self, write=True)
         self.assertEqual(again.opened.offset, len(client.output))
+        again.wait_output(b"ready> ")  # a UART that is being set up forgets what it has
         again.send(b"x\r")
         again.wait_output(b"got: x\r\n")
         again.close()

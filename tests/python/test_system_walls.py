@@ -309,6 +309,28 @@ class Limits(SystemCase):
         self.assertIn("user-requests", refused[0][2])
         self.cli(self.bob, "ls")
 
+    def test_cpu_of_an_emulator(self):
+        """Which limit it was is said."""
+        self.write_settings(**{"emulator-cpu": "1s"})
+        self.pwemu("daemon", "reload")
+        self.cli(self.alice, "start", "-q", BOARD, "-f", firmware("seq.elf"), "--restart", "no")
+        self.cli(self.alice, "wait", "-q", "--exit", "--timeout", "60s")
+        end = self.status_as(self.alice)["end"]
+        self.assertEqual((end["cause"], end["signal"]), ("killed", signal.SIGXCPU))
+        self.assertIn("resource exhausted", end["message"])
+        self.assertIn("emulator-cpu", end["message"])
+
+    def test_memory_of_an_emulator(self):
+        self.write_settings(**{"emulator-memory": "256M"})
+        self.pwemu("daemon", "reload")
+        text = self.cli(self.alice, "start", BOARD, "-f", firmware("echo.elf"), "--restart", "no", "--args=-m 512M", code=1)
+        self.assertIn("setting emulator-memory", text)
+        self.write_settings(**{"emulator-memory": "8G"})
+        self.pwemu("daemon", "reload")
+        pid = self.start_as(self.alice)["pid"]
+        (line,) = [line for line in read_proc(pid, "limits").decode().splitlines() if line.startswith("Max address space")]
+        self.assertEqual(line.split()[3:5], [str(8 << 30)] * 2)
+
     def test_log_bytes(self):
         self.start_as(self.alice, "seq.elf")
         self.cli(self.alice, "stop", "-q")

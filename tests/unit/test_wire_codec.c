@@ -189,6 +189,7 @@ static void test_percent(void **state)
 		{ "", "" },
 		{ "plain text ~", "plain text ~" },
 		{ "100 %", "100 %25" },
+		{ " cut at ", "%20cut at%20" }, /* a header has no blank at its ends */
 		{ "a\nb\tc", "a%0Ab%09c" },
 		{ "\xc3\xa9\x7f", "%C3%A9%7F" },
 	};
