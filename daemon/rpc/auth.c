@@ -102,7 +102,8 @@ static int auth_check_one_user(const struct services *services, const struct rpc
 static int auth_check_connections(const struct services *services, const struct rpc_peer *peer, struct err *err)
 {
 	uint64_t limit = services->settings->user_connections;
-	if (limit == 0 || peer->uid == 0 || services->server == NULL || rpc_server_connections(services->server, peer->uid) < limit)
+	if (!services->is_system || limit == 0 || peer->uid == 0 || services->server == NULL ||
+	    rpc_server_connections(services->server, peer->uid) < limit)
 		return 0;
 	err_set(err, ERR_RESOURCE_EXHAUSTED, "uid %u has %llu connections open, as many as a user may (user-connections); close some",
 		(unsigned)peer->uid, (unsigned long long)limit);
@@ -160,7 +161,7 @@ int auth_authorize(void *ctx, const struct rpc_peer *peer, const struct rpc_meth
 	struct services *services = ctx;
 	uint64_t rate = services->settings->user_requests, full = rate * AUTH_BURST_S * 1000;
 	(void)method;
-	if (rate == 0 || peer->uid == 0)
+	if (!services->is_system || rate == 0 || peer->uid == 0)
 		return 0;
 	struct bucket *bucket = auth_bucket(services->auth, peer->uid, full);
 	uint64_t now_ms = clock_monotonic_ms(), left = bucket->left + (now_ms - bucket->filled_ms) * rate;
