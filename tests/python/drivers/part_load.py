@@ -43,7 +43,8 @@ class Load(DriverCase):
     def test_into_a_paused_guest(self):
         """It runs afterwards."""
         self.boot("seq.elf", "--pause")
-        self.pwemu("load", self.image("echo"))
+        # what it has left is taken away a moment later
+        wait_for(lambda: self.popen("-q", "load", self.image("echo")).wait(60) == 0, "the load")
         self.wait_count(PROMPT, 1)
         self.assert_echoes()
         self.assertNotIn(b"00000000\n", self.out())
@@ -123,5 +124,6 @@ class Load(DriverCase):
         self.refused("load", self.image("echo"), says="client of")
         debugger.kill()
         wait_for(lambda: not self.writer("gdb") and self.state() == "running", "the guest to run on")
-        self.pwemu("load", self.image("echo"))
+        # what the debugger has left is taken away a moment later
+        wait_for(lambda: self.popen("-q", "load", self.image("echo")).wait(60) == 0, "the load")
         self.wait_count(PROMPT, 1)
