@@ -50,7 +50,7 @@ PB_H := $(PB_C:.c=.h)
 
 WIRE_C := $(wildcard proto/wire/*.c)
 CONFIG_C := $(wildcard config/*.c)
-DAEMON_C := $(filter-out daemon/shim/%,$(wildcard daemon/*/*.c)) daemon/control.c daemon/manager.c
+DAEMON_C := $(filter-out daemon/shim/%,$(wildcard daemon/*/*.c)) daemon/control.c daemon/manager.c daemon/options.c
 CLIENT_C := $(filter-out client/main.c,$(wildcard client/*.c))
 UNIT_C := $(wildcard tests/unit/test_*.c)
 
