@@ -11,7 +11,8 @@ DEPS_TEST := $(DEPS_DEMO) qemu-system-misc:qemu-system-riscv32 gcc-riscv64-unkno
 	python3-pytest:+pytest python3-pip:+pip python3-setuptools:+setuptools python3-wheel:+wheel \
 	tmux:tmux procps:ps gdb-multiarch:gdb-multiarch socat:socat openssl:openssl nodejs:node npm:npm python3-jsonschema:+jsonschema libsystemd-dev:@libsystemd \
 	openssh-server:/usr/sbin/sshd openssh-client:ssh
-DEPS_FUZZ := clang:clang
+# (clang only recommends its sanitizers and libFuzzer)
+DEPS_FUZZ := clang:clang libclang-rt-14-dev:/usr/lib/llvm-14/lib/clang/14.0.6/lib/linux/libclang_rt.fuzzer-x86_64.a
 DEPS_LINT := clang-format:clang-format clang-tidy:clang-tidy shellcheck:shellcheck
 
 MISSING := PKG_CONFIG='$(PKG_CONFIG)' PYTHON='$(PYTHON)' sh packaging/missing
