@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/user.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -49,4 +50,12 @@ bool user_is_in(const struct user *user, gid_t group)
 		if (user->groups[i] == group)
 			return true;
 	return user->gid == group;
+}
+
+bool user_is_called(const struct user *user, const char *text, size_t len)
+{
+	char number[16];
+	snprintf(number, sizeof(number), "%u", (unsigned)user->uid);
+	return (strlen(user->name) == len && memcmp(user->name, text, len) == 0) ||
+	       (strlen(number) == len && memcmp(number, text, len) == 0);
 }

@@ -21,4 +21,6 @@ void user_fini(struct user *user); /* may be called twice */
 /* `to` is one already. A name that is known stays where the other has none. */
 void user_set(struct user *to, const struct user *from);
 void user_set_name(struct user *user, const char *name);
+/* Whether that is his name or number; `len`: of the text. */
+bool user_is_called(const struct user *user, const char *text, size_t len);
 bool user_is_in(const struct user *user, gid_t group);

@@ -110,14 +110,6 @@ static struct instance *find_by_id(struct registry *registry, const struct calle
 	return inst != NULL && instance_right(inst, caller) != RIGHT_NONE ? inst : NULL;
 }
 
-static bool find_is_user(const struct user *user, const char *text, size_t len)
-{
-	char number[16];
-	snprintf(number, sizeof(number), "%u", (unsigned)user->uid);
-	return (strlen(user->name) == len && memcmp(user->name, text, len) == 0) ||
-	       (strlen(number) == len && memcmp(number, text, len) == 0);
-}
-
 /* "USER/NAME": of those that he may know of, one that runs beats those that are over. */
 static struct instance *find_foreign(struct registry *registry, const struct caller *caller, const char *text, struct err *err)
 {
@@ -125,7 +117,7 @@ static struct instance *find_foreign(struct registry *registry, const struct cal
 	struct instance *found = NULL;
 	for (size_t i = 0; i < registry->count; i++) {
 		struct instance *inst = registry->rows[i];
-		if (!find_is_user(&inst->user, text, len) || strcmp(inst->name, text + len + 1) != 0 ||
+		if (!user_is_called(&inst->user, text, len) || strcmp(inst->name, text + len + 1) != 0 ||
 		    instance_right(inst, caller) == RIGHT_NONE)
 			continue;
 		bool is_better = found == NULL || (instance_is_over(found) && !instance_is_over(inst));

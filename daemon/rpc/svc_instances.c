@@ -507,13 +507,6 @@ static void handle_get(struct rpc_call *call, const ProtobufCMessage *message)
 		service_send_instance(call, inst, true);
 }
 
-static bool list_is_users(const struct user *user, const char *text)
-{
-	char number[16];
-	snprintf(number, sizeof(number), "%u", (unsigned)user->uid);
-	return strcmp(user->name, text) == 0 || strcmp(number, text) == 0;
-}
-
 /* An administrator's list is his own and what is shared with him, too, unless he asks for more. */
 static bool list_is_wanted(const struct instance *inst, const Pwemu__V1__ListRequest *request, const struct caller *caller)
 {
@@ -521,7 +514,7 @@ static bool list_is_wanted(const struct instance *inst, const Pwemu__V1__ListReq
 	bool wants_more = request->all_users || request->user[0] != '\0';
 	if ((!request->all && instance_is_over(inst)) || instance_right(inst, wants_more ? caller : &plain) == RIGHT_NONE)
 		return false;
-	return request->user[0] == '\0' || list_is_users(instance_user(inst), request->user);
+	return request->user[0] == '\0' || user_is_called(instance_user(inst), request->user, strlen(request->user));
 }
 
 static void handle_list(struct rpc_call *call, const ProtobufCMessage *message)
