@@ -2,7 +2,7 @@
 # The Python package: its messages and stubs are committed, since it has no build step; `make python-messages` makes them again.
 
 PYTHON_DIR := client/python
-PYTHON_PROTOS := $(filter-out %/record.proto,$(wildcard proto/pwemu/v1/*.proto))
+PYTHON_PROTOS := $(filter-out %/record.proto %/jobs.proto,$(wildcard proto/pwemu/v1/*.proto))
 PYTHON_DEST := lib/python3/dist-packages
 PYTHON_OUT ?= $(PYTHON_DIR)
 

@@ -6,6 +6,8 @@
 
 /* A deep copy; free with protobuf_c_message_free_unpacked(). NULL gives NULL. */
 ProtobufCMessage *pb_copy(const ProtobufCMessage *message);
+/* Its bytes; free with free(). */
+void *pb_pack(const ProtobufCMessage *message, size_t *len);
 /* Takes NULL. */
 void pb_free(ProtobufCMessage *message);
 

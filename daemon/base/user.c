@@ -44,6 +44,12 @@ void user_set_name(struct user *user, const char *name)
 	free(old);
 }
 
+bool user_is_same(const struct user *a, const struct user *b)
+{
+	return a->uid == b->uid && a->gid == b->gid && a->group_count == b->group_count &&
+	       (a->group_count == 0 || memcmp(a->groups, b->groups, a->group_count * sizeof(gid_t)) == 0);
+}
+
 bool user_is_in(const struct user *user, gid_t group)
 {
 	for (size_t i = 0; i < user->group_count; i++)

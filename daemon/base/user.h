@@ -23,4 +23,6 @@ void user_set(struct user *to, const struct user *from);
 void user_set_name(struct user *user, const char *name);
 /* Whether that is his name or number; `len`: of the text. */
 bool user_is_called(const struct user *user, const char *text, size_t len);
+/* The same rights; the names do not count. */
+bool user_is_same(const struct user *a, const struct user *b);
 bool user_is_in(const struct user *user, gid_t group);

@@ -14,10 +14,12 @@
 #include <unistd.h>
 
 #include "base/dirs.h"
+#include "base/pb.h"
 #include "instance/commands.h"
 #include "instance/expand.h"
 #include "instance/priv.h"
 #include "loop/helper.h"
+#include "pwemu/v1/jobs.pb-c.h"
 #include "wire/mem.h"
 #include "wire/utf8.h"
 
@@ -224,14 +226,7 @@ static void files_wanted(const struct files *files, struct files_list *out)
 
 /* ---------------------------------------------------------------- in the helper */
 
-struct files_job {
-	const struct files_list *before, *wanted;
-	mode_t umask;
-	const char *directory; /* to be removed where it is empty; NULL: it stays … */
-	bool is_home;          /* … whatever is in it */
-};
-
-static int files_make_link(const struct files_row *row)
+static int files_make_link(const Pwemu__V1__FilesRow *row)
 {
 	return (unlink(row->path) == 0 || errno == ENOENT) && symlink(row->content, row->path) == 0 ? 0 : -1;
 }
@@ -245,7 +240,7 @@ static int files_write(int fd, const char *text)
 	return n == (ssize_t)len ? 0 : -1;
 }
 
-static int files_make_text(const struct files_row *row)
+static int files_make_text(const Pwemu__V1__FilesRow *row)
 {
 	char *tmp = xasprintf("%s%s", row->path, FILES_TMP);
 	(void)unlink(tmp);
@@ -255,12 +250,14 @@ static int files_make_text(const struct files_row *row)
 		close(fd);
 	errno = sys;
 	rc = rc == 0 ? rename(tmp, row->path) : -1;
+	sys = errno;
 	free(tmp);
+	errno = sys;
 	return rc;
 }
 
 /* Unless somebody has put something else there. */
-static void files_remove(const struct files_row *row)
+static void files_remove(const Pwemu__V1__FilesRow *row)
 {
 	char found[4096];
 	ssize_t len = row->is_link ? readlink(row->path, found, sizeof(found)) : 0;
@@ -270,17 +267,15 @@ static void files_remove(const struct files_row *row)
 }
 
 /* The reply is what went wrong first. */
-static void files_work(void *arg, int reply_fd)
+static void files_work(const Pwemu__V1__FilesJob *job, int reply_fd)
 {
-	const struct files_job *job = arg;
 	bool failed = false;
 	umask(job->umask);
-	for (size_t i = job->before->count; i > 0; i--)
-		if (files_find(job->wanted, job->before->rows[i - 1].path) == NULL)
-			files_remove(&job->before->rows[i - 1]);
-	for (size_t i = 0; i < job->wanted->count; i++) {
-		const struct files_row *row = &job->wanted->rows[i];
-		if (files_has(job->before, row) || (row->is_link ? files_make_link : files_make_text)(row) == 0 || failed)
+	for (size_t i = job->n_old; i > 0; i--)
+		files_remove(job->old[i - 1]);
+	for (size_t i = 0; i < job->n_wanted; i++) {
+		const Pwemu__V1__FilesRow *row = job->wanted[i];
+		if ((row->is_link ? files_make_link : files_make_text)(row) == 0 || failed)
 			continue;
 		failed = true;
 		dprintf(reply_fd, "\"%s\" cannot be written: %s", row->path, strerror(errno));
@@ -288,8 +283,18 @@ static void files_work(void *arg, int reply_fd)
 	struct err err = ERR_INIT;
 	if (job->is_home && dirs_remove(job->directory, &err) < 0)
 		dprintf(reply_fd, "%s", err.msg);
-	else if (job->directory != NULL && !job->is_home)
+	else if (job->directory[0] != '\0' && !job->is_home)
 		(void)rmdir(job->directory);
+}
+
+static void files_serve(const void *bytes, size_t len, int reply_fd)
+{
+	Pwemu__V1__FilesJob *job = pwemu__v1__files_job__unpack(NULL, len, bytes);
+	if (job != NULL)
+		files_work(job, reply_fd);
+	else
+		dprintf(reply_fd, "the daemon's request cannot be read");
+	pwemu__v1__files_job__free_unpacked(job, NULL);
 }
 
 /* ---------------------------------------------------------------- in the daemon */
@@ -317,20 +322,62 @@ static void files_on_done(void *ctx, const void *reply, size_t len, const struct
 		instance_changed(files->inst);
 }
 
+/* The rows of `from` that are not in `but`, by path or in all they say; the texts stay where they are. */
+static Pwemu__V1__FilesRow **files_rows(const struct files_list *from, const struct files_list *but, bool by_path, size_t *count)
+{
+	Pwemu__V1__FilesRow **rows = xcalloc(from->count + 1, sizeof(*rows));
+	*count = 0;
+	for (size_t i = 0; i < from->count; i++) {
+		const struct files_row *row = &from->rows[i];
+		if (by_path ? files_find(but, row->path) != NULL : files_has(but, row))
+			continue;
+		Pwemu__V1__FilesRow *made = xmalloc(sizeof(*made));
+		pwemu__v1__files_row__init(made);
+		made->path = row->path;
+		made->content = row->content;
+		made->is_link = row->is_link;
+		rows[(*count)++] = made;
+	}
+	return rows;
+}
+
+static void files_rows_free(Pwemu__V1__FilesRow **rows, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		free(rows[i]);
+	free(rows);
+}
+
+/* Has a helper make `wanted` of what was made; `job` says the rest. */
+static int files_begin(const struct instance *inst, Pwemu__V1__FilesJob *job, const struct files_list *wanted, struct helper_spec *helper,
+		       struct helper **out, struct err *err)
+{
+	const struct files_list *made = &inst->files->made;
+	job->old = files_rows(made, wanted, true, &job->n_old);
+	job->wanted = files_rows(wanted, made, false, &job->n_wanted);
+	void *bytes = pb_pack(&job->base, &helper->job_len);
+	helper->job = bytes;
+	helper->serve = files_serve;
+	helper->user = instance_as(inst);
+	helper->deadline_ms = FILES_DEADLINE_MS;
+	int rc = helper_run(inst->env->base, helper, out, err);
+	free(bytes);
+	files_rows_free(job->old, job->n_old);
+	files_rows_free(job->wanted, job->n_wanted);
+	return rc;
+}
+
 static int files_run(struct files *files, const struct files_list *wanted, struct err *err)
 {
-	struct files_job job = { &files->made, wanted, boot_umask(files->inst), NULL, false };
+	Pwemu__V1__FilesJob job = PWEMU__V1__FILES_JOB__INIT;
+	job.umask = boot_umask(files->inst);
 	struct helper_spec helper = {
 		.name = "care of the working directory",
-		.user = instance_as(files->inst),
-		.deadline_ms = FILES_DEADLINE_MS,
 		.max_reply = 8192,
-		.work = files_work,
-		.arg = &job,
 		.on_done = files_on_done,
 		.ctx = files,
 	};
-	return helper_run(files->inst->env->base, &helper, &files->helper, err);
+	return files_begin(files->inst, &job, wanted, &helper, &files->helper, err);
 }
 
 static bool files_differ(const struct files_list *a, const struct files_list *b)
@@ -424,17 +471,16 @@ void files_erase(struct instance *inst)
 	free(own);
 	if (!is_remote)
 		files_add_logs(&files->made, inst);
-	struct files_job job = { &files->made, &none, 0, is_ours || is_remote ? inst->home : NULL, is_remote };
+	Pwemu__V1__FilesJob job = PWEMU__V1__FILES_JOB__INIT;
+	if (is_ours || is_remote)
+		job.directory = inst->home;
+	job.is_home = is_remote;
 	struct helper_spec helper = {
 		.name = "care of a working directory",
-		.user = instance_as(inst),
-		.deadline_ms = FILES_DEADLINE_MS,
-		.work = files_work,
-		.arg = &job,
 		.on_done = files_on_erased,
 	};
 	helper_cancel(files->helper);
 	files->helper = NULL;
-	if (helper_run(inst->env->base, &helper, NULL, &err) < 0)
+	if (files_begin(inst, &job, &none, &helper, NULL, &err) < 0)
 		log_warn(&inst->scope, "%s", err.msg);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What an instance shows in its working directory, as pw_emu has it: handles.json, NAME.pid, links NAME.log to logs and CHANNEL to PTYs. It
- * is output for others, never read back. A short-lived helper writes it, one at a time, soon after each change.
+ * is output for others, never read back. A helper writes it, one at a time, soon after each change.
  */
 #pragma once
 

@@ -11,12 +11,14 @@
 
 #include "base/dirs.h"
 #include "base/log.h"
+#include "base/pb.h"
 #include "config/image.h"
 #include "config/image_calls.h"
 #include "instance/program.h"
 #include "instance/origin.h"
 #include "instance/uploads.h"
 #include "loop/helper.h"
+#include "pwemu/v1/jobs.pb-c.h"
 #include "wire/mem.h"
 
 #define PREPARE_DEADLINE_MS 20000
@@ -230,21 +232,41 @@ static void prepare_load_work(void *arg, int reply_fd)
 }
 
 /* Asks the network, perhaps: hence here. */
-static void prepare_name_user(const struct user *user, struct prepare_result *result)
+static void prepare_name_user(struct prepare_result *result)
 {
-	const struct passwd *entry = user != NULL && !user->is_named ? getpwuid(user->uid) : NULL;
+	const struct passwd *entry = getpwuid(geteuid());
 	if (entry != NULL)
 		snprintf(result->user, sizeof(result->user), "%s", entry->pw_name);
 }
 
-static void prepare_work(void *arg, int reply_fd)
+static void prepare_look(const Pwemu__V1__ImageCheckJob *job, struct prepare_result *result)
 {
-	const struct prepare_spec *spec = arg;
+	const struct prepare_spec spec = {
+		.target = job->target,
+		.request = job->request,
+		.executable = job->executable,
+		.install = job->install,
+		.working_dir = job->working_dir,
+		.state_dir = job->state_dir,
+		.uid = job->uid,
+	};
+	if (job->wants_name)
+		prepare_name_user(result);
+	if (prepare_cwd_check(spec.request, &result->err) == 0 && prepare_program(&spec, result) == 0 &&
+	    prepare_images(&spec, result) == 0 && dirs_make(spec.working_dir, &result->err) < 0)
+		err_prefix(&result->err, "working directory");
+}
+
+static void prepare_serve(const void *bytes, size_t len, int reply_fd)
+{
 	static struct prepare_result result;
-	prepare_name_user(spec->user, &result);
-	if (prepare_cwd_check(spec->request, &result.err) == 0 && prepare_program(spec, &result) == 0 &&
-	    prepare_images(spec, &result) == 0 && dirs_make(spec->working_dir, &result.err) < 0)
-		err_prefix(&result.err, "working directory");
+	memset(&result, 0, sizeof(result));
+	Pwemu__V1__ImageCheckJob *job = pwemu__v1__image_check_job__unpack(NULL, len, bytes);
+	if (job != NULL)
+		prepare_look(job, &result);
+	else
+		err_set(&result.err, ERR_INTERNAL, "the daemon's request cannot be read");
+	pwemu__v1__image_check_job__free_unpacked(job, NULL);
 	(void)prepare_write(reply_fd, &result, sizeof(result));
 }
 
@@ -283,6 +305,31 @@ static void prepare_on_done(void *ctx, const void *reply, size_t len, const stru
 	free(prepare);
 }
 
+/* Only packed, not changed: hence the casts. */
+static void prepare_fill_job(const struct prepare_spec *spec, Pwemu__V1__StartRequest *request, Pwemu__V1__ImageCheckJob *job)
+{
+	request->images = spec->request->images;
+	request->n_images = spec->request->n_images;
+	request->environment = spec->request->environment;
+	request->origin = spec->request->origin;
+	job->target = (Pwemu__V1__Target *)(uintptr_t)spec->target;
+	job->request = request;
+	job->executable = (char *)(uintptr_t)spec->executable;
+	job->install = (char *)(uintptr_t)spec->install;
+	job->working_dir = (char *)(uintptr_t)spec->working_dir;
+	job->state_dir = (char *)(uintptr_t)spec->state_dir;
+	job->uid = spec->uid;
+	job->wants_name = spec->user != NULL && !spec->user->is_named;
+}
+
+static void *prepare_pack(const struct prepare_spec *spec, size_t *len)
+{
+	Pwemu__V1__StartRequest request = PWEMU__V1__START_REQUEST__INIT;
+	Pwemu__V1__ImageCheckJob job = PWEMU__V1__IMAGE_CHECK_JOB__INIT;
+	prepare_fill_job(spec, &request, &job);
+	return pb_pack(&job.base, len);
+}
+
 int prepare_begin(struct event_base *base, const struct prepare_spec *spec, void (*on_done)(void *ctx, const struct prepare_result *result),
 		  void *ctx, struct prepare **out, struct err *err)
 {
@@ -295,17 +342,19 @@ int prepare_begin(struct event_base *base, const struct prepare_spec *spec, void
 		.deadline_ms = PREPARE_DEADLINE_MS,
 		.max_reply = sizeof(struct prepare_result),
 		.is_exact = true,
-		.work = prepare_work,
-		.arg = (void *)(uintptr_t)spec,
+		.serve = prepare_serve,
 		.on_done = prepare_on_done,
 		.ctx = prepare,
 	};
-	if (helper_run(base, &helper, &prepare->helper, err) < 0) {
+	void *job = prepare_pack(spec, &helper.job_len);
+	helper.job = job;
+	int rc = helper_run(base, &helper, &prepare->helper, err);
+	free(job);
+	if (rc == 0)
+		*out = prepare;
+	else
 		free(prepare);
-		return -1;
-	}
-	*out = prepare;
-	return 0;
+	return rc;
 }
 
 static void prepare_on_loaded(void *ctx, const void *reply, size_t len, const struct err *err)

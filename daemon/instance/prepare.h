@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What must be looked at in the user's files before a start: the emulator's program in the user's PATH, the images, the working
- * directory. A short-lived helper process does it, with a deadline, so that no slow file system ever stops the daemon.
+ * directory. A helper process does it, with a deadline, so that no slow file system ever stops the daemon.
  */
 #pragma once
 
@@ -35,7 +35,7 @@ struct prepare_result {
 	uint32_t calls[PREPARE_CALLS_MAX]; /* addresses of `bkpt 0xab` */
 };
 
-/* Needed until prepare_begin returns (the helper has a copy of the whole process). */
+/* Needed until prepare_begin returns. */
 struct prepare_spec {
 	const Pwemu__V1__Target *target;
 	const Pwemu__V1__StartRequest *request;

@@ -204,9 +204,8 @@ static void store_fill(struct instance *inst, Pwemu__V1__Record *record)
 /* The hash that record.state is to name; 0: none, it was not written. */
 static int store_put_whole(struct instance *inst, const Pwemu__V1__Record *record, struct err *err)
 {
-	size_t len = pwemu__v1__record__get_packed_size(record);
-	uint8_t *bytes = xmalloc(len);
-	pwemu__v1__record__pack(record, bytes);
+	size_t len;
+	uint8_t *bytes = pb_pack(&record->base, &len);
 	int rc = store_write(inst->log_dir, bytes, len, err);
 	inst->record_hash = rc == 0 ? store_hash(bytes, len) : 0;
 	free(bytes);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "loop/helper.h"
 #include "wire/mem.h"
 
 struct loop_watch {
@@ -39,6 +40,7 @@ struct event_base *loop_new(void)
 
 void loop_free(struct event_base *base)
 {
+	helper_dismiss(base);
 	event_base_free(base);
 }
 
