@@ -65,6 +65,15 @@ void strv_set_env(struct strv *v, const char *variable)
 	strv_add(v, variable);
 }
 
+void strv_add_env(struct strv *v, const char *variable)
+{
+	size_t len = strcspn(variable, "=") + 1;
+	for (size_t i = 0; i < v->count; i++)
+		if (strncmp(v->items[i], variable, len) == 0)
+			return;
+	strv_add(v, variable);
+}
+
 const char *strv_env(char *const *items, size_t count, const char *name)
 {
 	size_t len = strlen(name);

@@ -33,6 +33,7 @@ void plan_init(struct plan *plan)
 	strv_init(&plan->argv);
 	strv_init(&plan->setup);
 	strv_init(&plan->env);
+	strv_init(&plan->usual_env);
 	strv_init(&plan->dirs);
 }
 
@@ -41,6 +42,7 @@ void plan_fini(struct plan *plan)
 	strv_fini(&plan->argv);
 	strv_fini(&plan->setup);
 	strv_fini(&plan->env);
+	strv_fini(&plan->usual_env);
 	strv_fini(&plan->dirs);
 }
 

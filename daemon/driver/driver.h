@@ -60,7 +60,8 @@ struct plan {
 	size_t argument_count; /* of its last words: those that target and user have given as arguments */
 	/* Commands for the emulator's monitor that make the board, in order; kept with the boot like argv, and done by the link. */
 	struct strv setup;
-	struct strv env;  /* "NAME=value", instead of what the user's environment says */
+	struct strv env;  /* "NAME=value", instead of what the user's environment says … */
+	struct strv usual_env; /* … and where it says nothing */
 	struct strv dirs; /* made in the run directory, for the emulator's user alone: plain names */
 	enum proc_network network;
 	bool is_confined; /* as proc_spec.is_confined */

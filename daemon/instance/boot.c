@@ -386,13 +386,21 @@ static enum proc_network boot_network(const struct boot *b)
 
 const struct proc_ops boot_proc_ops = { .on_started = boot_on_started, .on_ended = boot_on_ended };
 
+static void boot_emulator_environment(const struct boot *b, struct strv *env)
+{
+	const struct strv *usual = &b->plan.usual_env;
+	boot_environment(b->inst, b->inst->mark, env);
+	for (size_t i = 0; i < usual->count; i++)
+		strv_add_env(env, usual->items[i]);
+	for (size_t i = 0; i < b->plan.env.count; i++)
+		strv_set_env(env, b->plan.env.items[i]);
+}
+
 static int boot_spawn(struct boot *b, struct err *err)
 {
 	struct instance *inst = b->inst;
 	struct strv env;
-	boot_environment(inst, inst->mark, &env);
-	for (size_t i = 0; i < b->plan.env.count; i++)
-		strv_set_env(&env, b->plan.env.items[i]);
+	boot_emulator_environment(b, &env);
 	const struct settings *settings = inst->env->settings;
 	struct proc_spec spec = {
 		.run_dir = b->run_dir,
