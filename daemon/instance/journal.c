@@ -52,6 +52,7 @@ struct journal_reader {
 	struct journal *journal;
 	enum reader_state state;
 	uint64_t next;
+	const char *only; /* events of this instance; NULL: all */
 	struct journal_place place;
 	void (*on_event)(void *ctx);
 	void *ctx;
@@ -213,12 +214,37 @@ static void journal_on_retry(void *ctx)
 
 /* ---------------------------------------------------------------- adding */
 
-static void journal_wake(struct journal *journal)
+static struct reader_queue *reader_queue(struct journal_reader *reader)
 {
-	struct journal_reader *reader;
-	TAILQ_FOREACH (reader, &journal->waiting, queue)
-		reader->state = READER_READY;
-	TAILQ_CONCAT(&journal->ready, &journal->waiting, queue);
+	return reader->state == READER_WAITING ? &reader->journal->waiting : &reader->journal->ready;
+}
+
+static void reader_set(struct journal_reader *reader, enum reader_state state)
+{
+	if (reader->state != READER_TOLD)
+		TAILQ_REMOVE(reader_queue(reader), reader, queue);
+	reader->state = state;
+	if (reader->state != READER_TOLD)
+		TAILQ_INSERT_TAIL(reader_queue(reader), reader, queue);
+}
+
+/* Of hundreds that wait for an instance each, few have to look at it. */
+static bool reader_passes_over(struct journal_reader *reader, const Pwemu__V1__Event *event)
+{
+	if (reader->only == NULL || reader->next != event->seq || strcmp(reader->only, event->instance_id) == 0)
+		return false;
+	reader->next++;
+	return true;
+}
+
+static void journal_wake(struct journal *journal, const Pwemu__V1__Event *event)
+{
+	struct journal_reader *reader, *next;
+	for (reader = TAILQ_FIRST(&journal->waiting); reader != NULL; reader = next) {
+		next = TAILQ_NEXT(reader, queue);
+		if (!reader_passes_over(reader, event))
+			reader_set(reader, READER_READY);
+	}
 	if (!TAILQ_EMPTY(&journal->ready))
 		timer_arm(journal->tell, 0);
 }
@@ -234,7 +260,7 @@ void journal_add(struct journal *journal, Pwemu__V1__Event *event)
 	PB_FREE(repaired);
 	journal_flush(journal);
 	number_write(journal);
-	journal_wake(journal);
+	journal_wake(journal, event);
 }
 
 void journal_tell(struct journal *journal, Pwemu__V1__EventKind kind, const char *fmt, ...)
@@ -355,20 +381,6 @@ void journal_free(struct journal *journal)
 
 /* ---------------------------------------------------------------- reading */
 
-static struct reader_queue *reader_queue(struct journal_reader *reader)
-{
-	return reader->state == READER_WAITING ? &reader->journal->waiting : &reader->journal->ready;
-}
-
-static void reader_set(struct journal_reader *reader, enum reader_state state)
-{
-	if (reader->state != READER_TOLD)
-		TAILQ_REMOVE(reader_queue(reader), reader, queue);
-	reader->state = state;
-	if (reader->state != READER_TOLD)
-		TAILQ_INSERT_TAIL(reader_queue(reader), reader, queue);
-}
-
 /* A bounded number, then the loop has its turn. Who is told may free others. */
 static void journal_on_tell(void *ctx)
 {
@@ -391,6 +403,11 @@ struct journal_reader *journal_reader_new(struct journal *journal, uint64_t from
 	reader->ctx = ctx;
 	reader->state = READER_TOLD;
 	return reader;
+}
+
+void journal_reader_only(struct journal_reader *reader, const char *instance_id)
+{
+	reader->only = instance_id;
 }
 
 void journal_reader_free(struct journal_reader *reader)

@@ -29,6 +29,8 @@ uint64_t journal_last(const struct journal *journal);
 /* Reads from number `from` on; one that does not read costs nothing. on_event comes from the loop: there may be something to read, now
  * or after journal_read has said false. It may free any reader. */
 struct journal_reader *journal_reader_new(struct journal *journal, uint64_t from, void (*on_event)(void *ctx), void *ctx);
+/* It is not told of events of other instances, which it reads only where it has come late. The id stays the caller's. */
+void journal_reader_only(struct journal_reader *reader, const char *instance_id);
 void journal_reader_free(struct journal_reader *reader); /* takes NULL */
 /* The next event that is kept, to be freed; `gone` is the number of those before it that are not. false: none now. */
 bool journal_read(struct journal_reader *reader, Pwemu__V1__Event **out);

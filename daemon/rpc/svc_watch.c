@@ -243,6 +243,8 @@ void svc_watch_handle(struct rpc_call *call, const ProtobufCMessage *message)
 		watch_bind_lease(call, inst);
 	struct watch *watch = watch_new(call, request, inst);
 	watch->reader = journal_reader_new(services->journal, has_from ? request->from_seq : last + 1, watch_on_event, watch);
+	if (watch->id[0] != '\0')
+		journal_reader_only(watch->reader, watch->id);
 	rpc_call_adopt(call, &watch_ops, watch);
 	if (watch->snapshots)
 		watch_send_snapshot(watch);
