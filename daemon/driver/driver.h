@@ -64,6 +64,7 @@ struct plan {
 	struct strv usual_env; /* … and where it says nothing */
 	struct strv dirs; /* made in the run directory, for the emulator's user alone: plain names */
 	enum proc_network network;
+	bool shares_network; /* what it is to have of its own may be others' of its user as well: it needs none */
 	bool is_confined; /* as proc_spec.is_confined */
 	uint32_t nofile;  /* RLIMIT_NOFILE; 0: the daemon's */
 	/* The emulator's stdin and stdout are one end of a pair of sockets; the shim keeps the other as DRIVER_CONSOLE. */

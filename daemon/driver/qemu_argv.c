@@ -250,6 +250,7 @@ int qemu_plan(const struct driver_start *start, struct plan *plan, struct err *e
 	struct qemu_build b = { .start = start, .plan = plan, .argv = &plan->argv, .semihosting = qemu_wants_semihosting(request) };
 
 	plan->network = qemu_network(start);
+	plan->shares_network = plan->network == PROC_NETWORK_TRY;
 	plan->is_confined = driver_is_sandboxed(start->target);
 	plan->nofile = plan->is_confined ? QEMU_NOFILE : 0;
 	strv_add(&plan->usual_env, QEMU_HEAP);

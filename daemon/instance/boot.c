@@ -23,6 +23,7 @@
 #include "instance/commands.h"
 #include "instance/fifo.h"
 #include "instance/files.h"
+#include "loop/netshare.h"
 #include "shim/protocol.h"
 #include "wire/addr.h"
 #include "wire/mem.h"
@@ -369,19 +370,24 @@ static void boot_on_ended(void *ctx, const struct proc_end *end)
 {
 	struct instance *inst = ctx;
 	inst->proc_end = *end;
-	if (strcmp(end->exec_what, SHIM_NETWORK_WHAT) == 0 && inst->env->allows_network != NULL)
-		*inst->env->allows_network = false; /* not any more; next time that is looked at */
-	boot_discard_layout(inst);                  /* it was never started */
+	if (strcmp(end->exec_what, SHIM_NETWORK_WHAT) == 0 && inst->env->netshare != NULL)
+		netshare_failed(inst->env->netshare, inst->user.uid); /* next time that is looked at */
+	boot_discard_layout(inst);                                    /* it was never started */
 	boot_release(&inst->old_proc);
 	if (inst->link != NULL)
 		inst->driver->drain(inst->link);
 	instance_event(inst, INST_EV_EXITED, "the emulator has ended");
 }
 
-static enum proc_network boot_network(const struct boot *b)
+static void boot_set_network(const struct boot *b, struct proc_spec *spec)
 {
-	const bool *allows = b->inst->env->allows_network;
-	return b->plan.network == PROC_NETWORK_TRY && allows != NULL && *allows ? PROC_NETWORK_TRUST : b->plan.network;
+	struct instance *inst = b->inst;
+	const struct netshare *share = inst->env->netshare;
+	bool is_allowed = share != NULL && netshare_is_allowed(share);
+	spec->network = b->plan.network == PROC_NETWORK_TRY && is_allowed ? PROC_NETWORK_TRUST : b->plan.network;
+	inst->shares_network = share != NULL && b->plan.shares_network;
+	if (inst->shares_network)
+		spec->join_count = netshare_find(share, inst->user.uid, spec->join_fds);
 }
 
 const struct proc_ops boot_proc_ops = { .on_started = boot_on_started, .on_ended = boot_on_ended };
@@ -418,9 +424,9 @@ static int boot_spawn(struct boot *b, struct err *err)
 		.nofile = b->plan.nofile,
 		.memory_bytes = settings != NULL ? settings->emulator_memory_bytes : 0,
 		.cpu_s = settings != NULL ? (uint32_t)((settings->emulator_cpu_ms + 999) / 1000) : 0,
-		.network = boot_network(b),
 		.is_confined = b->plan.is_confined,
 	};
+	boot_set_network(b, &spec);
 	int rc = proc_spawn(inst->env->base, inst->env->shim, &spec, &boot_proc_ops, inst, &inst->proc, err);
 	strv_fini(&env);
 	return rc;

@@ -7,13 +7,18 @@
 #include "instance/commands.h"
 #include "instance/priv.h"
 #include "loop/netport.h"
+#include "loop/netshare.h"
 #include "wire/utf8.h"
 
 static void boot_see_network(struct instance *inst)
 {
+	struct netshare *share = inst->env->netshare;
 	inst->has_private_network = netport_is_private(proc_pid(inst->proc));
-	if (inst->has_private_network && inst->env->allows_network != NULL)
-		*inst->env->allows_network = true;
+	if (!inst->has_private_network || share == NULL)
+		return;
+	netshare_saw(share);
+	if (inst->shares_network)
+		netshare_offer(share, inst->user.uid, proc_pid(inst->proc));
 }
 
 static void boot_on_ready(void *ctx, bool paused)

@@ -38,7 +38,7 @@ struct instance_env {
 	const struct settings *settings;
 	struct journal *journal;
 	const char *host_boot; /* boot id of the host */
-	bool *allows_network;  /* the host allows an emulator a network of its own: one has had it. NULL: not known, ever */
+	struct netshare *netshare; /* NULL: none is shared */
 	/* Something about it has changed. Must not free it. */
 	void (*on_change)(void *ctx, struct instance *inst);
 	/* The instance that listens on the port, with the channel's name; NULL: none does. May be NULL. */

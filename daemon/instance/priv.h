@@ -85,7 +85,8 @@ struct instance {
 	uint64_t began_ns, started_ns, ended_ns; /* of the latest boot: process, guest; of the instance */
 	bool was_ready, stop_requested;
 	char emulator_version[64]; /* of the latest boot, in its own words; "": it has not said */
-	bool has_private_network;  /* the emulator of the latest boot */
+	bool has_private_network;  /* the emulator of the latest boot … */
+	bool shares_network;       /* … with others of its user; false of an adopted one */
 	char ending[192];          /* why the daemon ends the boot; "" when it is not the daemon … */
 	bool was_refused;          /* … and whether the emulator did not take its configuration */
 	char shutdown_reason[64];

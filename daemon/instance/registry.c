@@ -20,6 +20,7 @@
 #include "instance/registry_int.h"
 #include "instance/queue.h"
 #include "instance/retention.h"
+#include "loop/netshare.h"
 #include "wire/mem.h"
 
 #define REGISTRY_ROWS_MAX     100000
@@ -74,6 +75,7 @@ struct registry *registry_new(const struct registry_config *config)
 {
 	struct registry *registry = xcalloc(1, sizeof(*registry));
 	registry->config = *config;
+	registry->netshare = netshare_new();
 	registry->env = (struct instance_env){
 		.base = config->base,
 		.shim = config->shim,
@@ -84,7 +86,7 @@ struct registry *registry_new(const struct registry_config *config)
 		.settings = config->settings,
 		.journal = config->journal,
 		.host_boot = proc_host_boot(),
-		.allows_network = &registry->allows_network,
+		.netshare = registry->netshare,
 		.on_change = registry_on_change,
 		.on_port = registry_on_port,
 		.on_admit = registry_on_admit,
@@ -109,6 +111,7 @@ void registry_free(struct registry *registry)
 	while (registry->count > 0) /* what a pending request of one finds must not be one that is gone */
 		instance_free(registry->rows[--registry->count]);
 	queue_free(registry->queue);
+	netshare_free(registry->netshare);
 	timer_free(registry->sweep);
 	free(registry->rows);
 	free(registry);

@@ -17,7 +17,7 @@ struct registry {
 	struct registry_observer *observers;
 	struct retention *retention; /* NULL: no settings */
 	struct queue *queue;
-	bool allows_network;
+	struct netshare *netshare;
 };
 
 /* For requests from outside, which may come before the timer does: who was refused does not see the instance any more. */

@@ -185,13 +185,39 @@ bool netport_is_private(pid_t pid)
 	return stat(path, &st) == 0 && !netport_same(pid, "net");
 }
 
-static int netport_enter(pid_t pid, const char *kind, int type)
+static int netport_open(pid_t pid, const char *kind)
 {
 	char path[64];
+	snprintf(path, sizeof(path), "/proc/%d/ns/%s", (int)pid, kind);
+	return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+size_t netport_namespaces(pid_t pid, int fds[2])
+{
+	static const char *const kinds[] = { "user", "net" };
+	size_t count = 0;
+	if (!netport_is_private(pid))
+		return 0;
+	for (int i = 0; i < 2; i++) {
+		if (netport_same(pid, kinds[i]))
+			continue;
+		fds[count] = netport_open(pid, kinds[i]);
+		if (fds[count] >= 0) {
+			count++;
+			continue;
+		}
+		while (count > 0)
+			close(fds[--count]);
+		return 0;
+	}
+	return count;
+}
+
+static int netport_enter(pid_t pid, const char *kind, int type)
+{
 	if (netport_same(pid, kind))
 		return 0;
-	snprintf(path, sizeof(path), "/proc/%d/ns/%s", (int)pid, kind);
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int fd = netport_open(pid, kind);
 	int rc = fd >= 0 ? setns(fd, type) : -1;
 	if (fd >= 0)
 		close(fd);

@@ -24,6 +24,9 @@ void netport_list(pid_t root, struct netport_list *out);
 /* A port of `after` that is not in `before`; 0: none. */
 uint16_t netport_fresh(const struct netport_list *before, const struct netport_list *after);
 
+/* Opens what another process has to join to see the network that this one sees, in this order: the user namespace that owns it, where it is
+ * not the daemon's, and it. How many; 0: it is the daemon's network, or cannot be opened. */
+size_t netport_namespaces(pid_t pid, int fds[2]);
 /* Whether its network is another than the daemon's. */
 bool netport_is_private(pid_t pid);
 

@@ -158,7 +158,7 @@ static bool is_plain(const char *text, size_t max)
 
 static int check_fds(const struct proc_spec *spec, struct err *err)
 {
-	if (spec->fd_count > SHIM_FDS_MAX || spec->held_count > SHIM_HELD_MAX)
+	if (spec->fd_count > SHIM_FDS_MAX || spec->held_count > SHIM_HELD_MAX || spec->join_count > SHIM_JOIN_MAX)
 		return err_set(err, ERR_INVALID_ARGUMENT, "too many descriptors");
 	for (size_t i = 0; i < spec->fd_count; i++) {
 		if (spec->fds[i].child_fd < 0 || spec->fds[i].child_fd > (int)SHIM_CHILD_FD_MAX)
@@ -237,6 +237,7 @@ static void image_build(struct image *image, const struct proc_spec *spec)
 		.group_count = spec->user == NULL ? 0 : (uint32_t)spec->user->group_count,
 		.fd_count = (uint32_t)spec->fd_count,
 		.held_count = (uint32_t)spec->held_count,
+		.join_count = (uint32_t)spec->join_count,
 	};
 	image_add(image, &head, sizeof(head));
 	for (size_t i = 0; i < head.group_count; i++)
@@ -339,11 +340,13 @@ static int launch_shim(const char *shim_path, const struct proc_spec *spec, cons
 {
 	const char *argv[] = { "pwemu-shim", spec->name, NULL };
 	struct fork_plan plan = { .path = shim_path, .argv = argv };
-	plan.fds = xcalloc(4 + spec->fd_count + spec->held_count, sizeof(int));
+	plan.fds = xcalloc(4 + spec->fd_count + spec->join_count + spec->held_count, sizeof(int));
 	for (int i = 0; i < 4; i++)
 		plan.fds[plan.count++] = fixed[i];
 	for (size_t i = 0; i < spec->fd_count; i++)
 		plan.fds[plan.count++] = spec->fds[i].fd;
+	for (size_t i = 0; i < spec->join_count; i++)
+		plan.fds[plan.count++] = spec->join_fds[i];
 	for (size_t i = 0; i < spec->held_count; i++)
 		plan.fds[plan.count++] = spec->held[i].fd;
 	pid_t pid = fork_shim(&plan);

@@ -38,6 +38,11 @@ static _Noreturn void child_fail(int sync, const char *what)
 	_exit(127);
 }
 
+bool close_fds(int first, int last)
+{
+	return syscall(SYS_close_range, first, last, 0) == 0;
+}
+
 static bool is_target(const struct shim_spec *head, const uint32_t *child_fds, uint32_t fd)
 {
 	for (uint32_t i = 0; i < head->fd_count; i++)
@@ -46,36 +51,64 @@ static bool is_target(const struct shim_spec *head, const uint32_t *child_fds, u
 	return false;
 }
 
-/*
- * Gives the program its descriptors and closes all others but `sync`, whose new number is returned. What is to be moved goes
- * above every number in use first, since sources and targets may overlap. 0, 1 and 2 are /dev/null unless mapped.
- */
-static int child_map_fds(const struct spec *spec, int sync)
+/* What is needed until the program is executed; close-on-exec. */
+struct child_fds {
+	int sync;
+	int join[SHIM_JOIN_MAX];
+};
+
+/* Up there numbers are given upwards. */
+static int child_move_up(int fd, int top, int sync)
+{
+	int moved = fcntl(fd, F_DUPFD_CLOEXEC, top);
+	if (moved < 0)
+		child_fail(sync, "dup");
+	return moved;
+}
+
+/* Below top all that is no target, above all but what is kept. */
+static void child_close_others(const struct spec *spec, const struct child_fds *kept, int top)
 {
 	const struct shim_spec *head = spec->head;
-	int top = SHIM_FD_FIRST + (int)(head->fd_count + head->held_count) + 8;
+	int from = 3;
+	for (int fd = 3; fd <= top; fd++) {
+		if (fd < top && !is_target(head, spec->child_fds, (uint32_t)fd))
+			continue;
+		if (fd > from && !close_fds(from, fd - 1))
+			child_fail(kept->sync, "close_range");
+		from = fd + 1;
+	}
+	from = top;
+	for (uint32_t i = 0; i <= head->join_count; i++) {
+		int fd = i < head->join_count ? kept->join[i] : kept->sync;
+		if (fd > from && !close_fds(from, fd - 1))
+			child_fail(kept->sync, "close_range");
+		from = fd + 1;
+	}
+	if (!close_fds(from, -1))
+		child_fail(kept->sync, "close_range");
+}
+
+/*
+ * Gives the program its descriptors and closes all others but those of child_fds, which have new numbers then. What is to be moved goes
+ * above every number in use first, since sources and targets may overlap. 0, 1 and 2 are /dev/null unless mapped.
+ */
+static void child_map_fds(const struct spec *spec, struct child_fds *kept)
+{
+	const struct shim_spec *head = spec->head;
+	int top = SHIM_FD_FIRST + (int)(head->fd_count + head->join_count + head->held_count) + 8;
 	if (top <= (int)SHIM_CHILD_FD_MAX)
 		top = (int)SHIM_CHILD_FD_MAX + 1;
 	int moved[SHIM_FDS_MAX];
-	for (uint32_t i = 0; i < head->fd_count; i++) {
-		moved[i] = fcntl(SHIM_FD_FIRST + (int)i, F_DUPFD_CLOEXEC, top);
-		if (moved[i] < 0)
-			child_fail(sync, "dup");
-	}
-	int high_sync = fcntl(sync, F_DUPFD_CLOEXEC, top);
-	if (high_sync < 0)
-		child_fail(sync, "dup");
+	for (uint32_t i = 0; i < head->fd_count; i++)
+		moved[i] = child_move_up(SHIM_FD_FIRST + (int)i, top, kept->sync);
+	for (uint32_t i = 0; i < head->join_count; i++)
+		kept->join[i] = child_move_up(SHIM_FD_FIRST + (int)(head->fd_count + i), top, kept->sync);
+	kept->sync = child_move_up(kept->sync, top, kept->sync);
 	for (uint32_t i = 0; i < head->fd_count; i++)
 		if (dup2(moved[i], (int)spec->child_fds[i]) < 0)
-			child_fail(high_sync, "dup2");
-	for (uint32_t fd = 3; fd < (uint32_t)top; fd++)
-		if (!is_target(head, spec->child_fds, fd))
-			close((int)fd);
-	/* dup numbers upwards, so sync is the highest; the program's are CLOEXEC copies below it */
-	if ((high_sync > top && syscall(SYS_close_range, top, high_sync - 1, 0) != 0) ||
-	    syscall(SYS_close_range, high_sync + 1, ~0u, 0) != 0)
-		child_fail(high_sync, "close_range");
-	return high_sync;
+			child_fail(kept->sync, "dup2");
+	child_close_others(spec, kept, top);
 }
 
 /* No more than it has already. */
@@ -190,10 +223,12 @@ _Noreturn void child_exec(const struct spec *spec, int sync, pid_t shim_pid)
 	const struct shim_spec *head = spec->head;
 	/* a group of its own: `kill 0` in the program must not reach the shim */
 	setpgid(0, 0);
-	sync = child_map_fds(spec, sync);
+	struct child_fds kept = { .sync = sync };
+	child_map_fds(spec, &kept);
+	sync = kept.sync;
 	child_limit(head, sync);
 	child_become(spec, sync);
-	if (!network_isolate((enum shim_network)head->network))
+	if (!network_isolate((enum shim_network)head->network, kept.join, head->join_count))
 		child_fail(sync, SHIM_NETWORK_WHAT);
 	if (head->is_confined)
 		child_confine(sync);

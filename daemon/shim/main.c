@@ -233,7 +233,7 @@ static bool keep_strings(struct shim *shim, const struct spec *spec)
 	memcpy(kept, spec->kept, spec->head->kept_size);
 	shim->kept = kept;
 	shim->held_count = spec->head->held_count;
-	shim->held_first = SHIM_FD_FIRST + (int)spec->head->fd_count;
+	shim->held_first = SHIM_FD_FIRST + (int)(spec->head->fd_count + spec->head->join_count);
 	return true;
 }
 
@@ -390,8 +390,8 @@ int main(void)
 	control_accept(&shim);
 	start_program(&shim, &spec);
 	close(SHIM_FD_SPEC);
-	for (uint32_t i = 0; i < spec.head->fd_count; i++)
-		close(SHIM_FD_FIRST + (int)i);
+	if (shim.held_first > SHIM_FD_FIRST)
+		close_fds(SHIM_FD_FIRST, shim.held_first - 1);
 	spec_unmap(&spec);
 	reap(&shim);
 	for (;;)

@@ -86,8 +86,19 @@ static bool can_make_network(void)
 	return pid > 0 && status == 0;
 }
 
-bool network_isolate(enum shim_network network)
+/* What was joined of a part of them does no harm to what is made then. */
+static bool join_network(const int *fds, uint32_t count)
 {
+	for (uint32_t i = 0; i < count; i++)
+		if (setns(fds[i], 0) != 0)
+			return false;
+	return count > 0;
+}
+
+bool network_isolate(enum shim_network network, const int *join_fds, uint32_t join_count)
+{
+	if (network != SHIM_NETWORK_HOST && join_network(join_fds, join_count))
+		return true;
 	if (network == SHIM_NETWORK_HOST || (network == SHIM_NETWORK_TRY && !can_make_network()))
 		return true;
 	return make_network(network == SHIM_NETWORK_TRUST);

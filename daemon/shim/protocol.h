@@ -30,13 +30,14 @@
 #define SHIM_FD_RUN_DIR  4
 #define SHIM_FD_LISTENER 5
 #define SHIM_FD_LOCK     6
-#define SHIM_FD_FIRST    7 /* the program's descriptors, then the held ones */
+#define SHIM_FD_FIRST    7 /* the program's descriptors, then the namespaces it joins, then the held ones */
 
 #define SHIM_SPEC_MAGIC    0x4d485350u
-#define SHIM_SPEC_VERSION  2u
+#define SHIM_SPEC_VERSION  3u
 #define SHIM_SPEC_MAX      (8u << 20) /* more than execve takes */
 #define SHIM_FDS_MAX       64u        /* descriptors of the program */
 #define SHIM_CHILD_FD_MAX  255u       /* largest number one may have there */
+#define SHIM_JOIN_MAX      2u         /* namespaces */
 #define SHIM_HELD_MAX      512u
 #define SHIM_ADDED_MAX     128u /* held descriptors that came later */
 #define SHIM_GROUPS_MAX    65536u
@@ -72,6 +73,7 @@ struct shim_spec {
 	uint32_t is_confined; /* 1: no capability, save those of root for files */
 	uint32_t group_count;
 	uint32_t fd_count;
+	uint32_t join_count; /* of a network that is not to be the host's: joined in this order instead of making one */
 	uint32_t held_count;
 	uint32_t argc;
 	uint32_t envc;

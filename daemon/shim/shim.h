@@ -35,13 +35,15 @@ void spec_unmap(struct spec *spec);
 const char *spec_next(const char *string); /* the string behind this one */
 
 /* ---- child.c */
+/* Closes a range of descriptors; `last` -1: all from `first` on. */
+bool close_fds(int first, int last);
 /* Becomes the program: waits for one byte on `sync` before execve; on failure writes a shim_exec_error there. */
 _Noreturn void child_exec(const struct spec *spec, int sync, pid_t shim_pid);
 
 /* ---- network.c */
-/* Gives this process the network it is to have: of its own with lo up, in a user namespace if need be. False with errno: that may be in
- * pieces. */
-bool network_isolate(enum shim_network network);
+/* Gives this process the network it is to have: one that is there to be joined, or its own with lo up, in a user namespace if need be. False
+ * with errno: that may be in pieces. */
+bool network_isolate(enum shim_network network, const int *join_fds, uint32_t join_count);
 
 /* ---- tree.c */
 struct tree_entry {
