@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Records: <state>/data/<id>/record, one line "pwemu-record 1 <length> <FNV-1a>\n", then a pwemu.v1.Record. Written beside it and
- * renamed, so that a reader sees the old one or the new one. Nothing is synced: what a power cut leaves is checked when it is read. The 1
- * is of this envelope; the message has a format number of its own.
+ * Records: <state>/data/<id>/record, one line "pwemu-record 1 <length> <FNV-1a>\n", then a pwemu.v1.Record. Written beside it before it
+ * takes its name, so that a reader sees the old one or the new one. Nothing is synced: what a power cut leaves is checked when it is read.
+ * The 1 is of this envelope; the message has a format number of its own.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -48,6 +48,15 @@ static size_t store_header(char out[STORE_HEADER_MAX], const uint8_t *bytes, siz
 	return (size_t)snprintf(out, STORE_HEADER_MAX, STORE_HEADER "%zu %016" PRIx64 "\n", len, store_hash(bytes, len));
 }
 
+/* A file that is replaced by rename makes the file system write the new one to the disk there and then; one that changes places does not. */
+static int store_take_name(int dir, const char *file)
+{
+	if (renameat2(dir, file, dir, "record", RENAME_EXCHANGE) < 0)
+		return renameat(dir, file, dir, "record"); /* there is none, or the file system cannot do that */
+	(void)unlinkat(dir, file, 0);
+	return 0;
+}
+
 /* Writes it to a file and makes that the record. */
 static int store_write_as(int dir, const char *file, int flags, const uint8_t *bytes, size_t len, struct err *err)
 {
@@ -60,7 +69,7 @@ static int store_write_as(int dir, const char *file, int flags, const uint8_t *b
 		store_write_all(fd, header, n) == 0 && store_write_all(fd, bytes, len) == 0 && ftruncate(fd, (off_t)(n + len)) == 0;
 	int rc = is_written ? 0 : err_sys(err, errno, "write \"%s\"", file);
 	close(fd);
-	if (rc == 0 && renameat(dir, file, dir, "record") < 0)
+	if (rc == 0 && store_take_name(dir, file) < 0)
 		rc = err_sys(err, errno, "rename \"%s\"", file);
 	return rc;
 }
