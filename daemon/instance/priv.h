@@ -2,6 +2,7 @@
 /* The inside of an instance, shared by the files of this directory alone. */
 #pragma once
 
+#include "base/hash.h"
 #include "base/log.h"
 #include "channel/bridge.h"
 #include "channel/endpoint.h"
@@ -52,10 +53,16 @@ struct instance_channel {
 	size_t party_count;
 };
 
+/* What the registry looks instances up by. */
+enum instance_key { INSTANCE_ID, INSTANCE_NAME, INSTANCE_DIR, INSTANCE_TOKEN, INSTANCE_KEYS };
+
 struct instance {
 	const struct instance_env *env;
 	struct log_scope scope;
 	char *id, *name, *project, *working_dir;
+	/* Of the registry: its place there, and in each of its tables. */
+	size_t row;
+	struct hash_node by[INSTANCE_KEYS];
 	struct user user;     /* its owner … */
 	struct shares shares; /* … and what he lets others do */
 	char *machine, *host; /* of the client; "": here */

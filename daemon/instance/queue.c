@@ -64,7 +64,7 @@ static void queue_fill(struct queue *queue)
 		return;
 	queue->is_stale = false;
 	queue->order_count = 0;
-	for (size_t i = 0; i < registry_count(queue->config.registry); i++) {
+	for (size_t i = 0; i < registry_live(queue->config.registry); i++) {
 		struct instance *inst = registry_row(queue->config.registry, i);
 		if (instance_state(inst) != INST_QUEUED)
 			continue;
@@ -97,7 +97,7 @@ static uint64_t queue_limit(const struct queue *queue)
 static void queue_count(const struct queue *queue, const struct instance *except, size_t *taken, size_t *waiting)
 {
 	*taken = *waiting = 0;
-	for (size_t i = 0; i < registry_count(queue->config.registry); i++) {
+	for (size_t i = 0; i < registry_live(queue->config.registry); i++) {
 		const struct instance *inst = registry_row(queue->config.registry, i);
 		bool waits = instance_state(inst) == INST_QUEUED;
 		if (inst == except || instance_is_over(inst))
@@ -110,7 +110,7 @@ static void queue_count(const struct queue *queue, const struct instance *except
 /* Tickets of an earlier daemon are found with their instances. */
 static uint64_t queue_next_ticket(struct queue *queue)
 {
-	for (size_t i = 0; i < registry_count(queue->config.registry); i++) {
+	for (size_t i = 0; i < registry_live(queue->config.registry); i++) {
 		uint64_t ticket = instance_ticket(registry_row(queue->config.registry, i));
 		if (ticket > queue->last_ticket)
 			queue->last_ticket = ticket;

@@ -32,9 +32,75 @@ static bool registry_is_unborn(const struct instance *inst)
 	return instance_is_over(inst) && instance_boot(inst) == 0;
 }
 
+/* ---------------------------------------------------------------- rows */
+
+static void registry_swap(struct registry *registry, size_t a, size_t b)
+{
+	struct instance *moved = registry->rows[a];
+	registry->rows[a] = registry->rows[b];
+	registry->rows[b] = moved;
+	registry->rows[a]->row = a;
+	registry->rows[b]->row = b;
+}
+
+/* To those that are over or to those that are not. */
+static void registry_place_row(struct registry *registry, const struct instance *inst)
+{
+	bool is_live = !instance_is_over(inst), was_live = inst->row < registry->live;
+	if (is_live && !was_live)
+		registry_swap(registry, inst->row, registry->live++);
+	else if (!is_live && was_live)
+		registry_swap(registry, inst->row, --registry->live);
+}
+
+static void registry_enter(struct registry *registry, struct instance *inst, enum instance_key key, uint64_t hash)
+{
+	hash_remove(&registry->by[key], &inst->by[key]);
+	hash_add(&registry->by[key], &inst->by[key], hash, inst);
+}
+
+static void registry_enter_token(struct registry *registry, struct instance *inst, const Pwemu__V1__StartRequest *request)
+{
+	if (request != NULL && request->token[0] != '\0')
+		registry_enter(registry, inst, INSTANCE_TOKEN, hash_text(request->token));
+}
+
+static void registry_add(struct registry *registry, struct instance *inst)
+{
+	registry->rows = xrealloc(registry->rows, registry->count + 1, sizeof(struct instance *));
+	inst->row = registry->count++;
+	registry->rows[inst->row] = inst;
+	registry_place_row(registry, inst);
+	registry_enter(registry, inst, INSTANCE_ID, hash_text(inst->id));
+	registry_enter(registry, inst, INSTANCE_NAME, hash_text(inst->name));
+	registry_enter(registry, inst, INSTANCE_DIR, hash_text(inst->working_dir));
+	registry_enter_token(registry, inst, inst->request);
+}
+
+static void registry_take_out(struct registry *registry, struct instance *inst)
+{
+	if (inst->row < registry->live)
+		registry_swap(registry, inst->row, --registry->live);
+	registry_swap(registry, inst->row, --registry->count);
+	for (int key = 0; key < INSTANCE_KEYS; key++)
+		hash_remove(&registry->by[key], &inst->by[key]);
+}
+
+void registry_remove(struct registry *registry, struct instance *inst, const char *reason)
+{
+	registry_take_out(registry, inst);
+	if (reason != NULL)
+		instance_tell(inst, PWEMU__V1__EVENT_KIND__EVENT_KIND_REMOVED, NULL, NULL, reason);
+	instance_erase(inst);
+	instance_free(inst);
+}
+
+/* ---------------------------------------------------------------- what instances tell */
+
 static void registry_on_change(void *ctx, struct instance *inst)
 {
 	struct registry *registry = ctx;
+	registry_place_row(registry, inst);
 	for (struct registry_observer *observer = registry->observers; observer != NULL; observer = observer->next)
 		observer->on_change(observer->ctx, inst);
 	if (registry_is_unborn(inst))
@@ -108,8 +174,13 @@ void registry_free(struct registry *registry)
 		return;
 	registry->observers = NULL;
 	retention_free(registry->retention);
-	while (registry->count > 0) /* what a pending request of one finds must not be one that is gone */
-		instance_free(registry->rows[--registry->count]);
+	while (registry->count > 0) { /* what a pending request of one finds must not be one that is gone */
+		struct instance *inst = registry->rows[registry->count - 1];
+		registry_take_out(registry, inst);
+		instance_free(inst);
+	}
+	for (int key = 0; key < INSTANCE_KEYS; key++)
+		hash_table_fini(&registry->by[key]);
 	queue_free(registry->queue);
 	netshare_free(registry->netshare);
 	timer_free(registry->sweep);
@@ -121,26 +192,6 @@ void registry_observe(struct registry *registry, struct registry_observer *obser
 {
 	observer->next = registry->observers;
 	registry->observers = observer;
-}
-
-static void registry_add(struct registry *registry, struct instance *inst)
-{
-	registry->rows = xrealloc(registry->rows, registry->count + 1, sizeof(struct instance *));
-	registry->rows[registry->count++] = inst;
-}
-
-void registry_remove(struct registry *registry, struct instance *inst, const char *reason)
-{
-	for (size_t i = 0; i < registry->count; i++) {
-		if (registry->rows[i] != inst)
-			continue;
-		registry->rows[i] = registry->rows[--registry->count];
-		if (reason != NULL)
-			instance_tell(inst, PWEMU__V1__EVENT_KIND__EVENT_KIND_REMOVED, NULL, NULL, reason);
-		instance_erase(inst);
-		instance_free(inst);
-		return;
-	}
 }
 
 void registry_settle(struct registry *registry)
@@ -273,6 +324,12 @@ static struct instance *registry_already_running(struct instance *inst, struct e
 	return NULL;
 }
 
+static void registry_rename(struct registry *registry, struct instance *inst, const char *name, const char *project)
+{
+	instance_rename(inst, name, project);
+	registry_enter(registry, inst, INSTANCE_NAME, hash_text(inst->name));
+}
+
 static struct instance *registry_claim_named(struct registry *registry, const Pwemu__V1__StartRequest *request, const struct user *user,
 					     struct err *err)
 {
@@ -286,7 +343,7 @@ static struct instance *registry_claim_named(struct registry *registry, const Pw
 	else if (!instance_is_over(inst))
 		inst = registry_already_running(inst, err);
 	else
-		instance_rename(inst, name, request->project);
+		registry_rename(registry, inst, name, request->project);
 	free(dir);
 	return inst;
 }
@@ -294,10 +351,12 @@ static struct instance *registry_claim_named(struct registry *registry, const Pw
 struct instance *registry_by_token(struct registry *registry, uid_t uid, const char *token)
 {
 	registry_settle(registry);
-	for (size_t i = 0; token[0] != '\0' && i < registry->count; i++) {
-		const Pwemu__V1__StartRequest *request = instance_request(registry->rows[i]);
-		if (request != NULL && instance_uid(registry->rows[i]) == uid && strcmp(request->token, token) == 0)
-			return registry->rows[i];
+	const struct hash_node *node = NULL;
+	while (token[0] != '\0' && (node = hash_next(&registry->by[INSTANCE_TOKEN], hash_text(token), node)) != NULL) {
+		struct instance *inst = node->thing;
+		const Pwemu__V1__StartRequest *request = instance_request(inst);
+		if (request != NULL && instance_uid(inst) == uid && strcmp(request->token, token) == 0)
+			return inst;
 	}
 	return NULL;
 }
@@ -315,8 +374,10 @@ struct instance *registry_claim(struct registry *registry, const Pwemu__V1__Star
 		return NULL;
 	struct instance *inst =
 		request->fresh ? registry_claim_fresh(registry, request, user) : registry_claim_named(registry, request, user, err);
-	if (inst != NULL)
-		user_set(&inst->user, user); /* his groups are those that he has now */
+	if (inst == NULL)
+		return NULL;
+	user_set(&inst->user, user); /* his groups are those that he has now */
+	registry_enter_token(registry, inst, request);
 	return inst;
 }
 
@@ -350,6 +411,11 @@ size_t registry_count(const struct registry *registry)
 	return registry->count;
 }
 
+size_t registry_live(const struct registry *registry)
+{
+	return registry->live;
+}
+
 struct instance *registry_row(const struct registry *registry, size_t i)
 {
 	return registry->rows[i];
@@ -358,7 +424,7 @@ struct instance *registry_row(const struct registry *registry, size_t i)
 size_t registry_running(const struct registry *registry)
 {
 	size_t running = 0;
-	for (size_t i = 0; i < registry->count; i++)
+	for (size_t i = 0; i < registry->live; i++)
 		running += !instance_is_over(registry->rows[i]);
 	return running;
 }
@@ -373,13 +439,13 @@ void registry_settings_changed(struct registry *registry)
 
 void registry_connection_lost(struct registry *registry, uint64_t connection)
 {
-	for (size_t i = 0; i < registry->count; i++)
+	for (size_t i = registry->live; i-- > 0;)
 		lease_connection_lost(registry->rows[i], connection);
 }
 
 bool registry_connection_is_needed(const struct registry *registry, uint64_t connection)
 {
-	for (size_t i = 0; i < registry->count; i++)
+	for (size_t i = 0; i < registry->live; i++)
 		if (lease_needs(registry->rows[i], connection) && !instance_is_over(registry->rows[i]))
 			return true;
 	return false;

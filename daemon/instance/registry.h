@@ -61,7 +61,9 @@ void registry_remove(struct registry *registry, struct instance *inst, const cha
 /* Sorted by project, then name; the array belongs to the caller. */
 struct instance **registry_list(struct registry *registry, size_t *count);
 size_t registry_count(const struct registry *registry);
-/* One of them, by a number below registry_count(); in no order, and only until one is made or removed. */
+/* The first so many rows are all that are not over, and perhaps one that has just ended. */
+size_t registry_live(const struct registry *registry);
+/* One of them, by a number below registry_count(); in no order, and only until one is made, ends or is removed. */
 struct instance *registry_row(const struct registry *registry, size_t i);
 size_t registry_running(const struct registry *registry);
 

@@ -15,16 +15,18 @@
 
 struct instance *registry_by_id(struct registry *registry, const char *id)
 {
-	for (size_t i = 0; i < registry->count; i++)
-		if (strcmp(instance_id(registry->rows[i]), id) == 0)
-			return registry->rows[i];
+	const struct hash_node *node = NULL;
+	while ((node = hash_next(&registry->by[INSTANCE_ID], hash_text(id), node)) != NULL)
+		if (strcmp(instance_id(node->thing), id) == 0)
+			return node->thing;
 	return NULL;
 }
 
 struct instance *registry_by_dir(const struct registry *registry, uid_t uid, const char *machine, const char *dir)
 {
-	for (size_t i = 0; i < registry->count; i++) {
-		struct instance *row = registry->rows[i];
+	const struct hash_node *node = NULL;
+	while ((node = hash_next(&registry->by[INSTANCE_DIR], hash_text(dir), node)) != NULL) {
+		struct instance *row = node->thing;
 		if (instance_uid(row) == uid && strcmp(instance_machine(row), machine) == 0 && strcmp(instance_working_dir(row), dir) == 0)
 			return row;
 	}
@@ -41,9 +43,10 @@ struct instance *registry_by_name(const struct registry *registry, uid_t uid, co
 				  size_t *matches)
 {
 	struct instance *found = NULL;
+	const struct hash_node *node = NULL;
 	*matches = 0;
-	for (size_t i = 0; i < registry->count; i++) {
-		struct instance *inst = registry->rows[i];
+	while ((node = hash_next(&registry->by[INSTANCE_NAME], hash_text(name), node)) != NULL) {
+		struct instance *inst = node->thing;
 		if (instance_uid(inst) != uid || strcmp(instance_name(inst), name) != 0 || !find_is_in(inst, scope))
 			continue;
 		if (found == NULL || (instance_is_over(found) && !instance_is_over(inst))) {
@@ -155,7 +158,7 @@ static struct instance *find_implied(struct registry *registry, const struct cal
 	struct instance *inst = registry_by_name(registry, uid, "default", scope, &matches), *only = NULL;
 	if (inst != NULL)
 		return matches == 1 ? inst : find_ambiguous(registry, caller, inst, err);
-	for (size_t i = 0; i < registry->count; i++) {
+	for (size_t i = 0; i < registry->live; i++) {
 		struct instance *row = registry->rows[i];
 		if (instance_uid(row) == uid && !instance_is_over(row) && find_is_in(row, scope)) {
 			only = row;

@@ -10,8 +10,10 @@ struct queue;
 struct registry {
 	struct registry_config config;
 	struct instance_env env;
+	/* Those that were not over when they told of a change last come first; so a walk that may end some goes backwards. */
 	struct instance **rows;
-	size_t count;
+	size_t count, live;
+	struct hash_table by[INSTANCE_KEYS];
 	unsigned last_fresh;
 	struct timer *sweep; /* deferred: an observer may look at the instance still */
 	struct registry_observer *observers;

@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/hash.h"
 #include "base/pb.h"
 #include "instance/commands.h"
 #include "instance/priv.h"
@@ -45,7 +46,7 @@ static int store_write_all(int fd, const void *buf, size_t len)
 /* The only header that this content can have; returns its length. */
 static size_t store_header(char out[STORE_HEADER_MAX], const uint8_t *bytes, size_t len)
 {
-	return (size_t)snprintf(out, STORE_HEADER_MAX, STORE_HEADER "%zu %016" PRIx64 "\n", len, store_hash(bytes, len));
+	return (size_t)snprintf(out, STORE_HEADER_MAX, STORE_HEADER "%zu %016" PRIx64 "\n", len, hash_bytes(bytes, len));
 }
 
 /* A file that is replaced by rename makes the file system write the new one to the disk there and then; one that changes places does not. */
@@ -216,7 +217,7 @@ static int store_put_whole(struct instance *inst, const Pwemu__V1__Record *recor
 	size_t len;
 	uint8_t *bytes = pb_pack(&record->base, &len);
 	int rc = store_write(inst->log_dir, bytes, len, err);
-	inst->record_hash = rc == 0 ? store_hash(bytes, len) : 0;
+	inst->record_hash = rc == 0 ? hash_bytes(bytes, len) : 0;
 	free(bytes);
 	return rc < 0 ? err_prefix(err, "record of instance \"%s\"", inst->name) : 0;
 }
@@ -290,7 +291,7 @@ static Pwemu__V1__Record *store_decode(const char *text, size_t len)
 static uint64_t store_body_hash(const char *text, size_t len)
 {
 	const char *body = (const char *)memchr(text, '\n', len) + 1;
-	return store_hash((const uint8_t *)body, len - (size_t)(body - text));
+	return hash_bytes((const uint8_t *)body, len - (size_t)(body - text));
 }
 
 static bool store_is_complete(const Pwemu__V1__Record *record)

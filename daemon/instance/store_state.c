@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/hash.h"
 #include "instance/priv.h"
 #include "instance/store_state.h"
 #include "wire/codec.h"
@@ -21,14 +22,6 @@
 #define STATE_HEADER     "pwemu-state 1 "
 #define STATE_HEADER_MAX 80
 #define STATE_MAX        1024 /* a reason is the longest part */
-
-uint64_t store_hash(const uint8_t *bytes, size_t len)
-{
-	uint64_t hash = 0xcbf29ce484222325u;
-	for (size_t i = 0; i < len; i++)
-		hash = (hash ^ bytes[i]) * 0x100000001b3u;
-	return hash;
-}
 
 static void state_copy(Pwemu__V1__Record *to, const Pwemu__V1__Record *from)
 {
@@ -47,7 +40,7 @@ uint64_t store_hash_of_rest(const Pwemu__V1__Record *record)
 	size_t len = pwemu__v1__record__get_packed_size(&rest);
 	uint8_t *bytes = xmalloc(len + 1);
 	pwemu__v1__record__pack(&rest, bytes);
-	uint64_t hash = store_hash(bytes, len);
+	uint64_t hash = hash_bytes(bytes, len);
 	free(bytes);
 	for (size_t i = 0; i < record->n_channel_rows; i++) {
 		Pwemu__V1__RecordChannel row = *record->channel_rows[i];
@@ -55,7 +48,7 @@ uint64_t store_hash_of_rest(const Pwemu__V1__Record *record)
 		len = pwemu__v1__record_channel__get_packed_size(&row);
 		bytes = xmalloc(len + 1);
 		pwemu__v1__record_channel__pack(&row, bytes);
-		hash = (hash * 31) ^ store_hash(bytes, len);
+		hash = (hash * 31) ^ hash_bytes(bytes, len);
 		free(bytes);
 	}
 	return hash;
@@ -65,7 +58,7 @@ uint64_t store_hash_of_rest(const Pwemu__V1__Record *record)
 static size_t state_header(char out[STATE_HEADER_MAX], uint64_t record_hash, const uint8_t *body, size_t len)
 {
 	return (size_t)snprintf(out, STATE_HEADER_MAX, STATE_HEADER "%016" PRIx64 " %zu %016" PRIx64 "\n", record_hash, len,
-				store_hash(body, len));
+				hash_bytes(body, len));
 }
 
 int store_state_put(int dir, uint64_t record_hash, const Pwemu__V1__Record *record)

@@ -7,9 +7,6 @@
 
 #include "pwemu/v1/record.pb-c.h"
 
-/* FNV-1a, as the header of a record has it. */
-uint64_t store_hash(const uint8_t *bytes, size_t len);
-
 /* Of all that record.state does not have and the logs do not know themselves: the same as before means that it is enough. */
 uint64_t store_hash_of_rest(const Pwemu__V1__Record *record);
 

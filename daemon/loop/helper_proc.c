@@ -27,9 +27,9 @@
 #include "wire/mem.h"
 
 #define PROC_JOB_MAX  65536 /* bytes of a job that one may get as a message; a longer one comes by the fork alone */
-#define PROC_JOBS     256   /* of one process */
+#define PROC_JOBS     1024  /* of one process */
 #define PROC_IDLE_S   60
-#define PROC_IDLE_MAX 2 /* that wait for jobs of one user */
+#define PROC_IDLE_MAX 4 /* that wait for jobs of one user */
 
 struct helper_proc {
 	LIST_ENTRY(helper_proc) link;

@@ -17,7 +17,7 @@
 static void put_record(const uint8_t *body, size_t len)
 {
 	char *text = xmalloc(len + 100);
-	int head = snprintf(text, 100, "pwemu-record 1 %zu %016" PRIx64 "\n", len, store_hash(body, len));
+	int head = snprintf(text, 100, "pwemu-record 1 %zu %016" PRIx64 "\n", len, hash_bytes(body, len));
 	if (len > 0)
 		memcpy(text + head, body, len);
 	fuzz_put("record", text, (size_t)head + len);
@@ -35,13 +35,13 @@ static uint64_t put_good_record(void)
 	record.target = &target, record.start = &start;
 	size_t len = pwemu__v1__record__pack(&record, body);
 	put_record(body, len);
-	return store_hash(body, len);
+	return hash_bytes(body, len);
 }
 
 static void put_state(uint64_t hash, const uint8_t *body, size_t len)
 {
 	char *text = xmalloc(len + 100);
-	int head = snprintf(text, 100, "pwemu-state 1 %016" PRIx64 " %zu %016" PRIx64 "\n", hash, len, store_hash(body, len));
+	int head = snprintf(text, 100, "pwemu-state 1 %016" PRIx64 " %zu %016" PRIx64 "\n", hash, len, hash_bytes(body, len));
 	if (len > 0)
 		memcpy(text + head, body, len);
 	fuzz_put("record.state", text, (size_t)head + len);
