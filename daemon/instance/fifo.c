@@ -11,9 +11,10 @@
 
 int fifo_make(int run_dir, const char *file, const struct user *owner, struct err *err)
 {
-	if (unlinkat(run_dir, file, 0) < 0 && errno != ENOENT)
-		return err_sys(err, errno, "remove old FIFO \"%s\"", file);
-	if (mkfifoat(run_dir, file, 0600) < 0)
+	int rc = mkfifoat(run_dir, file, 0600);
+	if (rc < 0 && errno == EEXIST) /* that of the boot before */
+		rc = unlinkat(run_dir, file, 0) < 0 ? -1 : mkfifoat(run_dir, file, 0600);
+	if (rc < 0)
 		return err_sys(err, errno, "make FIFO \"%s\"", file);
 	if (owner != NULL && fchownat(run_dir, file, owner->uid, owner->gid, AT_SYMLINK_NOFOLLOW) < 0)
 		return err_sys(err, errno, "give FIFO \"%s\" to uid %u", file, (unsigned)owner->uid);

@@ -28,8 +28,8 @@
 
 #define PROC_JOB_MAX  65536 /* bytes of a job that one may get as a message; a longer one comes by the fork alone */
 #define PROC_JOBS     1024  /* of one process */
-#define PROC_IDLE_S   60
-#define PROC_IDLE_MAX 4 /* that wait for jobs of one user */
+#define PROC_IDLE_S   1     /* long enough for who does one thing after the other */
+#define PROC_IDLE_MAX 4     /* that wait for jobs of one user */
 
 struct helper_proc {
 	LIST_ENTRY(helper_proc) link;
@@ -139,6 +139,7 @@ static _Noreturn void child_run(const struct helper_spec *spec, const int own[2]
 		spec->serve(spec->job, spec->job_len, own[0]);
 	if (own[1] < 0)
 		_exit(0);
+	(void)prctl(PR_SET_NAME, "pwemud-helper", 0, 0, 0);
 	close(own[0]);
 	umask(mask);
 	child_stay(own[1], mask);

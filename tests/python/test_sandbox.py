@@ -52,8 +52,8 @@ class SandboxCase(Case):
             setattr(target, name, value)
         return target
 
-    def boot(self, *args, image="hello.elf", **fields):
-        return self.start(image, target_config=self.target(*args, **fields))
+    def boot(self, *args, image="hello.elf", name="", **fields):
+        return self.start(image, name, target_config=self.target(*args, **fields))
 
     def assert_confined(self, pid, is_sandboxed=True):
         row = rights(pid)
@@ -167,6 +167,20 @@ class Network(SandboxCase):
         for isolate, wanted in (("auto", "own"), ("off", "host"), ("required", "own"), ("auto", "own"), ("", "own")):
             with self.subTest(isolate):
                 self.assertEqual(self.network(isolate=isolate), wanted)
+
+    @needs_namespaces
+    def test_shared(self):
+        """Those that need none have one together, across a daemon's death a new one; who insists has his own."""
+        networks = [network_of(self.boot(name=name).pid) for name in ("a", "b")]
+        self.assertEqual(networks[0], networks[1])
+        self.stop("a")
+        self.assertEqual(network_of(self.boot(name="c").pid), networks[0])
+        self.assertNotEqual(network_of(self.boot(name="d", isolate="required").pid), networks[0])
+        self.daemon.kill()
+        self.start_daemon()
+        again = [network_of(self.boot(name=name).pid) for name in ("e", "f")]
+        self.assertEqual(again[0], again[1])
+        self.assertNotIn(network_of(self.daemon.pid), networks + again)
 
     @needs_namespaces
     def test_user_arguments(self):

@@ -34,6 +34,12 @@ class Identity(SystemCase):
         groups = {str(group) for group in os.getgrouplist(self.alice, int(status["Gid"][0]))}
         self.assertEqual(set(status["Groups"]) | set(status["Gid"]), groups)
 
+    def test_networks(self):
+        """A user's emulators share one without a way out, two users' do not."""
+        network = lambda user, name: os.readlink(f"/proc/{self.start_as(user, name=name)['pid']}/ns/net")  # noqa: E731
+        alices, bobs = [network(self.alice, name) for name in ("a", "b")], [network(self.bob, name) for name in ("a", "b")]
+        self.assertEqual(len({*alices, *bobs, os.readlink("/proc/self/ns/net")}), 3, (alices, bobs))
+
     def test_commands_and_files_are_the_users(self):
         """pre-start and post-start commands, handles.json, pid files, directories, PTYs."""
         project = {"targets": {"t": {"base": BOARD, "pre-start-cmds": {"before": ["sh", "-c", "id -u; id -Gn; exec sleep 1000"]},
@@ -67,7 +73,7 @@ class Identity(SystemCase):
         self.assertEqual(status, "OK", reply)
         variables = dict(row.split("=", 1) for row in read_proc(reply["pid"], "environ").decode().split("\0") if row)
         self.assertEqual(variables.pop("USER"), self.alice)
-        self.assertLessEqual(set(variables), {"LOGNAME", "PATH", "PWEMU_INSTANCE"})
+        self.assertLessEqual(set(variables), {"GLIBC_TUNABLES", "LOGNAME", "PATH", "PWEMU_INSTANCE"})  # the first is ours
 
     def test_again_after_the_daemon_died(self):
         """A restart by a later daemon is the user's, too."""

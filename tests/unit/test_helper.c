@@ -304,6 +304,130 @@ static void many(void **state)
 	}
 }
 
+/* ---------------------------------------------------------------- those that stay */
+
+/* "PID UID UMASK WORD" */
+static void serve_echo(const void *job, size_t len, int reply_fd)
+{
+	mode_t mask = umask(0);
+	dprintf(reply_fd, "%d %d %o %.*s", (int)getpid(), (int)getuid(), (unsigned)mask, (int)len, (const char *)job);
+}
+
+static void serve_hang(const void *job, size_t len, int reply_fd)
+{
+	(void)job, (void)len;
+	work_hang(NULL, reply_fd);
+}
+
+static void serve_length(const void *job, size_t len, int reply_fd)
+{
+	(void)job;
+	dprintf(reply_fd, "%d %zu", (int)getpid(), len);
+}
+
+static struct helper *give(struct fixture *f, const char *word, const struct user *user, struct outcome *outcome)
+{
+	return run(f, (struct helper_spec){ .serve = serve_echo, .job = word, .job_len = strlen(word), .user = user }, outcome);
+}
+
+static pid_t serve(struct fixture *f, const char *word, const struct user *user)
+{
+	struct outcome outcome;
+	char said[32];
+	give(f, word, user, &outcome);
+	run_until(f, &outcome.done, 1);
+	assert_false(outcome.failed);
+	mode_t mask = umask(0);
+	umask(mask);
+	snprintf(said, sizeof(said), "%d %o %s", (int)(user != NULL ? user->uid : getuid()), (unsigned)mask, word);
+	assert_string_equal(strchr(outcome.reply, ' ') + 1, said);
+	return (pid_t)strtol(outcome.reply, NULL, 10);
+}
+
+/* One process does job after job of a user, as if each were its first; others' are not its own. */
+static void stays(void **state)
+{
+	gid_t group = 77;
+	const struct user one = { .uid = 1234, .gid = 1235 }, other = { .uid = 1234, .gid = 1235, .groups = &group, .group_count = 1 };
+	pid_t own = serve(*state, "first", NULL);
+	for (int i = 0; i < 20; i++)
+		assert_int_equal(serve(*state, i % 2 == 0 ? "second" : "third", NULL), own);
+	if (geteuid() == 0) {
+		pid_t ones = serve(*state, "x", &one), others = serve(*state, "y", &other);
+		assert_true(own != ones && own != others && ones != others);
+		assert_int_equal(serve(*state, "z", &other), others);
+		assert_int_equal(serve(*state, "z", &one), ones);
+	}
+	helper_dismiss(((struct fixture *)*state)->base);
+	drain(*state);
+}
+
+/* Two jobs at a time are two processes', and both stay. */
+static void stay_beside_each_other(void **state)
+{
+	struct fixture *f = *state;
+	struct outcome outcomes[2];
+	pid_t pids[2];
+	for (int round = 0; round < 2; round++) {
+		for (int i = 0; i < 2; i++)
+			give(f, "w", NULL, &outcomes[i]);
+		for (int i = 0; i < 2; i++) {
+			run_until(f, &outcomes[i].done, 1);
+			pid_t pid = (pid_t)strtol(outcomes[i].reply, NULL, 10);
+			assert_true(round == 0 || pid == pids[0] || pid == pids[1]);
+			pids[i] = round == 0 ? pid : pids[i];
+		}
+		assert_int_not_equal(pids[0], pids[1]);
+	}
+	helper_dismiss(f->base);
+	drain(f);
+}
+
+/* One that has ended while it waited is replaced; one that is at a job is given up with it. */
+static void stays_and_dies(void **state)
+{
+	struct fixture *f = *state;
+	struct outcome outcome;
+	pid_t pid = serve(f, "a", NULL);
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	while (kill(pid, 0) == 0)
+		event_base_loop(f->base, EVLOOP_ONCE);
+	assert_int_not_equal(serve(f, "b", NULL), pid);
+	struct helper_spec hang = { .serve = serve_hang, .job = "", .deadline_ms = 50 };
+	pid = serve(f, "c", NULL);
+	run(f, hang, &outcome);
+	run_until(f, &outcome.done, 1);
+	assert_int_equal(outcome.err.code, ERR_DEADLINE_EXCEEDED);
+	pid_t next = serve(f, "d", NULL);
+	assert_int_not_equal(next, pid);
+	hang.deadline_ms = DEADLINE_MS;
+	helper_cancel(run(f, hang, &outcome));
+	assert_int_not_equal(serve(f, "e", NULL), next);
+	assert_int_equal(outcome.done, 0);
+	helper_dismiss(f->base);
+	drain(f);
+}
+
+/* A job that fits in no message is done all the same. */
+static void long_jobs(void **state)
+{
+	struct fixture *f = *state;
+	struct outcome outcome;
+	size_t len = 1 << 20;
+	char *job = calloc(1, len), *end;
+	pid_t pid = serve(f, "short", NULL);
+	for (size_t size = 1024; size <= len; size *= 4) {
+		run(f, (struct helper_spec){ .serve = serve_length, .job = job, .job_len = size }, &outcome);
+		run_until(f, &outcome.done, 1);
+		assert_false(outcome.failed);
+		assert_int_equal(strtol(outcome.reply, &end, 10) == pid, size <= 65536);
+		assert_int_equal(strtoul(end, NULL, 10), size);
+	}
+	free(job);
+	helper_dismiss(f->base);
+	drain(f);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, fixture_setup, fixture_teardown)
 
 int main(void)
@@ -311,7 +435,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(replies), TEST(exact_reply),  TEST(bounded_reply),       TEST(deadline),   TEST(cancelled),
 		TEST(death),   TEST(surroundings), TEST(passes_a_descriptor), TEST(grandchild), TEST(cancel_in_its_callback),
-		TEST(many),
+		TEST(many),	 TEST(stays),	    TEST(stay_beside_each_other), TEST(stays_and_dies), TEST(long_jobs),
 	};
 	return cmocka_run_group_tests_name("helper", tests, NULL, NULL);
 }

@@ -311,6 +311,11 @@ static void fail_late(void *ctx)
 	fail_msg("nothing happens");
 }
 
+static void stop_late(void *ctx)
+{
+	loop_stop(((struct box *)ctx)->base);
+}
+
 static void add_ten(void *ctx)
 {
 	add_many(ctx, 10);
@@ -341,6 +346,43 @@ static void test_many_readers(void **state)
 	timer_free(deadline);
 	timer_free(later);
 	free(all);
+}
+
+static void count_told(void *ctx)
+{
+	++*(unsigned *)ctx;
+}
+
+/* Of others' events it is not told while it waits; it reads them where it has come late. */
+static void test_reader_of_one_instance(void **state)
+{
+	struct box *b = *state;
+	struct timer *deadline = timer_new(b->base, stop_late, b);
+	static const char *const ids[] = { "abc123", "def456" };
+	struct journal_reader *readers[2];
+	unsigned told[2] = { 0 };
+	Pwemu__V1__Event *event;
+	for (int i = 0; i < 2; i++) {
+		readers[i] = journal_reader_new(b->journal, 1, count_told, &told[i]);
+		journal_reader_only(readers[i], ids[i]);
+		assert_false(journal_read(readers[i], &event));
+	}
+	add_many(b, 3); /* abc123's */
+	timer_arm(deadline, 1);
+	loop_run(b->base);
+	assert_int_equal(told[0], 1);
+	assert_int_equal(told[1], 0);
+	assert_int_equal(journal_reader_next(readers[0]), 1);
+	assert_int_equal(journal_reader_next(readers[1]), 4);
+	for (int i = 0; i < 2; i++) {
+		for (int n = 0; n < 3 * (i == 0); n++) {
+			assert_true(journal_read(readers[i], &event));
+			pwemu__v1__event__free_unpacked(event, NULL);
+		}
+		assert_false(journal_read(readers[i], &event));
+		journal_reader_free(readers[i]);
+	}
+	timer_free(deadline);
 }
 
 /* One that is in the middle of a file goes on after that file has become the old one. */
@@ -568,6 +610,7 @@ int main(void)
 		T(test_texts_are_utf8),
 		T(test_rotation),
 		T(test_many_readers),
+		T(test_reader_of_one_instance),
 		T(test_reader_over_rotation),
 		T(test_truncation),
 		T(test_truncation_without_number),
