@@ -377,8 +377,7 @@ void helper_dismiss(struct event_base *base)
 		if (proc->base != base || !helper_proc_stays(proc) || proc->job != NULL)
 			continue;
 		helper_proc_kill(proc);
-		while (waitpid(proc->pid, NULL, 0) < 0 && errno == EINTR)
-			;
+		(void)waitpid(proc->pid, NULL, WNOHANG); /* if it takes longer it is our successor's, or init's */
 		proc_free(proc);
 	}
 }
