@@ -151,11 +151,16 @@ static void child_limit(const struct shim_spec *head, int sync)
 	}
 }
 
+/* Without privilege the one identity that can be asked for is the one it has. */
+static bool child_keeps_identity(const struct shim_spec *head)
+{
+	return head->uid == SHIM_KEEP_ID || (geteuid() != 0 && geteuid() == head->uid && getegid() == head->gid);
+}
+
 static void child_become(const struct spec *spec, int sync)
 {
 	const struct shim_spec *head = spec->head;
-	/* Without privilege the one identity that can be asked for is the one it has. */
-	if (head->uid == SHIM_KEEP_ID || (geteuid() != 0 && geteuid() == head->uid && getegid() == head->gid))
+	if (child_keeps_identity(head))
 		return;
 	if (syscall(SYS_setgroups, (size_t)head->group_count, spec->groups) != 0)
 		child_fail(sync, "setgroups");
@@ -227,9 +232,10 @@ _Noreturn void child_exec(const struct spec *spec, int sync, pid_t shim_pid)
 	child_map_fds(spec, &kept);
 	sync = kept.sync;
 	child_limit(head, sync);
-	child_become(spec, sync);
-	if (!network_isolate((enum shim_network)head->network, kept.join, head->join_count))
+	/* while it may */
+	if (!network_isolate((enum shim_network)head->network, kept.join, head->join_count, child_keeps_identity(head)))
 		child_fail(sync, SHIM_NETWORK_WHAT);
+	child_become(spec, sync);
 	if (head->is_confined)
 		child_confine(sync);
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A network namespace for the program. Without privilege it takes a user namespace, in which the user is himself; some hosts allow making
- * one and deny using it, so that the whole is tried before it is relied on.
+ * one and deny using it, so that the whole is tried before it is relied on. Who is to become another user has the privilege, or does
+ * without: in a user namespace there would be no other.
  */
 #include "shim/shim.h"
 
@@ -39,10 +40,10 @@ static bool map_id(const char *path, uint64_t id)
 }
 
 /* Each of the two succeeds or changes nothing. */
-static bool unshare_network(bool *needs_map)
+static bool unshare_network(bool may_map, bool *needs_map)
 {
 	*needs_map = unshare(CLONE_NEWNET) != 0;
-	return !*needs_map || unshare(CLONE_NEWUSER | CLONE_NEWNET) == 0;
+	return !*needs_map || (may_map && unshare(CLONE_NEWUSER | CLONE_NEWNET) == 0);
 }
 
 static bool bring_up_lo(void)
@@ -65,22 +66,22 @@ static bool map_user(uint64_t uid, uint64_t gid)
 }
 
 /* `or_host`: where it cannot even be made the host's network is as well. */
-static bool make_network(bool or_host)
+static bool make_network(bool may_map, bool or_host)
 {
 	uint64_t uid = geteuid(), gid = getegid();
 	bool needs_map;
-	if (!unshare_network(&needs_map))
+	if (!unshare_network(may_map, &needs_map))
 		return or_host;
 	return (!needs_map || map_user(uid, gid)) && bring_up_lo();
 }
 
 /* In a process of its own. */
-static bool can_make_network(void)
+static bool can_make_network(bool may_map)
 {
 	int status = -1;
 	pid_t pid = fork();
 	if (pid == 0)
-		_exit(make_network(false) ? 0 : 1);
+		_exit(make_network(may_map, false) ? 0 : 1);
 	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
 	return pid > 0 && status == 0;
@@ -95,11 +96,11 @@ static bool join_network(const int *fds, uint32_t count)
 	return count > 0;
 }
 
-bool network_isolate(enum shim_network network, const int *join_fds, uint32_t join_count)
+bool network_isolate(enum shim_network network, const int *join_fds, uint32_t join_count, bool may_map)
 {
 	if (network != SHIM_NETWORK_HOST && join_network(join_fds, join_count))
 		return true;
-	if (network == SHIM_NETWORK_HOST || (network == SHIM_NETWORK_TRY && !can_make_network()))
+	if (network == SHIM_NETWORK_HOST || (network == SHIM_NETWORK_TRY && !can_make_network(may_map)))
 		return true;
-	return make_network(network == SHIM_NETWORK_TRUST);
+	return make_network(may_map, network == SHIM_NETWORK_TRUST);
 }

@@ -41,9 +41,9 @@ bool close_fds(int first, int last);
 _Noreturn void child_exec(const struct spec *spec, int sync, pid_t shim_pid);
 
 /* ---- network.c */
-/* Gives this process the network it is to have: one that is there to be joined, or its own with lo up, in a user namespace if need be. False
- * with errno: that may be in pieces. */
-bool network_isolate(enum shim_network network, const int *join_fds, uint32_t join_count);
+/* Gives this process the network it is to have: one that is there to be joined, or its own with lo up, in a user namespace if need be and
+ * if it may. False with errno: that may be in pieces. */
+bool network_isolate(enum shim_network network, const int *join_fds, uint32_t join_count, bool may_map);
 
 /* ---- tree.c */
 struct tree_entry {

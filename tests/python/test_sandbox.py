@@ -197,11 +197,12 @@ class Network(SandboxCase):
         self.daemon.kill()
         self.start_daemon(command=command)
         self.assertEqual(self.boot().private_network, True)
-        self.stop()
-        subprocess.run(["nsenter", "-t", str(self.daemon.pid), "-U", "--preserve-credentials", "sh", "-c", f"echo 0 >{limit_file}"], check=True)
-        self.assertEqual(self.boot().private_network, False)
-        self.stop()
-        self.assert_fails(Code.FAILED_PRECONDITION, "emulator-refused", self.boot, isolate="required", text='its own network ("isolate")')
+        enter = ("nsenter", "-t", str(self.daemon.pid), "-U", "--preserve-credentials")
+        subprocess.run([*enter, "sh", "-c", f"echo 0 >{limit_file}"], check=True)
+        self.assertEqual(self.boot(name="shares").private_network, True)
+        self.assert_fails(Code.FAILED_PRECONDITION, "emulator-refused", self.boot, isolate="required", name="own", text='its own network ("isolate")')
+        self.assertEqual(self.boot(name="shares-not-any-more").private_network, False)
+        self.stop("shares")
 
 
 class SystemCase(CliCase):
