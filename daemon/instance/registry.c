@@ -43,9 +43,11 @@ static void registry_swap(struct registry *registry, size_t a, size_t b)
 	registry->rows[b]->row = b;
 }
 
-/* To those that are over or to those that are not. */
+/* To those that are over or to those that are not; nowhere while it is being restored. */
 static void registry_place_row(struct registry *registry, const struct instance *inst)
 {
+	if (inst->row >= registry->count || registry->rows[inst->row] != inst)
+		return;
 	bool is_live = !instance_is_over(inst), was_live = inst->row < registry->live;
 	if (is_live && !was_live)
 		registry_swap(registry, inst->row, registry->live++);

@@ -84,6 +84,7 @@ static struct instance *make_running(struct box *b, const char *name, const char
 {
 	struct instance *inst = make(b, name, project, dir);
 	inst->state = INST_RUNNING;
+	inst->env->on_change(inst->env->ctx, inst);
 	return inst;
 }
 
