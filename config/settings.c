@@ -37,10 +37,17 @@ static const struct field rows[] = {
 	SETTING(user_log_bytes, "user-log-bytes", FIELD_SIZE, .max = BYTES_MAX, .initial = "16G",
 		.help = "what a user's logs may take on disk before nothing more is started for him"),
 	SETTING(emulator_memory_bytes, "emulator-memory", FIELD_SIZE, .max = BYTES_MAX, .initial = "0",
-		.help = "address space that an emulator may have, its code and buffers (1 GiB of QEMU's) included (RLIMIT_AS; 0: no "
-			"limit)"),
+		.help = "address space that an emulator may have, its code and buffers (1 GiB of QEMU's) included (RLIMIT_AS); with "
+			"`cgroup` the memory that it and its commands may use (memory.max). 0: no limit"),
 	SETTING(emulator_cpu_ms, "emulator-cpu", FIELD_DURATION, .max = TIME_MAX, .initial = "0s",
 		.help = "CPU time that an emulator may use in one boot, in whole seconds (RLIMIT_CPU; 0: no limit)"),
+	SETTING(cgroup, "cgroup", FIELD_TEXT, .initial = "",
+		.help = "directory of a control group (v2) that is delegated to the daemon and has no process of its own: emulators run in "
+			"groups below it"),
+	SETTING(user_memory_bytes, "user-memory", FIELD_SIZE, .max = BYTES_MAX, .initial = "0",
+		.help = "memory that all emulators of one user may use together (needs `cgroup`; 0: no limit)"),
+	SETTING(user_cpu_percent, "user-cpu-percent", FIELD_COUNT, .max = COUNT_MAX, .initial = "0",
+		.help = "CPU time that all emulators of one user may use together, in percent of one CPU (needs `cgroup`; 0: no limit)"),
 	SETTING(user_connections, "user-connections", FIELD_COUNT, .max = COUNT_MAX, .initial = "1000",
 		.help = "connections that one user may have open"),
 	SETTING(user_requests, "user-requests", FIELD_COUNT, .max = COUNT_MAX, .initial = "2000",

@@ -26,7 +26,9 @@ struct settings {
 	uint64_t user_queued;                            /* … that wait for their turn … */
 	uint64_t user_log_bytes;                         /* … what a user's logs take on disk before he may start another … */
 	uint64_t user_connections;                       /* … open connections … */
-	uint64_t emulator_memory_bytes, emulator_cpu_ms; /* address space and CPU time of each emulator; 0: no limit */
+	uint64_t emulator_memory_bytes, emulator_cpu_ms; /* address space (memory, in a group) and CPU time of each emulator; 0: no limit */
+	char cgroup[SETTINGS_TEXT_MAX];                  /* delegated control group (v2) that emulators are put below; "": none … */
+	uint64_t user_memory_bytes, user_cpu_percent;    /* … and there what all of a user's may have together; 0: no limit */
 	uint64_t user_requests;                          /* … calls in a second, over ten seconds */
 	uint64_t lease_grace_ms;        /* a client whose connection was cut, or whose daemon was restarted, has this long to come back */
 	uint64_t max_running;           /* instances that may be there at once; more wait in the queue. 0: no limit */

@@ -235,7 +235,8 @@ static int index_load(struct index *index, int dir, uint64_t size, uint64_t log_
 		if (log_end > 0 || n > 0)
 			err_set(repaired, ERR_DATA_LOSS, "\"%s\" was missing or cut short: times and boots so far are unknown",
 				index->file);
-		return ftruncate(index->fd, 0) < 0 ? err_sys(err, errno, "truncate \"%s\"", index->file) : 0;
+		/* not of an empty one: what was cut to nothing is written to the disk when it is closed (ext4) */
+		return size > 0 && ftruncate(index->fd, 0) < 0 ? err_sys(err, errno, "truncate \"%s\"", index->file) : 0;
 	}
 	if (header.magic != INDEX_MAGIC || header.check != index_check(&header))
 		return index_set_aside(index, dir, repaired, err);

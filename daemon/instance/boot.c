@@ -23,6 +23,7 @@
 #include "instance/commands.h"
 #include "instance/fifo.h"
 #include "instance/files.h"
+#include "loop/cgroup.h"
 #include "loop/netshare.h"
 #include "shim/protocol.h"
 #include "wire/addr.h"
@@ -402,6 +403,41 @@ static void boot_emulator_environment(const struct boot *b, struct strv *env)
 		strv_set_env(env, b->plan.env.items[i]);
 }
 
+uint64_t boot_oom_kills(const struct instance *inst)
+{
+	const struct settings *settings = inst->env->settings;
+	bool has_group = settings != NULL && settings->cgroup[0] != '\0';
+	return has_group ? cgroups_oom_kills(settings->cgroup, inst->user.uid, inst->id) : 0;
+}
+
+void boot_leave_group(const struct instance *inst)
+{
+	const struct settings *settings = inst->env->settings;
+	if (settings != NULL && settings->cgroup[0] != '\0')
+		cgroups_end(inst->env->cgroups, settings->cgroup, inst->user.uid, inst->id);
+}
+
+int boot_spawn_in_group(const struct instance *inst, struct proc_spec *spec, const struct proc_ops *ops, void *ctx, struct proc **out,
+			struct err *err)
+{
+	const struct settings *settings = inst->env->settings;
+	struct cgroup_spec group = { .uid = inst->user.uid, .id = inst->id };
+	if (settings != NULL && settings->cgroup[0] != '\0') {
+		group.base = settings->cgroup;
+		group.user_memory_bytes = settings->user_memory_bytes;
+		group.user_cpu_percent = settings->user_cpu_percent;
+		group.memory_bytes = settings->emulator_memory_bytes;
+		spec->memory_bytes = 0;
+		if (cgroups_begin(inst->env->cgroups, &group, &spec->cgroup_fd, err) < 0)
+			return -1;
+		spec->has_cgroup = true;
+	}
+	int rc = proc_spawn(inst->env->base, inst->env->shim, spec, ops, ctx, out, err);
+	if (spec->has_cgroup)
+		close(spec->cgroup_fd);
+	return rc;
+}
+
 static int boot_spawn(struct boot *b, struct err *err)
 {
 	struct instance *inst = b->inst;
@@ -427,7 +463,8 @@ static int boot_spawn(struct boot *b, struct err *err)
 		.is_confined = b->plan.is_confined,
 	};
 	boot_set_network(b, &spec);
-	int rc = proc_spawn(inst->env->base, inst->env->shim, &spec, &boot_proc_ops, inst, &inst->proc, err);
+	inst->oom_kills = boot_oom_kills(inst);
+	int rc = boot_spawn_in_group(inst, &spec, &boot_proc_ops, inst, &inst->proc, err);
 	strv_fini(&env);
 	return rc;
 }

@@ -36,7 +36,11 @@ static void end_explain_limits(const struct instance *inst, const char *text, st
 	bool is_short = strstr(text, "Cannot allocate memory") != NULL || strstr(text, "failed to allocate") != NULL;
 	if (settings == NULL)
 		return;
-	if (settings->emulator_cpu_ms > 0 && inst->proc_end.signal == SIGXCPU) {
+	if (inst->proc_end.signal == SIGKILL && boot_oom_kills(inst) > inst->oom_kills) {
+		verdict->cause = PWEMU__V1__END_CAUSE__END_CAUSE_KILLED;
+		snprintf(verdict->message, sizeof(verdict->message),
+			 "resource exhausted: its control group has used the memory that it may (settings emulator-memory, user-memory)");
+	} else if (settings->emulator_cpu_ms > 0 && inst->proc_end.signal == SIGXCPU) {
 		verdict->cause = PWEMU__V1__END_CAUSE__END_CAUSE_KILLED;
 		snprintf(verdict->message, sizeof(verdict->message),
 			 "resource exhausted: it has used the %s of CPU time that it may (setting "

@@ -282,7 +282,7 @@ static int command_launch(struct command *command, int run_dir, int log, struct 
 		.fds = fds,
 		.fd_count = 2,
 	};
-	int rc = proc_spawn(inst->env->base, inst->env->shim, &spec, &command_ops, command, &command->proc, err);
+	int rc = boot_spawn_in_group(inst, &spec, &command_ops, command, &command->proc, err);
 	strv_fini(&env);
 	return rc;
 }

@@ -417,6 +417,7 @@ static void enter_over(struct instance *inst)
 	inst->restart_at_ns = 0;
 	lease_drop(inst);
 	channels_set_final(inst);
+	boot_leave_group(inst);
 	instance_trim(inst);
 }
 

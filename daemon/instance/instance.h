@@ -39,6 +39,7 @@ struct instance_env {
 	struct journal *journal;
 	const char *host_boot; /* boot id of the host */
 	struct netshare *netshare; /* NULL: none is shared */
+	struct cgroups *cgroups;   /* NULL: without settings */
 	/* Something about it has changed. Must not free it. */
 	void (*on_change)(void *ctx, struct instance *inst);
 	/* The instance that listens on the port, with the channel's name; NULL: none does. May be NULL. */

@@ -94,6 +94,7 @@ struct instance {
 	char emulator_version[64]; /* of the latest boot, in its own words; "": it has not said */
 	bool has_private_network;  /* the emulator of the latest boot … */
 	bool shares_network;       /* … with others of its user; false of an adopted one */
+	uint64_t oom_kills;        /* in its control group, before the latest boot */
 	char ending[192];          /* why the daemon ends the boot; "" when it is not the daemon … */
 	bool was_refused;          /* … and whether the emulator did not take its configuration */
 	char shutdown_reason[64];
@@ -173,6 +174,12 @@ bool boot_is_clients_own(const char *variable);
 /* What processes of the instance run with. The environment: the user's, or where a client sent none, or is elsewhere, a plain one (of a
  * daemon of one user: its own), with the mark. */
 void boot_environment(const struct instance *inst, const char *mark, struct strv *env);
+/* proc_spawn() in the instance's control group, where the settings name a place for groups: then its memory is limited there. */
+int boot_spawn_in_group(const struct instance *inst, struct proc_spec *spec, const struct proc_ops *ops, void *ctx, struct proc **out,
+			struct err *err) __attribute__((warn_unused_result));
+/* What the kernel has ended in that group for want of memory, since it was made. */
+uint64_t boot_oom_kills(const struct instance *inst);
+void boot_leave_group(const struct instance *inst);
 const char *boot_cwd(const struct instance *inst);
 mode_t boot_umask(const struct instance *inst);
 void boot_remove_files(struct instance *inst);

@@ -20,6 +20,7 @@
 #include "instance/registry_int.h"
 #include "instance/queue.h"
 #include "instance/retention.h"
+#include "loop/cgroup.h"
 #include "loop/netshare.h"
 #include "wire/mem.h"
 
@@ -144,6 +145,7 @@ struct registry *registry_new(const struct registry_config *config)
 	struct registry *registry = xcalloc(1, sizeof(*registry));
 	registry->config = *config;
 	registry->netshare = netshare_new();
+	registry->cgroups = cgroups_new(config->base);
 	registry->env = (struct instance_env){
 		.base = config->base,
 		.shim = config->shim,
@@ -155,6 +157,7 @@ struct registry *registry_new(const struct registry_config *config)
 		.journal = config->journal,
 		.host_boot = proc_host_boot(),
 		.netshare = registry->netshare,
+		.cgroups = registry->cgroups,
 		.on_change = registry_on_change,
 		.on_port = registry_on_port,
 		.on_admit = registry_on_admit,
@@ -185,6 +188,7 @@ void registry_free(struct registry *registry)
 		hash_table_fini(&registry->by[key]);
 	queue_free(registry->queue);
 	netshare_free(registry->netshare);
+	cgroups_free(registry->cgroups);
 	timer_free(registry->sweep);
 	free(registry->rows);
 	free(registry);

@@ -20,6 +20,7 @@ struct registry {
 	struct retention *retention; /* NULL: no settings */
 	struct queue *queue;
 	struct netshare *netshare;
+	struct cgroups *cgroups;
 };
 
 /* For requests from outside, which may come before the timer does: who was refused does not see the instance any more. */

@@ -66,8 +66,8 @@ static int store_write_as(int dir, const char *file, int flags, const uint8_t *b
 	int fd = openat(dir, file, O_WRONLY | O_NOFOLLOW | O_CLOEXEC | flags, 0600);
 	if (fd < 0)
 		return err_sys(err, errno, "make \"%s\"", file);
-	bool is_written =
-		store_write_all(fd, header, n) == 0 && store_write_all(fd, bytes, len) == 0 && ftruncate(fd, (off_t)(n + len)) == 0;
+	bool is_written = store_write_all(fd, header, n) == 0 && store_write_all(fd, bytes, len) == 0 &&
+			  ((flags & O_TRUNC) != 0 || ftruncate(fd, (off_t)(n + len)) == 0);
 	int rc = is_written ? 0 : err_sys(err, errno, "write \"%s\"", file);
 	close(fd);
 	if (rc == 0 && store_take_name(dir, file) < 0)

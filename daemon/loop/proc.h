@@ -62,6 +62,8 @@ struct proc_spec {
 	/* The network it sees: the host's, or its own with nothing but lo: where the host allows it (TRY; TRUST is quicker, for a host that
 	 * has allowed it before: if it does no more, that may be seen too late to go on), or else it is not executed. */
 	enum proc_network { PROC_NETWORK_HOST, PROC_NETWORK_TRY, PROC_NETWORK_OWN, PROC_NETWORK_TRUST } network;
+	int cgroup_fd; /* cgroup.procs of the control group that it enters; the caller's */
+	bool has_cgroup;
 	/* Namespaces it joins instead, in this order, where it is not to have the host's; the caller's. One that cannot be joined is not. */
 	int join_fds[PROC_JOIN_MAX];
 	size_t join_count;

@@ -238,6 +238,7 @@ static void image_build(struct image *image, const struct proc_spec *spec)
 		.fd_count = (uint32_t)spec->fd_count,
 		.held_count = (uint32_t)spec->held_count,
 		.join_count = (uint32_t)spec->join_count,
+		.has_cgroup = spec->has_cgroup,
 	};
 	image_add(image, &head, sizeof(head));
 	for (size_t i = 0; i < head.group_count; i++)
@@ -340,13 +341,15 @@ static int launch_shim(const char *shim_path, const struct proc_spec *spec, cons
 {
 	const char *argv[] = { "pwemu-shim", spec->name, NULL };
 	struct fork_plan plan = { .path = shim_path, .argv = argv };
-	plan.fds = xcalloc(4 + spec->fd_count + spec->join_count + spec->held_count, sizeof(int));
+	plan.fds = xcalloc(5 + spec->fd_count + spec->join_count + spec->held_count, sizeof(int));
 	for (int i = 0; i < 4; i++)
 		plan.fds[plan.count++] = fixed[i];
 	for (size_t i = 0; i < spec->fd_count; i++)
 		plan.fds[plan.count++] = spec->fds[i].fd;
 	for (size_t i = 0; i < spec->join_count; i++)
 		plan.fds[plan.count++] = spec->join_fds[i];
+	if (spec->has_cgroup)
+		plan.fds[plan.count++] = spec->cgroup_fd;
 	for (size_t i = 0; i < spec->held_count; i++)
 		plan.fds[plan.count++] = spec->held[i].fd;
 	pid_t pid = fork_shim(&plan);

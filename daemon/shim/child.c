@@ -54,7 +54,8 @@ static bool is_target(const struct shim_spec *head, const uint32_t *child_fds, u
 /* What is needed until the program is executed; close-on-exec. */
 struct child_fds {
 	int sync;
-	int join[SHIM_JOIN_MAX];
+	int join[SHIM_JOIN_MAX + 1]; /* namespaces, then the control group */
+	uint32_t join_count;
 };
 
 /* Up there numbers are given upwards. */
@@ -79,8 +80,8 @@ static void child_close_others(const struct spec *spec, const struct child_fds *
 		from = fd + 1;
 	}
 	from = top;
-	for (uint32_t i = 0; i <= head->join_count; i++) {
-		int fd = i < head->join_count ? kept->join[i] : kept->sync;
+	for (uint32_t i = 0; i <= kept->join_count; i++) {
+		int fd = i < kept->join_count ? kept->join[i] : kept->sync;
 		if (fd > from && !close_fds(from, fd - 1))
 			child_fail(kept->sync, "close_range");
 		from = fd + 1;
@@ -96,13 +97,13 @@ static void child_close_others(const struct spec *spec, const struct child_fds *
 static void child_map_fds(const struct spec *spec, struct child_fds *kept)
 {
 	const struct shim_spec *head = spec->head;
-	int top = SHIM_FD_FIRST + (int)(head->fd_count + head->join_count + head->held_count) + 8;
+	int top = SHIM_FD_FIRST + (int)(head->fd_count + kept->join_count + head->held_count) + 8;
 	if (top <= (int)SHIM_CHILD_FD_MAX)
 		top = (int)SHIM_CHILD_FD_MAX + 1;
 	int moved[SHIM_FDS_MAX];
 	for (uint32_t i = 0; i < head->fd_count; i++)
 		moved[i] = child_move_up(SHIM_FD_FIRST + (int)i, top, kept->sync);
-	for (uint32_t i = 0; i < head->join_count; i++)
+	for (uint32_t i = 0; i < kept->join_count; i++)
 		kept->join[i] = child_move_up(SHIM_FD_FIRST + (int)(head->fd_count + i), top, kept->sync);
 	kept->sync = child_move_up(kept->sync, top, kept->sync);
 	for (uint32_t i = 0; i < head->fd_count; i++)
@@ -228,9 +229,11 @@ _Noreturn void child_exec(const struct spec *spec, int sync, pid_t shim_pid)
 	const struct shim_spec *head = spec->head;
 	/* a group of its own: `kill 0` in the program must not reach the shim */
 	setpgid(0, 0);
-	struct child_fds kept = { .sync = sync };
+	struct child_fds kept = { .sync = sync, .join_count = head->join_count + head->has_cgroup };
 	child_map_fds(spec, &kept);
 	sync = kept.sync;
+	if (head->has_cgroup && write(kept.join[head->join_count], "0", 1) != 1)
+		child_fail(sync, SHIM_GROUP_WHAT);
 	child_limit(head, sync);
 	/* while it may */
 	if (!network_isolate((enum shim_network)head->network, kept.join, head->join_count, child_keeps_identity(head)))

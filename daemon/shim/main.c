@@ -233,7 +233,7 @@ static bool keep_strings(struct shim *shim, const struct spec *spec)
 	memcpy(kept, spec->kept, spec->head->kept_size);
 	shim->kept = kept;
 	shim->held_count = spec->head->held_count;
-	shim->held_first = SHIM_FD_FIRST + (int)(spec->head->fd_count + spec->head->join_count);
+	shim->held_first = SHIM_FD_FIRST + (int)(spec->head->fd_count + spec->head->join_count + spec->head->has_cgroup);
 	return true;
 }
 
@@ -303,11 +303,9 @@ static bool prepare(struct shim *shim)
 	sigaction(SIGCHLD, &action, NULL); /* ignored, it would hide how children die */
 	setsid();
 	umask(0077);
-	for (int fd = 0; fd < 3; fd++) {
-		close(fd);
-		if (open("/dev/null", O_RDWR) != fd)
-			return false;
-	}
+	close(0);
+	if (open("/dev/null", O_RDWR) != 0 || dup2(0, 1) < 0 || dup2(0, 2) < 0)
+		return false;
 	sigemptyset(&wanted);
 	sigaddset(&wanted, SIGCHLD);
 	sigaddset(&wanted, SIGTERM);

@@ -30,7 +30,7 @@
 #define SHIM_FD_RUN_DIR  4
 #define SHIM_FD_LISTENER 5
 #define SHIM_FD_LOCK     6
-#define SHIM_FD_FIRST    7 /* the program's descriptors, then the namespaces it joins, then the held ones */
+#define SHIM_FD_FIRST    7 /* the program's descriptors, then what it joins (namespaces, control group), then the held ones */
 
 #define SHIM_SPEC_MAGIC    0x4d485350u
 #define SHIM_SPEC_VERSION  3u
@@ -74,6 +74,7 @@ struct shim_spec {
 	uint32_t group_count;
 	uint32_t fd_count;
 	uint32_t join_count; /* of a network that is not to be the host's: joined in this order instead of making one */
+	uint32_t has_cgroup; /* 1: the last of what it joins is a cgroup.procs */
 	uint32_t held_count;
 	uint32_t argc;
 	uint32_t envc;
@@ -87,6 +88,7 @@ enum shim_network {
 	SHIM_NETWORK_TRUST, /* as TRY, without looking first */
 };
 
+#define SHIM_GROUP_WHAT   "its control group"
 #define SHIM_NETWORK_WHAT "its own network (\"isolate\")" /* shim_exec_error.what */
 
 /* Travels from the child to the shim when the program could not be executed. */

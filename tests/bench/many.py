@@ -179,7 +179,11 @@ def timed(command, environment):
     return time.perf_counter() - begin
 
 
-def bench_runs(count, limit):
+# What runs: a suite of tests, and the least that there is, whose cost is that of a start and an end.
+GUESTS = (("a test suite of 60 ms", "suite.elf", "", ""), ("a guest that ends at once", "exit.elf", ",arg=exit,arg=0", "-- 0"))
+
+
+def bench_runs(count, limit, guest, image, arguments, words):
     """All at once, the queue lets `limit` run; beside the bare emulator, two at a time. By turns, since the machine may be shared."""
     directory = tempfile.mkdtemp(prefix="pwemu-runs-")
     environment = {"PATH": PATH, "HOME": directory}
@@ -189,11 +193,11 @@ def bench_runs(count, limit):
     os.mkdir(os.path.join(environment["XDG_CONFIG_HOME"], "pwemu"))
     with open(os.path.join(environment["XDG_CONFIG_HOME"], "pwemu", "pwemud.json"), "w", encoding="ascii") as file:
         json.dump({"max-running": limit}, file)
-    image = firmware("exit.elf")
-    ours = f"for i in $(seq {count}); do '{PWEMU}' run {BOARD} '{image}' -- 0 & done; wait"
+    image = firmware(image)
+    ours = f"for i in $(seq {count}); do '{PWEMU}' run {BOARD} '{image}' {words} & done; wait"
     bare = (f"seq {count} | xargs -P2 -I_ qemu-system-arm -M lm3s6965evb -nodefaults -display none -serial null -monitor none "
-            f"-semihosting-config enable=on,arg=exit,arg=0 -kernel '{image}'")  # fmt: skip
-    timed(f"'{PWEMU}' run {BOARD} '{image}' -- 0", environment)
+            f"-semihosting-config enable=on{arguments} -kernel '{image}'")  # fmt: skip
+    timed(f"'{PWEMU}' run {BOARD} '{image}' {words}", environment)
     took = {"bare": [], "ours": []}
     for _ in range(3):
         took["bare"].append(count / timed(bare, environment) * 60)
@@ -201,6 +205,7 @@ def bench_runs(count, limit):
     subprocess.run([PWEMU, "-q", "daemon", "stop", "--with-instances"], env=environment, check=False)
     shutil.rmtree(directory)
     a_bare, an_ours = sorted(took["bare"])[1], sorted(took["ours"])[1]
+    print(f"{guest}:")
     row(f"{count} bare emulators, xargs -P2 [runs/min]", f"{a_bare:9.0f}  ({min(took['bare']):.0f} .. {max(took['bare']):.0f})")
     row(f"{count} parallel pwemu run, max-running {limit} [runs/min]", f"{an_ours:9.0f}  ({min(took['ours']):.0f} .. {max(took['ours']):.0f})",
         f"x {an_ours / a_bare:.2f}  (goal 0.9)")
@@ -223,7 +228,8 @@ def main():
         bench_memory(bench, options.emulators, "paused QEMUs", image="hello.elf", pause=True)
     with Bench() as bench:
         bench_attached(bench, options.attached)
-    bench_runs(options.runs, options.max_running)
+    for guest in GUESTS:
+        bench_runs(options.runs, options.max_running, *guest)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ FW_riscv64-virt := $(RISCV_CC) -march=rv64imac_zicsr -mabi=lp64 -mcmodel=medany 
 FW_sifive-fe310 := $(RISCV_CC) -march=rv32imac_zicsr -mabi=ilp32 -mcmodel=medany @ 0x20400000 0x80000000 0x4000
 
 FW_PROGRAMS := demo hello echo gulp seq seqn exit semi system reset uarts slow silent
-FW_ARM_ONLY := lockup bkpt gtest
+FW_ARM_ONLY := lockup bkpt gtest suite
 # Only for the board on which tests/fake/renode-console.txt was recorded.
 FW_RENODE_ONLY := parked
 FW_LOADED := mps2-an385 netduinoplus2 stm32f4-discovery
