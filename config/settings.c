@@ -86,6 +86,15 @@ void settings_init(struct settings *settings)
 	fields_reset(&fields, settings);
 }
 
+/* What no key says of itself. */
+static int settings_check(const struct settings *settings, const char *path, struct err *err)
+{
+	if (settings->cgroup[0] != '\0' || (settings->user_memory_bytes == 0 && settings->user_cpu_percent == 0))
+		return 0;
+	return err_set(err, ERR_INVALID_ARGUMENT, "%s: %s needs \"cgroup\", the control group that is delegated to the daemon", path,
+		       settings->user_memory_bytes > 0 ? "user-memory" : "user-cpu-percent");
+}
+
 int settings_load(const char *path, bool is_required, struct settings *out, struct err *err)
 {
 	struct settings made;
@@ -101,6 +110,7 @@ int settings_load(const char *path, bool is_required, struct settings *out, stru
 	struct json_at root = json_root(&file);
 	int rc = fields_read(&fields, &root, &made, err);
 	json_fini(&file);
+	rc = rc == 0 ? settings_check(&made, path, err) : -1;
 	if (rc == 0)
 		*out = made;
 	return rc;

@@ -110,6 +110,11 @@ class Groups(SystemCase):
         self.pwemu("daemon", "reload")
         self.cli(self.alice, "start", "-q", BOARD, "-f", firmware("hello.elf"))
 
+    def test_limits_without_a_place(self):
+        for key in ("user-memory", "user-cpu-percent"):
+            self.write_settings(**{key: 1000})
+            self.assertIn(f'{key} needs "cgroup"', self.pwemu("daemon", "reload", code=1))
+
     def test_limits_that_cannot_be_kept(self):
         """Nothing is started without a limit that was asked for."""
         for controller, file, settings in (("memory", "memory.max", {"user-memory": "1G"}), ("memory", "memory.max", {"emulator-memory": "1G"}),
