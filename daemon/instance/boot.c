@@ -367,28 +367,36 @@ static void boot_on_started(void *ctx, pid_t pid)
 	instance_changed(inst);
 }
 
+static void boot_set_network(const struct boot *b, struct proc_spec *spec)
+{
+	struct instance *inst = b->inst;
+	struct netshare *share = inst->env->netshare;
+	bool is_allowed = share != NULL && netshare_is_allowed(share);
+	spec->network = b->plan.network == PROC_NETWORK_TRY && is_allowed ? PROC_NETWORK_TRUST : b->plan.network;
+	inst->shares_network = share != NULL && b->plan.shares_network;
+	if (inst->shares_network)
+		spec->join_count = netshare_take(share, inst->user.uid, spec->join_fds);
+}
+
+static void boot_leave_network(struct instance *inst)
+{
+	if (inst->shares_network)
+		netshare_leave(inst->env->netshare, inst->user.uid);
+	inst->shares_network = false;
+}
+
 static void boot_on_ended(void *ctx, const struct proc_end *end)
 {
 	struct instance *inst = ctx;
 	inst->proc_end = *end;
 	if (strcmp(end->exec_what, SHIM_NETWORK_WHAT) == 0 && inst->env->netshare != NULL)
 		netshare_failed(inst->env->netshare, inst->user.uid); /* next time that is looked at */
-	boot_discard_layout(inst);                                    /* it was never started */
+	boot_leave_network(inst);
+	boot_discard_layout(inst); /* it was never started */
 	boot_release(&inst->old_proc);
 	if (inst->link != NULL)
 		inst->driver->drain(inst->link);
 	instance_event(inst, INST_EV_EXITED, "the emulator has ended");
-}
-
-static void boot_set_network(const struct boot *b, struct proc_spec *spec)
-{
-	struct instance *inst = b->inst;
-	const struct netshare *share = inst->env->netshare;
-	bool is_allowed = share != NULL && netshare_is_allowed(share);
-	spec->network = b->plan.network == PROC_NETWORK_TRY && is_allowed ? PROC_NETWORK_TRUST : b->plan.network;
-	inst->shares_network = share != NULL && b->plan.shares_network;
-	if (inst->shares_network)
-		spec->join_count = netshare_find(share, inst->user.uid, spec->join_fds);
 }
 
 const struct proc_ops boot_proc_ops = { .on_started = boot_on_started, .on_ended = boot_on_ended };
@@ -465,6 +473,8 @@ static int boot_spawn(struct boot *b, struct err *err)
 	boot_set_network(b, &spec);
 	inst->oom_kills = boot_oom_kills(inst);
 	int rc = boot_spawn_in_group(inst, &spec, &boot_proc_ops, inst, &inst->proc, err);
+	if (rc < 0)
+		boot_leave_network(inst);
 	strv_fini(&env);
 	return rc;
 }

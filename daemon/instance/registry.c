@@ -144,7 +144,7 @@ struct registry *registry_new(const struct registry_config *config)
 {
 	struct registry *registry = xcalloc(1, sizeof(*registry));
 	registry->config = *config;
-	registry->netshare = netshare_new();
+	registry->netshare = netshare_new(config->base);
 	registry->cgroups = cgroups_new(config->base);
 	registry->env = (struct instance_env){
 		.base = config->base,

@@ -6,29 +6,24 @@
 #include <unistd.h>
 
 #include "loop/netport.h"
+#include "loop/timer.h"
 #include "wire/mem.h"
 
-#define NETSHARE_MAX 256 /* users */
+#define NETSHARE_IDLE_MS 1000 /* for who starts one after the other */
 
 struct netshare_row {
 	LIST_ENTRY(netshare_row) link;
 	uid_t uid;
+	size_t users; /* emulators that share */
 	int fds[2];
 	size_t count;
 };
 
 struct netshare {
 	LIST_HEAD(, netshare_row) rows;
-	size_t count;
+	struct timer *timer;
 	bool is_allowed;
 };
-
-struct netshare *netshare_new(void)
-{
-	struct netshare *share = xcalloc(1, sizeof(*share));
-	LIST_INIT(&share->rows);
-	return share;
-}
 
 static struct netshare_row *netshare_row(const struct netshare *share, uid_t uid)
 {
@@ -39,44 +34,45 @@ static struct netshare_row *netshare_row(const struct netshare *share, uid_t uid
 	return NULL;
 }
 
-static void netshare_drop(struct netshare *share, struct netshare_row *row)
+static void netshare_close(struct netshare_row *row)
 {
-	for (size_t i = 0; i < row->count; i++)
-		close(row->fds[i]);
+	while (row->count > 0)
+		close(row->fds[--row->count]);
+}
+
+static void netshare_drop(struct netshare_row *row)
+{
+	netshare_close(row);
 	LIST_REMOVE(row, link);
-	share->count--;
 	free(row);
+}
+
+static void netshare_on_timer(void *ctx)
+{
+	const struct netshare *share = ctx;
+	for (struct netshare_row *row = LIST_FIRST(&share->rows), *next; row != NULL; row = next) {
+		next = LIST_NEXT(row, link);
+		if (row->users == 0)
+			netshare_drop(row);
+	}
+}
+
+struct netshare *netshare_new(struct event_base *base)
+{
+	struct netshare *share = xcalloc(1, sizeof(*share));
+	LIST_INIT(&share->rows);
+	share->timer = timer_new(base, netshare_on_timer, share);
+	return share;
 }
 
 void netshare_free(struct netshare *share)
 {
-	struct netshare_row *row;
 	if (share == NULL)
 		return;
-	while ((row = LIST_FIRST(&share->rows)) != NULL)
-		netshare_drop(share, row);
+	while (!LIST_EMPTY(&share->rows))
+		netshare_drop(LIST_FIRST(&share->rows));
+	timer_free(share->timer);
 	free(share);
-}
-
-void netshare_offer(struct netshare *share, uid_t uid, pid_t pid)
-{
-	if (share->count >= NETSHARE_MAX || netshare_row(share, uid) != NULL)
-		return;
-	struct netshare_row *row = xcalloc(1, sizeof(*row));
-	row->uid = uid;
-	LIST_INSERT_HEAD(&share->rows, row, link);
-	share->count++;
-	row->count = netport_namespaces(pid, row->fds);
-	if (row->count == 0)
-		netshare_drop(share, row);
-}
-
-size_t netshare_find(const struct netshare *share, uid_t uid, int fds[2])
-{
-	const struct netshare_row *row = netshare_row(share, uid);
-	for (size_t i = 0; row != NULL && i < row->count; i++)
-		fds[i] = row->fds[i];
-	return row != NULL ? row->count : 0;
 }
 
 void netshare_saw(struct netshare *share)
@@ -94,5 +90,33 @@ void netshare_failed(struct netshare *share, uid_t uid)
 	struct netshare_row *row = netshare_row(share, uid);
 	share->is_allowed = false;
 	if (row != NULL)
-		netshare_drop(share, row);
+		netshare_close(row);
+}
+
+size_t netshare_take(struct netshare *share, uid_t uid, int fds[2])
+{
+	struct netshare_row *row = netshare_row(share, uid);
+	if (row == NULL) {
+		row = xcalloc(1, sizeof(*row));
+		row->uid = uid;
+		LIST_INSERT_HEAD(&share->rows, row, link);
+	}
+	row->users++;
+	for (size_t i = 0; i < row->count; i++)
+		fds[i] = row->fds[i];
+	return row->count;
+}
+
+void netshare_leave(struct netshare *share, uid_t uid)
+{
+	struct netshare_row *row = netshare_row(share, uid);
+	if (row != NULL && --row->users == 0)
+		timer_arm(share->timer, NETSHARE_IDLE_MS);
+}
+
+void netshare_offer(struct netshare *share, uid_t uid, pid_t pid)
+{
+	struct netshare_row *row = netshare_row(share, uid);
+	if (row != NULL && row->count == 0)
+		row->count = netport_namespaces(pid, row->fds);
 }

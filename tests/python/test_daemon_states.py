@@ -21,34 +21,29 @@ class States(Restarts):
     """Each reach_*() brings an instance into a state and keeps it there; what is to be undone so that it can go on is returned."""
 
     def freeze_helper(self):
-        """Stops the daemon's child that looks at the images; None when it was quicker."""
-        for _ in range(20000):
-            children = read_proc(self.daemon.pid, f"task/{self.daemon.pid}/children").split()
-            for pid in map(int, children):
-                try:
-                    # one that has closed what it has inherited of the daemon's
-                    if read_proc(pid, "comm") == b"pwemud\n" and len(os.listdir(f"/proc/{pid}/fd")) < 8:
-                        os.kill(pid, signal.SIGSTOP)
-                        return pid
-                except OSError:
-                    continue
-            if self.starting.done():
-                return None
+        """Stops the daemon's child that has looked at the images of a start and waits for those of the next; None: it was not there any more."""
+        self.start("hello.elf")
+        self.stop()
+        for pid in map(int, read_proc(self.daemon.pid, f"task/{self.daemon.pid}/children").split()):
+            try:
+                if read_proc(pid, "comm") == b"pwemud-helper\n":
+                    os.kill(pid, signal.SIGSTOP)
+                    return pid
+            except OSError:
+                continue
         return None
 
     def reach_preparing(self):
         for _ in range(100):
+            self.helper = self.freeze_helper()
             self.starting = self.instances.Start.future(self.request("hello.elf", no_wait=True, restart=policy(ON_FAILURE)))
-            helper = self.freeze_helper()
-            rows = self.list()
-            self.helper = helper
-            if helper is not None and rows and rows[0].state == STATE.STATE_STARTING and rows[0].pid == 0 and is_alive(helper):
-                return rows[0]
-            if helper is not None and is_alive(helper):
-                os.kill(helper, signal.SIGCONT)
+            wait_for(lambda: self.starting.done() or self.get().state == STATE.STATE_STARTING, "the start to begin")
+            row = self.get()
+            if self.helper is not None and row.state == STATE.STATE_STARTING and row.pid == 0 and is_alive(self.helper):
+                return row
             wait_for(self.starting.done, "the start to be answered")
             self.stop()
-        self.fail("the helper was always quicker")
+        self.fail("no helper waited for its next job")
 
     def reach_booting(self):
         """It does not answer."""

@@ -240,12 +240,13 @@ class Cycles(Orphans):
         }
 
     def settled_count(self):
-        """When farewells are over: the same many times in a row."""
+        """When farewells are over, also of what waits a moment for the next start: the same many times in a row."""
         looks = []
 
         def is_settled():
             looks.append(self.count())
-            return len(looks) > 30 and all(look == looks[-1] for look in looks[-30:])
+            is_alone = looks[-1]["processes"] == [self.daemon.pid] and "net" not in looks[-1]["descriptors"]
+            return is_alone and len(looks) > 30 and all(look == looks[-1] for look in looks[-30:])
 
         wait_for(is_settled, "the daemon to come to rest")
         return looks[-1]
