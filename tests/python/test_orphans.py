@@ -245,7 +245,7 @@ class Cycles(Orphans):
 
         def is_settled():
             looks.append(self.count())
-            is_alone = looks[-1]["processes"] == [self.daemon.pid] and "net" not in looks[-1]["descriptors"]
+            is_alone = not read_proc(self.daemon.pid, f"task/{self.daemon.pid}/children") and "net" not in looks[-1]["descriptors"]
             return is_alone and len(looks) > 30 and all(look == looks[-1] for look in looks[-30:])
 
         wait_for(is_settled, "the daemon to come to rest")
