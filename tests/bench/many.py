@@ -195,7 +195,7 @@ def bench_runs(count, limit, guest, image, arguments, words):
         json.dump({"max-running": limit}, file)
     image = firmware(image)
     ours = f"for i in $(seq {count}); do '{PWEMU}' run {BOARD} '{image}' {words} & done; wait"
-    bare = (f"seq {count} | xargs -P2 -I_ qemu-system-arm -M lm3s6965evb -nodefaults -display none -serial null -monitor none "
+    bare = (f"seq {count} | xargs -P2 -I_ qemu-system-arm -M lm3s6965evb -nodefaults -display none -serial stdio -monitor none "
             f"-semihosting-config enable=on{arguments} -kernel '{image}'")  # fmt: skip
     timed(f"'{PWEMU}' run {BOARD} '{image}' {words}", environment)
     took = {"bare": [], "ours": []}
