@@ -2,8 +2,8 @@
 """The end of a Renode: the kernel drops what is unread in a terminal when its emulator dies, so that a stop pauses, drains and quits, and
 any other end says that the last bytes may be missing."""
 
-import json
 import contextlib
+import json
 import os
 import re
 import select
