@@ -215,6 +215,8 @@ struct instance *instance_restore(const struct instance_env *env, Pwemu__V1__Rec
 	char host_boot[PLAN_NAME_MAX];
 	snprintf(host_boot, sizeof(host_boot), "%s", record->host_boot);
 	PB_FREE(record);
+	if (instance_is_over(inst))
+		boot_leave_group(inst); /* the daemon before may not have come to that */
 	if (instance_is_over(inst) || adopt(inst, host_boot, err) == 0)
 		return inst;
 	err_prefix(err, "instance \"%s\" (%s) is left alone", inst->name, inst->id);

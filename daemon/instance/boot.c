@@ -389,7 +389,7 @@ static void boot_on_ended(void *ctx, const struct proc_end *end)
 {
 	struct instance *inst = ctx;
 	inst->proc_end = *end;
-	if (strcmp(end->exec_what, SHIM_NETWORK_WHAT) == 0 && inst->env->netshare != NULL)
+	if (inst->env->netshare != NULL && (strcmp(end->exec_what, SHIM_NETWORK_WHAT) == 0 || (inst->shares_network && end->exec_errno != 0)))
 		netshare_failed(inst->env->netshare, inst->user.uid); /* next time that is looked at */
 	boot_leave_network(inst);
 	boot_discard_layout(inst); /* it was never started */

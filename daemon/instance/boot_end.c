@@ -36,7 +36,7 @@ static void end_explain_limits(const struct instance *inst, const char *text, st
 	bool is_short = strstr(text, "Cannot allocate memory") != NULL || strstr(text, "failed to allocate") != NULL;
 	if (settings == NULL)
 		return;
-	if (inst->proc_end.signal == SIGKILL && boot_oom_kills(inst) > inst->oom_kills) {
+	if (inst->proc_end.signal == SIGKILL && !inst->stop_requested && boot_oom_kills(inst) > inst->oom_kills) {
 		verdict->cause = PWEMU__V1__END_CAUSE__END_CAUSE_KILLED;
 		snprintf(verdict->message, sizeof(verdict->message),
 			 "resource exhausted: its control group has used the memory that it may (settings emulator-memory, user-memory)");

@@ -673,6 +673,7 @@ static void instance_remove_dir(struct instance *inst, char *path)
 void instance_erase(struct instance *inst)
 {
 	channels_free(inst);
+	boot_leave_group(inst);
 	files_erase(inst);
 	instance_remove_dir(inst, instance_run_path(inst));
 	instance_remove_dir(inst, instance_data_path(inst));

@@ -234,6 +234,7 @@ static bool reader_passes_over(struct journal_reader *reader, const Pwemu__V1__E
 	if (reader->only == NULL || reader->next != event->seq || strcmp(reader->only, event->instance_id) == 0)
 		return false;
 	reader->next++;
+	reader->place = (struct journal_place){ 0 }; /* to be looked for, not read up to */
 	return true;
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Records: <state>/data/<id>/record, one line "pwemu-record 1 <length> <FNV-1a>\n", then a pwemu.v1.Record. Written beside it before it
- * takes its name, so that a reader sees the old one or the new one. Nothing is synced: what a power cut leaves is checked when it is read.
- * The 1 is of this envelope; the message has a format number of its own.
+ * takes its name, so that a reader sees the old one or the new one. Nothing is synced: what a power cut leaves is checked when it is read,
+ * and the record before is still there, as record.new. The 1 is of this envelope; the message has a format number of its own.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -25,6 +25,7 @@
 #define STORE_FORMAT      2 /* of the message */
 #define STORE_HEADER      "pwemu-record 1 "
 #define STORE_HEADER_MAX  80
+#define STORE_NEW         "record.new"
 #define STORE_SPARE       "record.spare"
 #define STORE_SPARE_BYTES 16384 /* more than most records have */
 #define STORE_GRACE_MS    5000  /* of a stop that an earlier daemon began; its shim has the real one */
@@ -52,10 +53,9 @@ static size_t store_header(char out[STORE_HEADER_MAX], const uint8_t *bytes, siz
 /* A file that is replaced by rename makes the file system write the new one to the disk there and then; one that changes places does not. */
 static int store_take_name(int dir, const char *file)
 {
-	if (renameat2(dir, file, dir, "record", RENAME_EXCHANGE) < 0)
-		return renameat(dir, file, dir, "record"); /* there is none, or the file system cannot do that */
-	(void)unlinkat(dir, file, 0);
-	return 0;
+	if (renameat2(dir, file, dir, "record", RENAME_EXCHANGE) == 0)
+		return 0;
+	return renameat(dir, file, dir, "record"); /* there is none, or the file system cannot do that */
 }
 
 /* Writes it to a file and makes that the record. */
@@ -88,17 +88,19 @@ static void store_keep_spare(int dir)
 
 static int store_write(int dir, const uint8_t *bytes, size_t len, struct err *err)
 {
-	if (store_write_as(dir, "record.new", O_CREAT | O_TRUNC, bytes, len, err) == 0)
+	(void)unlinkat(dir, STORE_NEW, 0); /* not cut to nothing: that would be written to the disk, too */
+	if (store_write_as(dir, STORE_NEW, O_CREAT | O_TRUNC, bytes, len, err) == 0)
 		return 0;
 	if (err->sys != ENOSPC && err->sys != EDQUOT)
 		return -1;
 	struct err full = *err;
-	(void)unlinkat(dir, "record.new", 0);
+	(void)unlinkat(dir, STORE_NEW, 0);
 	if (store_write_as(dir, STORE_SPARE, 0, bytes, len, err) < 0) {
 		*err = full;
 		return -1;
 	}
-	store_keep_spare(dir); /* of what the record before has left, before anybody else takes it */
+	(void)unlinkat(dir, STORE_SPARE, 0); /* the record before */
+	store_keep_spare(dir);               /* of what it has left, before anybody else takes it */
 	return 0;
 }
 
@@ -187,6 +189,7 @@ static void store_fill(struct instance *inst, Pwemu__V1__Record *record)
 	record->loaded_path = inst->loaded_path != NULL ? inst->loaded_path : (char *)"";
 	record->loaded_entry = inst->loaded_entry;
 	record->loaded_has_entry = inst->loaded_has_entry;
+	record->oom_kills = inst->oom_kills;
 	record->is_debugged = inst->is_debugged;
 	record->debug_was_running = inst->debug_was_running;
 	record->ended_ns = inst->ended_ns;
@@ -301,7 +304,7 @@ static bool store_is_complete(const Pwemu__V1__Record *record)
 	       record->id[0] != '\0' && record->working_dir[0] == '/' && inst_state_parse(record->state, &state);
 }
 
-Pwemu__V1__Record *store_load(const char *path, struct err *err)
+static Pwemu__V1__Record *store_load_one(const char *path, struct err *err)
 {
 	char *text = NULL;
 	size_t len = 0;
@@ -319,6 +322,26 @@ Pwemu__V1__Record *store_load(const char *path, struct err *err)
 		err_set(err, ERR_DATA_LOSS, "record \"%s\" is damaged", path);
 	PB_FREE(record);
 	return NULL;
+}
+
+/* After a power cut the newest record may be empty, as it was before the disk had it. What the one before says is not the last word: nothing is
+ * started by it. */
+Pwemu__V1__Record *store_load(const char *path, struct err *err)
+{
+	struct stat st;
+	Pwemu__V1__Record *record = store_load_one(path, err);
+	if (record != NULL || stat(path, &st) < 0 || st.st_size > 0)
+		return record;
+	struct err ignored = ERR_INIT;
+	char *before = xasprintf("%s.new", path);
+	record = store_load_one(before, &ignored);
+	free(before);
+	if (record == NULL)
+		return NULL;
+	log_warn(NULL, "%s; the one before is used", err->msg);
+	*err = (struct err)ERR_INIT;
+	record->no_restart = true;
+	return record;
 }
 
 static enum channel_kind store_kind(const char *name)
@@ -430,6 +453,7 @@ void store_apply(struct instance *inst, const Pwemu__V1__Record *record)
 	inst->loaded_path = record->loaded_path[0] != '\0' ? xstrdup(record->loaded_path) : NULL;
 	inst->loaded_entry = record->loaded_entry;
 	inst->loaded_has_entry = record->loaded_has_entry;
+	inst->oom_kills = record->oom_kills;
 	inst->is_debugged = record->is_debugged;
 	inst->debug_was_running = record->debug_was_running;
 	inst->state_since_ns = record->state_since_ns;

@@ -238,5 +238,8 @@ void cgroups_end(struct cgroups *cgroups, const char *base, uid_t uid, const cha
 	struct cgroups_row *row = xcalloc(1, sizeof(*row));
 	row->path = xasprintf("%s/user-%u/%s", base, (unsigned)uid, id);
 	LIST_INSERT_HEAD(&cgroups->rows, row, link);
-	cgroups_on_timer(cgroups);
+	if (cgroup_remove(row->path))
+		cgroups_drop(row);
+	else if (!timer_is_armed(cgroups->timer))
+		timer_arm(cgroups->timer, CGROUP_AGAIN_MS);
 }

@@ -101,7 +101,9 @@ static void helper_give_up(struct helper *helper, enum err_code code, const char
 /* What it would do now is to end, or to wait for another job. */
 static void helper_have_all(struct helper *helper)
 {
-	if (!helper_proc_stays(helper->proc))
+	if (helper_proc_stays(helper->proc))
+		helper_proc_answered(helper->proc);
+	else
 		helper_proc_kill(helper->proc);
 	helper_finish(helper, NULL);
 }

@@ -114,8 +114,10 @@ static _Noreturn void child_stay(int control, mode_t mask)
 		while (poll(&ready, 1, -1) < 0 && errno == EINTR)
 			;
 		ssize_t n = fdpass_receive(control, &message, sizeof(message), &reply_fd);
-		if (n < (ssize_t)MESSAGE_HEAD || reply_fd < 0)
+		if (n == 0)
 			break;
+		if (n < (ssize_t)MESSAGE_HEAD || reply_fd < 0)
+			_exit(126); /* what it was given is not done */
 		message.serve(message.job, (size_t)n - MESSAGE_HEAD, reply_fd);
 		close(reply_fd);
 		umask(mask);
@@ -197,11 +199,19 @@ static unsigned proc_count_waiting(const struct helper_proc *like)
 	return count;
 }
 
-static void proc_wait_for_job(struct helper_proc *proc)
+void helper_proc_answered(struct helper_proc *proc)
 {
 	static const struct timeval idle = { .tv_sec = PROC_IDLE_S };
-	if (proc->jobs_left == 0 || proc_count_waiting(proc) > PROC_IDLE_MAX || evtimer_add(proc->idle_event, &idle) != 0)
+	if (evtimer_add(proc->idle_event, &idle) != 0)
 		helper_proc_kill(proc);
+}
+
+static void proc_wait_for_job(struct helper_proc *proc)
+{
+	if (proc->jobs_left == 0 || proc_count_waiting(proc) > PROC_IDLE_MAX)
+		helper_proc_kill(proc);
+	else
+		helper_proc_answered(proc);
 }
 
 /* False: it does not say so, or anything else. */

@@ -12,6 +12,8 @@ struct helper_proc;
 struct helper_proc *helper_proc_begin(struct event_base *base, const struct helper_spec *spec, struct helper *job, int reply_fd, struct err *err);
 /* It ends soon; helper_on_end tells when. Takes NULL. */
 void helper_proc_kill(struct helper_proc *proc);
+/* Nobody waits for it any more: it has a moment to say that it has done the job. */
+void helper_proc_answered(struct helper_proc *proc);
 /* Whether it will do other jobs: the end of this one is not its own. */
 bool helper_proc_stays(const struct helper_proc *proc);
 

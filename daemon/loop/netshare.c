@@ -117,6 +117,9 @@ void netshare_leave(struct netshare *share, uid_t uid)
 void netshare_offer(struct netshare *share, uid_t uid, pid_t pid)
 {
 	struct netshare_row *row = netshare_row(share, uid);
-	if (row != NULL && row->count == 0)
-		row->count = netport_namespaces(pid, row->fds);
+	if (row == NULL || row->count > 0)
+		return;
+	row->count = netport_namespaces(pid, row->fds);
+	if (geteuid() == 0 && row->count > 1) /* of a user namespace that is not ours: then we have not made it, root does not enter it */
+		netshare_close(row);
 }

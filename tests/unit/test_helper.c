@@ -408,6 +408,30 @@ static void stays_and_dies(void **state)
 	drain(f);
 }
 
+static void serve_word_and_hang(const void *job, size_t len, int reply_fd)
+{
+	serve_length(job, len, reply_fd);
+	work_hang(NULL, reply_fd);
+}
+
+/* One that has answered and does not say that it waits is not waited for. */
+static void stays_and_hangs(void **state)
+{
+	struct fixture *f = *state;
+	struct outcome outcome;
+	char expected[32];
+	pid_t pid = serve(f, "a", NULL);
+	size_t len = (size_t)snprintf(expected, sizeof(expected), "%d 0", (int)pid);
+	run(f, (struct helper_spec){ .serve = serve_word_and_hang, .job = "", .max_reply = len, .is_exact = true }, &outcome);
+	run_until(f, &outcome.done, 1);
+	assert_string_equal(outcome.reply, expected);
+	assert_int_not_equal(serve(f, "b", NULL), pid);
+	while (kill(pid, 0) == 0)
+		event_base_loop(f->base, EVLOOP_ONCE);
+	helper_dismiss(f->base);
+	drain(f);
+}
+
 /* A job that fits in no message is done all the same. */
 static void long_jobs(void **state)
 {
@@ -435,7 +459,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(replies), TEST(exact_reply),  TEST(bounded_reply),       TEST(deadline),   TEST(cancelled),
 		TEST(death),   TEST(surroundings), TEST(passes_a_descriptor), TEST(grandchild), TEST(cancel_in_its_callback),
-		TEST(many),	 TEST(stays),	    TEST(stay_beside_each_other), TEST(stays_and_dies), TEST(long_jobs),
+		TEST(many),	 TEST(stays),	    TEST(stay_beside_each_other), TEST(stays_and_dies), TEST(stays_and_hangs), TEST(long_jobs),
 	};
 	return cmocka_run_group_tests_name("helper", tests, NULL, NULL);
 }

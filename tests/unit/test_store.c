@@ -475,6 +475,32 @@ static void test_every_flip(void **state)
 	}
 }
 
+/* A power cut may leave the newest empty: then the one before is known, and starts nothing. */
+static void test_record_before(void **state)
+{
+	struct box *b = *state;
+	fill(b->inst);
+	b->inst->no_restart = false;
+	for (uint32_t boot = 7; boot < 10; boot++) {
+		b->inst->boot = boot;
+		store_save(b->inst);
+	}
+	Pwemu__V1__Record *record = load(b);
+	assert_int_equal(record->boot, 9);
+	assert_false(record->no_restart);
+	PB_FREE(record);
+	write_record(b, (const uint8_t *)"", 0);
+	record = load(b);
+	assert_int_equal(record->boot, 8);
+	assert_true(record->no_restart);
+	PB_FREE(record);
+	b->inst->boot = 10;
+	store_save(b->inst);
+	record = load(b);
+	assert_int_equal(record->boot, 10);
+	PB_FREE(record);
+}
+
 /* Right sum, wrong content. */
 static void test_not_a_record(void **state)
 {
@@ -675,6 +701,7 @@ int main(void)
 		TEST(test_private),
 		TEST(test_every_truncation),
 		TEST(test_every_flip),
+		TEST(test_record_before),
 		TEST(test_not_a_record),
 		TEST(test_incomplete),
 		TEST(test_newer),
