@@ -60,13 +60,13 @@ struct plan {
 	size_t argument_count; /* of its last words: those that target and user have given as arguments */
 	/* Commands for the emulator's monitor that make the board, in order; kept with the boot like argv, and done by the link. */
 	struct strv setup;
-	struct strv env;  /* "NAME=value", instead of what the user's environment says … */
+	struct strv env;       /* "NAME=value", instead of what the user's environment says … */
 	struct strv usual_env; /* … and where it says nothing */
-	struct strv dirs; /* made in the run directory, for the emulator's user alone: plain names */
+	struct strv dirs;      /* made in the run directory, for the emulator's user alone: plain names */
 	enum proc_network network;
 	bool shares_network; /* what it is to have of its own may be others' of its user as well: it needs none */
-	bool is_confined; /* as proc_spec.is_confined */
-	uint32_t nofile;  /* RLIMIT_NOFILE; 0: the daemon's */
+	bool is_confined;    /* as proc_spec.is_confined */
+	uint32_t nofile;     /* RLIMIT_NOFILE; 0: the daemon's */
 	/* The emulator's stdin and stdout are one end of a pair of sockets; the shim keeps the other as DRIVER_CONSOLE. */
 	bool has_console;
 	struct plan_channel channels[PLAN_CHANNELS_MAX];

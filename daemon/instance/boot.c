@@ -389,7 +389,8 @@ static void boot_on_ended(void *ctx, const struct proc_end *end)
 {
 	struct instance *inst = ctx;
 	inst->proc_end = *end;
-	if (inst->env->netshare != NULL && (strcmp(end->exec_what, SHIM_NETWORK_WHAT) == 0 || (inst->shares_network && end->exec_errno != 0)))
+	bool has_failed = strcmp(end->exec_what, SHIM_NETWORK_WHAT) == 0 || (inst->shares_network && end->exec_errno != 0);
+	if (inst->env->netshare != NULL && has_failed)
 		netshare_failed(inst->env->netshare, inst->user.uid); /* next time that is looked at */
 	boot_leave_network(inst);
 	boot_discard_layout(inst); /* it was never started */

@@ -37,7 +37,7 @@ struct instance_env {
 	bool is_system;        /* many users: what is done for an instance is done as its owner */
 	const struct settings *settings;
 	struct journal *journal;
-	const char *host_boot; /* boot id of the host */
+	const char *host_boot;     /* boot id of the host */
 	struct netshare *netshare; /* NULL: none is shared */
 	struct cgroups *cgroups;   /* NULL: without settings */
 	/* Something about it has changed. Must not free it. */

@@ -50,7 +50,8 @@ static size_t store_header(char out[STORE_HEADER_MAX], const uint8_t *bytes, siz
 	return (size_t)snprintf(out, STORE_HEADER_MAX, STORE_HEADER "%zu %016" PRIx64 "\n", len, hash_bytes(bytes, len));
 }
 
-/* A file that is replaced by rename makes the file system write the new one to the disk there and then; one that changes places does not. */
+/* A file that is replaced by rename makes the file system write the new one to the disk there and then; one that changes places does not.
+ */
 static int store_take_name(int dir, const char *file)
 {
 	if (renameat2(dir, file, dir, "record", RENAME_EXCHANGE) == 0)
@@ -324,8 +325,8 @@ static Pwemu__V1__Record *store_load_one(const char *path, struct err *err)
 	return NULL;
 }
 
-/* After a power cut the newest record may be empty, as it was before the disk had it. What the one before says is not the last word: nothing is
- * started by it. */
+/* After a power cut the newest record may be empty, as it was before the disk had it. What the one before says is not the last word:
+ * nothing is started by it. */
 Pwemu__V1__Record *store_load(const char *path, struct err *err)
 {
 	struct stat st;

@@ -82,7 +82,8 @@ static int cgroup_limit(const struct cgroup_spec *spec, int dir, const char *fil
 {
 	if (cgroup_write(dir, file, text) == 0 || !is_limit)
 		return 0;
-	return cgroup_fail(err, errno, spec->base, file, "; is that controller in its cgroup.controllers, and no process in the group itself?");
+	return cgroup_fail(err, errno, spec->base, file,
+			   "; is that controller in its cgroup.controllers, and no process in the group itself?");
 }
 
 static int cgroup_limit_memory(const struct cgroup_spec *spec, int dir, uint64_t bytes, struct err *err)
@@ -191,8 +192,10 @@ void cgroups_free(struct cgroups *cgroups)
 	if (cgroups == NULL)
 		return;
 	cgroups_on_timer(cgroups);
-	while (!LIST_EMPTY(&cgroups->rows))
-		cgroups_drop(LIST_FIRST(&cgroups->rows));
+	for (struct cgroups_row *row = LIST_FIRST(&cgroups->rows), *next; row != NULL; row = next) {
+		next = LIST_NEXT(row, link);
+		cgroups_drop(row);
+	}
 	timer_free(cgroups->timer);
 	free(cgroups);
 }

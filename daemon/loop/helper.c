@@ -184,8 +184,8 @@ static void helper_watch(struct helper *helper, struct event_base *base)
 	struct timeval deadline = { .tv_sec = helper->deadline_ms / 1000, .tv_usec = (suseconds_t)(helper->deadline_ms % 1000 * 1000) };
 	helper->reply_event = event_new(base, helper->reply_fd, EV_READ | EV_PERSIST, helper_on_reply, helper);
 	helper->deadline_event = evtimer_new(base, helper_on_deadline, helper);
-	if (helper->reply_event == NULL || helper->deadline_event == NULL ||
-	    event_add(helper->reply_event, NULL) != 0 || evtimer_add(helper->deadline_event, &deadline) != 0)
+	if (helper->reply_event == NULL || helper->deadline_event == NULL || event_add(helper->reply_event, NULL) != 0 ||
+	    evtimer_add(helper->deadline_event, &deadline) != 0)
 		abort(); /* out of memory */
 }
 

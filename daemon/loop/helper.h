@@ -40,8 +40,8 @@ struct helper_spec {
 	/* A descriptor that work() sent with helper_send_fd(), in order, before on_done; it is the callee's. NULL: none is taken. */
 	void (*on_fd)(void *ctx, int fd);
 	/*
-	 * From the loop, once; not after helper_cancel(). `err` is NULL when work() or serve() returned, else DEADLINE_EXCEEDED, INTERNAL (it
-	 * died; the message says of what) or RESOURCE_EXHAUSTED, and there is no reply. The helper is gone when this returns.
+	 * From the loop, once; not after helper_cancel(). `err` is NULL when work() or serve() returned, else DEADLINE_EXCEEDED, INTERNAL
+	 * (it died; the message says of what) or RESOURCE_EXHAUSTED, and there is no reply. The helper is gone when this returns.
 	 */
 	void (*on_done)(void *ctx, const void *reply, size_t len, const struct err *err);
 	void *ctx;

@@ -194,7 +194,7 @@ static unsigned proc_count_waiting(const struct helper_proc *like)
 {
 	unsigned count = 0;
 	const struct helper_proc *proc;
-	LIST_FOREACH(proc, &procs, link)
+	LIST_FOREACH (proc, &procs, link)
 		count += proc_waits(proc) && proc_is_of(proc, like->base, like->is_own ? NULL : &like->user);
 	return count;
 }
@@ -359,7 +359,7 @@ static struct helper_proc *proc_reuse(const struct event_base *base, const struc
 	struct helper_proc *proc;
 	if (spec->serve == NULL || spec->job_len > PROC_JOB_MAX)
 		return NULL;
-	LIST_FOREACH(proc, &procs, link) {
+	LIST_FOREACH (proc, &procs, link) {
 		if (!proc_waits(proc) || !proc_is_of(proc, base, spec->user) || !proc_give(proc, spec, reply_fd))
 			continue;
 		evtimer_del(proc->idle_event);
@@ -369,7 +369,8 @@ static struct helper_proc *proc_reuse(const struct event_base *base, const struc
 	return NULL;
 }
 
-struct helper_proc *helper_proc_begin(struct event_base *base, const struct helper_spec *spec, struct helper *job, int reply_fd, struct err *err)
+struct helper_proc *helper_proc_begin(struct event_base *base, const struct helper_spec *spec, struct helper *job, int reply_fd,
+				      struct err *err)
 {
 	struct helper_proc *proc = proc_reuse(base, spec, reply_fd);
 	if (proc == NULL)

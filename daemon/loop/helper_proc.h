@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The processes that helpers are done by. One whose job is bytes alone stays for a while and does the next job of its user. For helper.c. */
+/* The processes that helpers are done by. One whose job is bytes alone stays for a while and does the next job of its user. For helper.c.
+ */
 #pragma once
 
 #include <signal.h>
@@ -9,7 +10,8 @@
 struct helper_proc;
 
 /* Gives the job to one that waits, or to a new one. reply_fd: the child's end of the reply, still the caller's. */
-struct helper_proc *helper_proc_begin(struct event_base *base, const struct helper_spec *spec, struct helper *job, int reply_fd, struct err *err);
+struct helper_proc *helper_proc_begin(struct event_base *base, const struct helper_spec *spec, struct helper *job, int reply_fd,
+				      struct err *err);
 /* It ends soon; helper_on_end tells when. Takes NULL. */
 void helper_proc_kill(struct helper_proc *proc);
 /* Nobody waits for it any more: it has a moment to say that it has done the job. */

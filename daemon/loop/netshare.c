@@ -47,14 +47,18 @@ static void netshare_drop(struct netshare_row *row)
 	free(row);
 }
 
-static void netshare_on_timer(void *ctx)
+static void netshare_drop_rows(struct netshare *share, bool with_used)
 {
-	const struct netshare *share = ctx;
 	for (struct netshare_row *row = LIST_FIRST(&share->rows), *next; row != NULL; row = next) {
 		next = LIST_NEXT(row, link);
-		if (row->users == 0)
+		if (with_used || row->users == 0)
 			netshare_drop(row);
 	}
+}
+
+static void netshare_on_timer(void *ctx)
+{
+	netshare_drop_rows(ctx, false);
 }
 
 struct netshare *netshare_new(struct event_base *base)
@@ -69,8 +73,7 @@ void netshare_free(struct netshare *share)
 {
 	if (share == NULL)
 		return;
-	while (!LIST_EMPTY(&share->rows))
-		netshare_drop(LIST_FIRST(&share->rows));
+	netshare_drop_rows(share, true);
 	timer_free(share->timer);
 	free(share);
 }

@@ -23,8 +23,8 @@ bool netshare_is_allowed(const struct netshare *share);
 /* One could not have it, or not join the user's. */
 void netshare_failed(struct netshare *share, uid_t uid);
 
-/* An emulator of the user's that shares begins; descriptors to be joined in this order, as many as are returned: 0, or the user namespace that
- * owns the network, if need be, and it. */
+/* An emulator of the user's that shares begins; descriptors to be joined in this order, as many as are returned: 0, or the user namespace
+ * that owns the network, if need be, and it. */
 size_t netshare_take(struct netshare *share, uid_t uid, int fds[2]);
 /* It has ended. */
 void netshare_leave(struct netshare *share, uid_t uid);

@@ -64,7 +64,8 @@ struct proc_spec {
 	enum proc_network { PROC_NETWORK_HOST, PROC_NETWORK_TRY, PROC_NETWORK_OWN, PROC_NETWORK_TRUST } network;
 	int cgroup_fd; /* cgroup.procs of the control group that it enters; the caller's */
 	bool has_cgroup;
-	/* Namespaces it joins instead, in this order, where it is not to have the host's; the caller's. One that cannot be joined is not. */
+	/* Namespaces it joins instead, in this order, where it is not to have the host's; the caller's. One that cannot be joined is not.
+	 */
 	int join_fds[PROC_JOIN_MAX];
 	size_t join_count;
 };

@@ -15,8 +15,8 @@ static bool counts_are_sane(const struct shim_spec *head, size_t size)
 {
 	return head->magic == SHIM_SPEC_MAGIC && head->version == SHIM_SPEC_VERSION && head->size == size &&
 	       head->group_count <= SHIM_GROUPS_MAX && head->fd_count <= SHIM_FDS_MAX && head->held_count <= SHIM_HELD_MAX &&
-	       head->join_count <= SHIM_JOIN_MAX && head->has_cgroup <= 1 &&
-	       head->kept_size <= size && head->argc >= 1 && head->argc <= size && head->envc <= size;
+	       head->join_count <= SHIM_JOIN_MAX && head->has_cgroup <= 1 && head->kept_size <= size && head->argc >= 1 &&
+	       head->argc <= size && head->envc <= size;
 }
 
 /* Exactly `count` strings from `at` to `end`. */

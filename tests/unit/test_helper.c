@@ -457,9 +457,10 @@ static void long_jobs(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(replies), TEST(exact_reply),  TEST(bounded_reply),       TEST(deadline),   TEST(cancelled),
-		TEST(death),   TEST(surroundings), TEST(passes_a_descriptor), TEST(grandchild), TEST(cancel_in_its_callback),
-		TEST(many),	 TEST(stays),	    TEST(stay_beside_each_other), TEST(stays_and_dies), TEST(stays_and_hangs), TEST(long_jobs),
+		TEST(replies),   TEST(exact_reply),  TEST(bounded_reply),          TEST(deadline),       TEST(cancelled),
+		TEST(death),     TEST(surroundings), TEST(passes_a_descriptor),    TEST(grandchild),     TEST(cancel_in_its_callback),
+		TEST(many),      TEST(stays),        TEST(stay_beside_each_other), TEST(stays_and_dies), TEST(stays_and_hangs),
+		TEST(long_jobs),
 	};
 	return cmocka_run_group_tests_name("helper", tests, NULL, NULL);
 }

@@ -693,21 +693,11 @@ static void test_disk_full(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_commands),
-		TEST(test_fields),
-		TEST(test_round_trip),
-		TEST(test_was_ready),
-		TEST(test_least),
-		TEST(test_private),
-		TEST(test_every_truncation),
-		TEST(test_every_flip),
-		TEST(test_record_before),
-		TEST(test_not_a_record),
-		TEST(test_incomplete),
-		TEST(test_newer),
-		TEST(test_no_file),
-		TEST(test_small_changes),
-		TEST(test_small_changes_of_others),
+		TEST(test_commands),         TEST(test_fields),        TEST(test_round_trip),
+		TEST(test_was_ready),        TEST(test_least),         TEST(test_private),
+		TEST(test_every_truncation), TEST(test_every_flip),    TEST(test_record_before),
+		TEST(test_not_a_record),     TEST(test_incomplete),    TEST(test_newer),
+		TEST(test_no_file),          TEST(test_small_changes), TEST(test_small_changes_of_others),
 		TEST(test_disk_full),
 	};
 	signal(SIGXFSZ, SIG_IGN);
