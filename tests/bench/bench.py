@@ -204,7 +204,8 @@ def bench_memory(options, daemon):
     before, names = memory_kib(daemon), [f"idle{n}" for n in range(options.instances)]
     for name in names:
         subprocess.run([PWEMU, "-q", "-i", name, "start", "qemu-lm3s6965evb", "-f", str(FIRMWARE / "silent.elf")], check=True)
-    shims = [int(pid) for pid in subprocess.run(["ps", "-o", "pid=", "--ppid", str(daemon)], stdout=subprocess.PIPE, text=True).stdout.split()]
+    rows = subprocess.run(["ps", "-o", "pid=,comm=", "--ppid", str(daemon)], stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines()
+    shims = [int(row.split()[0]) for row in rows if row.split()[1] == "pwemu-shim"]
     shim = sum(private_kib(pid) for pid in shims) / max(1, len(shims))
     grown = (memory_kib(daemon) - before) / len(names)
     row("one more idle instance, daemon + shim [KiB]", f"{grown + shim:9.1f}", f"{grown:.1f} + {shim:.1f}  (goal 64)")
