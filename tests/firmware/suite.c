@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Tests of the kind that a project runs: 20 that compute, in GoogleTest's words, then the end with code 0. In QEMU some 60 ms. */
+/* Tests of the kind that a project runs: 20 that compute, in GoogleTest's words, then the end with code 0. In QEMU some 0.1 s. */
 #include "board.h"
 #include "semihosting.h"
 
