@@ -31,7 +31,7 @@
 #include "client/turn.h"
 #include "wire/mem.h"
 
-#define MUX_WAIT_MS  20
+#define MUX_WAIT_MS  100 /* one channel for the rest of the line that another has begun */
 #define LINE_WAIT_MS 200 /* for the rest of the line in which --expect or --fail was seen */
 #define HURRY_GRACE  1   /* ms; a second signal */
 

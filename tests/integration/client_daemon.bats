@@ -93,6 +93,7 @@ daemon_pid() { pwemu daemon info -o json | json 'j["pid"]'; }
 	[ "$status" = 0 ]
 	contains "$stderr" "1 instance"
 	kill -0 "$emulator"
+	[ -z "${server:-}" ] || wait_until "$DEADLINE" pwemu daemon info # its server starts the next one
 	[ "$(pwemu status -i a -o json | json 'j["pid"]')" = "$emulator" ]
 	limited pwemu daemon stop --with-instances
 	[ "$status" = 0 ]
