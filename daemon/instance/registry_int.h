@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Between the parts of the registry: all instances (registry.c), finding one (registry_find.c). */
+/* Between the parts of the registry: all instances (registry.c), finding one (registry_find.c), those of earlier daemons
+ * (registry_adopt.c). */
 #pragma once
 
 #include "instance/priv.h"
@@ -23,6 +24,8 @@ struct registry {
 	struct cgroups *cgroups;
 };
 
+/* It is the registry's from now on. */
+void registry_add(struct registry *registry, struct instance *inst);
 /* For requests from outside, which may come before the timer does: who was refused does not see the instance any more. */
 void registry_settle(struct registry *registry);
 /* limits.c: whether he may start one more; with_logs: also by what his logs take. RESOURCE_EXHAUSTED (limit-reached) says which limit it
