@@ -56,11 +56,12 @@ static int cgroup_open_base(const char *base, struct err *err)
 	struct statfs fs;
 	int dir = open(base, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (dir < 0)
-		return cgroup_fail(err, errno, base, "open", "");
+		return cgroup_fail(err, errno, base, "open", "; make the directory, or correct the setting");
 	if (fstatfs(dir, &fs) == 0 && fs.f_type == CGROUP2_SUPER_MAGIC)
 		return dir;
 	close(dir);
-	return cgroup_fail(err, ENOTSUP, base, "it is in no file system of control groups, version 2", "");
+	return cgroup_fail(err, ENOTSUP, base, "it is in no file system of control groups, version 2",
+			   "; name a directory in one (findmnt -t cgroup2)");
 }
 
 /* What a group below may be controlled by. What is not there is missed when a limit needs it. */
