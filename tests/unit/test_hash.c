@@ -49,6 +49,7 @@ static void test_finds(void **state)
 	}
 	for (unsigned i = 0; i < COUNT; i += 2)
 		hash_remove(&table, &things[i].node);
+	assert_int_equal(table.count, COUNT / 2);
 	for (unsigned i = 0; i < COUNT; i++) {
 		assert_int_equal(find(&table, i / 10, &things[i], &is_there), 5);
 		assert_int_equal(is_there, i % 2);

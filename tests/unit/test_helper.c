@@ -2,6 +2,7 @@
 #include "proc_fixture.h"
 
 #include "loop/helper.h"
+#include "loop/timer.h"
 
 struct outcome {
 	int done, fds;
@@ -325,6 +326,17 @@ static void serve_length(const void *job, size_t len, int reply_fd)
 	dprintf(reply_fd, "%d %zu", (int)getpid(), len);
 }
 
+static void await_death(struct fixture *f, pid_t pid)
+{
+	const struct timeval look = { .tv_usec = 10000 };
+	uint64_t until_ms = clock_monotonic_ms() + DEADLINE_MS;
+	while (kill(pid, 0) == 0 && clock_monotonic_ms() < until_ms) {
+		event_base_loopexit(f->base, &look);
+		event_base_loop(f->base, 0);
+	}
+	assert_int_equal(kill(pid, 0), -1);
+}
+
 static struct helper *give(struct fixture *f, const char *word, const struct user *user, struct outcome *outcome)
 {
 	return run(f, (struct helper_spec){ .serve = serve_echo, .job = word, .job_len = strlen(word), .user = user }, outcome);
@@ -390,8 +402,7 @@ static void stays_and_dies(void **state)
 	struct outcome outcome;
 	pid_t pid = serve(f, "a", NULL);
 	assert_int_equal(kill(pid, SIGKILL), 0);
-	while (kill(pid, 0) == 0)
-		event_base_loop(f->base, EVLOOP_ONCE);
+	await_death(f, pid);
 	assert_int_not_equal(serve(f, "b", NULL), pid);
 	struct helper_spec hang = { .serve = serve_hang, .job = "", .deadline_ms = 50 };
 	pid = serve(f, "c", NULL);
@@ -426,8 +437,7 @@ static void stays_and_hangs(void **state)
 	run_until(f, &outcome.done, 1);
 	assert_string_equal(outcome.reply, expected);
 	assert_int_not_equal(serve(f, "b", NULL), pid);
-	while (kill(pid, 0) == 0)
-		event_base_loop(f->base, EVLOOP_ONCE);
+	await_death(f, pid);
 	helper_dismiss(f->base);
 	drain(f);
 }
