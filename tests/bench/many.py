@@ -180,7 +180,7 @@ def timed(command, environment):
 
 
 # What runs: a suite of tests, and the least that there is, whose cost is that of a start and an end.
-GUESTS = (("a test suite of 0.1 s", "suite.elf", "", ""), ("a guest that ends at once", "exit.elf", ",arg=exit,arg=0", "-- 0"))
+GUESTS = (("a test suite of 0.1 s", "suite.elf", "", "--semihosting"), ("a guest that ends at once", "exit.elf", ",arg=exit,arg=0", "-- 0"))
 
 
 def bench_runs(count, limit, guest, image, arguments, words):
@@ -197,7 +197,7 @@ def bench_runs(count, limit, guest, image, arguments, words):
     ours = f"for i in $(seq {count}); do '{PWEMU}' run {BOARD} '{image}' {words} & done; wait"
     bare = (f"seq {count} | xargs -P2 -I_ qemu-system-arm -M lm3s6965evb -nodefaults -display none -serial stdio -monitor none "
             f"-semihosting-config enable=on{arguments} -kernel '{image}'")  # fmt: skip
-    timed(f"'{PWEMU}' run {BOARD} '{image}' {words}", environment)
+    subprocess.run(["/bin/sh", "-c", f"exec '{PWEMU}' run {BOARD} '{image}' {words}"], env=environment, stdout=subprocess.DEVNULL, check=True)  # it passes
     took = {"bare": [], "ours": []}
     for _ in range(3):
         took["bare"].append(count / timed(bare, environment) * 60)
